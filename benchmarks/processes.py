@@ -1,0 +1,174 @@
+"""Server processes: which core they run on, how much memory they take, how they end.
+
+Reads /proc, so Linux only.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+STOP_SECONDS = 5.0
+"""Time a server has between SIGTERM and SIGKILL."""
+
+PROC = Path("/proc")
+
+
+@dataclass(frozen=True)
+class Cores:
+    """The core servers share, one at a time, and the core the load runs on."""
+
+    server: int
+    load: int
+
+    @property
+    def apart(self) -> bool:
+        """Whether server and load have a core each."""
+        return self.server != self.load
+
+
+def choose_cores() -> Cores:
+    """The first two cores this process may use (the same one twice where there is one)."""
+    allowed = sorted(os.sched_getaffinity(0))
+    return Cores(server=allowed[0], load=allowed[1] if len(allowed) > 1 else allowed[0])
+
+
+def pinned(core: int, command: Sequence[str]) -> list[str]:
+    """`command` run on `core` only. ``taskset`` replaces itself, so the pid stays the same."""
+    return ["taskset", "--cpu-list", str(core), *command]
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process. The start time tells it from a later one with the same pid."""
+
+    pid: int
+    started: int
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs (a zombie does not)."""
+        fields = _stat(self.pid)
+        return fields is not None and int(fields[19]) == self.started and fields[0] != "Z"
+
+    def kill(self, number: int) -> None:
+        """Send signal `number` if it is still there."""
+        if self.alive:
+            try:
+                os.kill(self.pid, number)
+            except ProcessLookupError:
+                pass  # it ended between the look and the signal
+
+
+def _stat(pid: int) -> list[str] | None:
+    """The fields of /proc/PID/stat from the state on; None once the process is gone."""
+    try:
+        text = (PROC / str(pid) / "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The command name is in brackets and may hold spaces and brackets of its own.
+    return text.rpartition(")")[2].split()
+
+
+def tree(pid: int) -> list[Process]:
+    """The process `pid` and all its descendants, parents first."""
+    children: dict[int, list[int]] = {}
+    started: dict[int, int] = {}
+    for entry in PROC.iterdir():
+        if entry.name.isdecimal() and (fields := _stat(int(entry.name))) is not None:
+            children.setdefault(int(fields[1]), []).append(int(entry.name))
+            started[int(entry.name)] = int(fields[19])
+    found: list[Process] = []
+    queue = [pid]
+    while queue:
+        current = queue.pop(0)
+        if current in started:
+            found.append(Process(current, started[current]))
+            queue.extend(children.get(current, []))
+    return found
+
+
+def _status_kib(pid: int, name: str) -> int:
+    """A memory field of /proc/PID/status in KiB; 0 once the process is gone."""
+    try:
+        text = (PROC / str(pid) / "status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    for line in text.splitlines():
+        if line.startswith(name + ":"):
+            return int(line.split()[1])
+    return 0
+
+
+def resident(pid: int) -> int:
+    """Resident bytes of the process `pid` and its descendants now, added up."""
+    return 1024 * sum(_status_kib(process.pid, "VmRSS") for process in tree(pid))
+
+
+def peak_resident(pid: int) -> int:
+    """Most resident bytes since `reset_peak`, each process at its own peak, added up."""
+    return 1024 * sum(_status_kib(process.pid, "VmHWM") for process in tree(pid))
+
+
+def reset_peak(pid: int) -> None:
+    """Begin a new peak (proc_pid_clear_refs(5), value 5)."""
+    for process in tree(pid):
+        (PROC / str(process.pid) / "clear_refs").write_text("5")
+
+
+def cpu_ticks(pid: int) -> int:
+    """Clock ticks of processor time the tree of `pid` has used so far."""
+    total = 0
+    for process in tree(pid):
+        if (fields := _stat(process.pid)) is not None:
+            total += int(fields[11]) + int(fields[12])
+    return total
+
+
+def settle(pid: int, limit: float = 2.0) -> None:
+    """Wait until the tree of `pid` uses (almost) no processor, at most `limit` seconds.
+
+    What a server still does for the round that ended (closing connections, writing to the
+    departed) would be paid by the server whose turn is next.
+    """
+    deadline = time.monotonic() + limit
+    before = cpu_ticks(pid)
+    while time.monotonic() < deadline:
+        time.sleep(0.1)
+        now = cpu_ticks(pid)
+        if now - before <= 1:
+            return
+        before = now
+
+
+def start(command: Sequence[str], cwd: Path, output: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start `command` with everything it prints going to `output`."""
+    return subprocess.Popen(
+        command,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def stop(main: subprocess.Popen[bytes]) -> None:
+    """End a server and its workers by pid: SIGTERM, and SIGKILL for what stays."""
+    if main.poll() is not None:
+        return
+    family = tree(main.pid)
+    main.send_signal(signal.SIGTERM)
+    try:
+        main.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        main.kill()
+        main.wait()
+    for process in family:
+        process.kill(signal.SIGKILL)

@@ -1,0 +1,1 @@
+"""Conformance runs against a live server; see ``compliance/README.md``."""

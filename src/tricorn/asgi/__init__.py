@@ -1,0 +1,1 @@
+"""The one ASGI event layer: protocol events to and from ASGI messages."""

@@ -1,0 +1,112 @@
+"""What the ASGI layer needs of the floors below and above it, as narrow interfaces."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from email.utils import formatdate
+from typing import Any, Protocol
+
+from tricorn.config import Config
+from tricorn.protocol.connection import HTTPConnection
+from tricorn.types import ASGIApplication, Headers, Scope
+
+
+class Exchange(Protocol):
+    """What the access log reads of a finished exchange."""
+
+    scope: Scope
+    status: int | None
+    response_headers: Headers
+    bytes_sent: int
+    bytes_received: int
+    duration: float
+    stream_id: int
+    disconnected: bool
+    close_code: int | None
+    finished_at: float
+
+
+class Waiter(Protocol):
+    """A one-shot signal of the event loop in use."""
+
+    def set(self) -> None:
+        """Wake whoever waits."""
+        ...
+
+    def wait(self) -> Awaitable[object]:
+        """Wait for ``set``."""
+        ...
+
+
+class Worker:
+    """What all connections of one serving process share. Set once, before serving."""
+
+    def __init__(
+        self,
+        app: ASGIApplication,
+        config: Config,
+        *,
+        access_log: Callable[[Exchange], None] | None = None,
+        peer_log: Callable[[str, str], None] | None = None,
+    ) -> None:
+        self.app = app
+        self.config = config
+        self.state: dict[str, Any] | None = None  # lifespan state, where there is a lifespan
+        self.access_log = access_log
+        self.peer_log = peer_log  # (reason, peer)
+        self.log = logging.getLogger("tricorn.error")
+        self.root_path = config.root_path
+        self.server_names = frozenset(name.lower().encode() for name in config.server_names)
+        self.warned: set[str] = set()
+        self.draining = False
+        self._static: Headers = []
+        if config.include_server_header:
+            self._static.append((b"server", b"tricorn"))
+        self._static += [(b"alt-svc", value.encode("latin-1")) for value in config.alt_svc_headers]
+        self._defaults: Headers = []
+        self._second = 0
+
+    def default_headers(self) -> Headers:
+        """The fields added to every final response; ``date`` is formatted once a second."""
+        now = int(time.time())
+        if now != self._second:
+            self._second = now
+            self._defaults = list(self._static)
+            if self.config.include_date_header:
+                self._defaults.append((b"date", formatdate(now, usegmt=True).encode()))
+        return self._defaults
+
+    def warn_once(self, key: str, message: str, *args: object) -> None:
+        """Log a warning the first time ``key`` comes up."""
+        if key not in self.warned:
+            self.warned.add(key)
+            self.log.warning(message, *args)
+
+
+class Host(Protocol):
+    """The connection driver, as an exchange sees it."""
+
+    http: HTTPConnection
+    worker: Worker
+    client: tuple[str, int] | None
+    server: tuple[str, int | None] | None
+    secure: bool
+    tls: dict[str, Any] | None
+
+    def flush(self, stream_id: int = 0) -> Awaitable[None] | None:
+        """Write what is queued.
+
+        With a stream: an awaitable where its sender should wait, because the peer does
+        not keep up or because this event loop writes by awaiting.
+        """
+        ...
+
+    def waiter(self) -> Waiter:
+        """A new signal."""
+        ...
+
+    def stopped(self) -> None:
+        """The exchange is over on the wire; a drain may be waiting for it."""
+        ...

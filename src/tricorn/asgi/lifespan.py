@@ -1,0 +1,149 @@
+"""The lifespan exchange (ASGI lifespan 2.0): one for each event loop that serves."""
+
+from __future__ import annotations
+
+import enum
+import logging
+from typing import Any
+
+import anyio
+import anyio.abc
+
+from tricorn.config import Config
+from tricorn.exceptions import InvalidMessage, LifespanError
+from tricorn.types import ASGIApplication, Message, Scope
+
+_log = logging.getLogger("tricorn.error")
+
+
+class _State(enum.Enum):
+    STARTING = "before lifespan.startup.complete"
+    RUNNING = "between startup and shutdown"
+    STOPPING = "before lifespan.shutdown.complete"
+    DONE = "after lifespan.shutdown.complete"
+
+
+_ALLOWED: dict[_State, tuple[str, ...]] = {
+    _State.STARTING: ("lifespan.startup.complete", "lifespan.startup.failed"),
+    _State.RUNNING: (),
+    _State.STOPPING: ("lifespan.shutdown.complete", "lifespan.shutdown.failed"),
+    _State.DONE: (),
+}
+
+
+class Lifespan:
+    """Runs the application's lifespan beside the serving.
+
+    ``state`` is the dict each request gets a shallow copy of, None where the application
+    has no lifespan.
+    """
+
+    def __init__(self, app: ASGIApplication, config: Config) -> None:
+        self._app = app
+        self._config = config
+        self._state = _State.STARTING
+        self._started = anyio.Event()
+        self._stop = anyio.Event()
+        self._stopped = anyio.Event()
+        self._told_startup = False
+        self._failure: str | None = None
+        self._error: BaseException | None = None
+        self._supported = False
+        self._namespace: dict[str, Any] = {}
+
+    @property
+    def state(self) -> dict[str, Any] | None:
+        """The lifespan state, where the application started one."""
+        return self._namespace if self._supported else None
+
+    async def startup(self, task_group: anyio.abc.TaskGroup) -> None:
+        """Start the application's lifespan in ``task_group`` and wait for it.
+
+        :raises LifespanError: if it said ``startup.failed``, took longer than
+            ``startup_timeout``, or (with ``lifespan = "on"``) raised.
+        """
+        if self._config.lifespan == "off":
+            return
+        task_group.start_soon(self._run, name="lifespan")
+        with anyio.move_on_after(self._config.startup_timeout) as scope:
+            await self._started.wait()
+        if scope.cancelled_caught:
+            limit = self._config.startup_timeout
+            raise LifespanError(f"lifespan startup took longer than startup_timeout = {limit} s")
+        if self._failure is not None:
+            raise LifespanError(f"the application's startup failed: {self._failure}")
+        if self._error is not None:
+            if self._config.lifespan == "on":
+                raise LifespanError(
+                    f"the application's lifespan raised {self._error!r}"
+                ) from self._error
+            # ASGI lifespan: go on without; but never hide why.
+            _log.warning(
+                'lifespan = "auto": the application raised on the lifespan scope; '
+                "serving without lifespan events",
+                exc_info=self._error if self._told_startup else None,
+            )
+            if not self._told_startup:
+                _log.info("the reason was: %r", self._error)
+
+    async def shutdown(self) -> None:
+        """Tell the application to shut down and wait for it, at most ``shutdown_timeout``."""
+        if not self._supported or self._stopped.is_set():
+            return
+        self._state = _State.STOPPING
+        self._stop.set()
+        with anyio.move_on_after(self._config.shutdown_timeout, shield=True) as scope:
+            await self._stopped.wait()
+        if scope.cancelled_caught:
+            limit = self._config.shutdown_timeout
+            _log.error("lifespan shutdown took longer than shutdown_timeout = %s s", limit)
+
+    async def _run(self) -> None:
+        scope: Scope = {
+            "type": "lifespan",
+            "asgi": {"version": "3.0", "spec_version": "2.0"},
+            "state": self._namespace,
+        }
+        cancelled = anyio.get_cancelled_exc_class()
+        try:
+            await self._app(scope, self._receive, self._send)
+        except cancelled:
+            raise
+        except BaseException as exc:
+            self._error = exc
+            if self._supported:
+                _log.error("the application's lifespan failed", exc_info=exc)
+        else:
+            if self._state is _State.STARTING and not self._failure:
+                self._error = RuntimeError("returned before lifespan.startup.complete")
+        finally:
+            self._started.set()
+            self._stopped.set()
+
+    async def _receive(self) -> Message:
+        if not self._told_startup:
+            self._told_startup = True
+            return {"type": "lifespan.startup"}
+        await self._stop.wait()
+        return {"type": "lifespan.shutdown"}
+
+    async def _send(self, message: Message) -> None:
+        kind = message["type"]
+        if kind not in _ALLOWED[self._state]:
+            expected = ", ".join(map(repr, _ALLOWED[self._state])) or "nothing"
+            raise InvalidMessage(
+                f"message type {kind!r} in lifespan state {self._state.value}; allowed: {expected}"
+            )
+        if kind == "lifespan.startup.complete":
+            self._supported = True
+            self._state = _State.RUNNING
+            self._started.set()
+        elif kind == "lifespan.startup.failed":
+            self._failure = message.get("message") or "no message given"
+            self._started.set()
+        else:
+            if kind == "lifespan.shutdown.failed":
+                reason = message.get("message") or "no message given"
+                _log.error("the application's shutdown failed: %s", reason)
+            self._state = _State.DONE
+            self._stopped.set()

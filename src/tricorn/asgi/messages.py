@@ -1,0 +1,57 @@
+"""Checks on the messages an application sends, said once for every exchange type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tricorn.exceptions import InvalidMessage, LocalProtocolError
+from tricorn.protocol.fields import normalise_outbound
+from tricorn.types import Headers, Message
+
+
+def refuse(state: str, message: Message, allowed: Iterable[str]) -> InvalidMessage:
+    """The error for a message its state does not allow; tells state, type and alternatives."""
+    kind = message.get("type") if hasattr(message, "get") else message
+    expected = ", ".join(repr(name) for name in allowed) or "nothing"
+    return InvalidMessage(f"message type {kind!r} in state {state}; allowed: {expected}")
+
+
+def get_bytes(message: Message, key: str) -> bytes:
+    """``message[key]`` as bytes, b"" where absent.
+
+    :raises InvalidMessage: for another type.
+    """
+    value = message.get(key, b"")
+    if value.__class__ is bytes:
+        return value  # type: ignore[no-any-return]
+    if value is None:
+        return b""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    raise InvalidMessage(f"{message['type']}: {key!r} must be bytes, not {type(value).__name__}")
+
+
+def get_headers(message: Message) -> Headers:
+    """The checked header list of a message.
+
+    :raises InvalidMessage: naming the message and the field.
+    """
+    try:
+        return normalise_outbound(message.get("headers") or ())
+    except LocalProtocolError as exc:
+        raise InvalidMessage(f"{message['type']}: {exc}") from None
+
+
+def get_status(message: Message) -> int:
+    """The status of a response start.
+
+    :raises InvalidMessage: unless an int from 200 to 999; 1xx is the server's business.
+    """
+    status: Any = message.get("status")
+    # http.HTTPStatus is an int; bool is too, and no status.
+    if not isinstance(status, int) or isinstance(status, bool) or not 200 <= status <= 999:
+        raise InvalidMessage(
+            f"{message['type']}: 'status' must be an int from 200 to 999, not {status!r}"
+        )
+    return int(status)

@@ -1,0 +1,66 @@
+"""Runs the application for one exchange and sees to what it leaves behind."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tricorn.asgi.host import Worker
+from tricorn.exceptions import ClientDisconnected
+from tricorn.types import Message, Scope
+
+
+class Stream(Protocol):
+    """An exchange: HTTPStream or WebSocketStream."""
+
+    stream_id: int
+    method: str
+    scope: Scope
+
+    async def receive(self) -> Message: ...
+    async def send(self, message: Message) -> None: ...
+    def finished(self, error: BaseException | None) -> None: ...
+    @property
+    def complete(self) -> bool: ...
+    @property
+    def abandoned(self) -> bool: ...
+
+
+async def run(worker: Worker, stream: Stream, cancelled: type[BaseException]) -> None:
+    """Call the application; never raises but for cancellation.
+
+    :param cancelled: the cancellation exception of the event loop in use.
+    """
+    error: BaseException | None = None
+    try:
+        await worker.app(stream.scope, stream.receive, stream.send)
+    except cancelled as exc:
+        error = exc
+        raise
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:
+        # SystemExit too: a handler does not end the server.
+        error = exc
+        if not _only_disconnects(exc):
+            worker.log.error("application failed: %s", describe(stream), exc_info=exc)
+    else:
+        if not stream.complete and not stream.abandoned and stream.scope["type"] == "http":
+            worker.log.error("application returned without a whole response: %s", describe(stream))
+    finally:
+        stream.finished(error)
+
+
+def describe(stream: Stream) -> str:
+    """The request in a few words, for the error log."""
+    scope = stream.scope
+    client = scope["client"]
+    peer = f"{client[0]}:{client[1]}" if client else "-"
+    method = scope.get("method", "WEBSOCKET")
+    return f"{method} {ascii(scope['path'])[1:-1]} HTTP/{scope['http_version']} from {peer}"
+
+
+def _only_disconnects(exc: BaseException) -> bool:
+    """Whether nothing but our own disconnect error comes back (never an error: ASGI 2.4)."""
+    if isinstance(exc, BaseExceptionGroup):
+        return all(_only_disconnects(inner) for inner in exc.exceptions)
+    return isinstance(exc, ClientDisconnected)

@@ -1,0 +1,69 @@
+"""Builds the connection scope of an exchange (ASGI HTTP and WebSocket specification 2.5)."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote
+
+from tricorn.asgi.host import Host
+from tricorn.protocol.events import RequestReceived
+from tricorn.types import Scope
+
+SPEC_VERSION = "2.5"
+
+_WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
+
+
+def http_scope(host: Host, request: RequestReceived) -> Scope:
+    """The scope of one HTTP exchange."""
+    extensions: dict[str, dict[str, Any]] = {}
+    http = host.http
+    if http.can_push and not request.pushed:
+        extensions["http.response.push"] = {}
+    if request.http_version != "1.0":
+        if http.can_early_hint and not request.pushed:
+            extensions["http.response.early_hint"] = {}
+        if request.accepts_trailers:
+            extensions["http.response.trailers"] = {}
+    scope = _scope("http", host, request, extensions)
+    scope["method"] = request.method
+    return scope
+
+
+def websocket_scope(host: Host, request: RequestReceived, subprotocols: list[str]) -> Scope:
+    """The scope of one WebSocket."""
+    scope = _scope("websocket", host, request, {"websocket.http.response": {}})
+    scope["scheme"] = _WEBSOCKET_SCHEMES[scope["scheme"]]
+    scope["subprotocols"] = subprotocols
+    return scope
+
+
+def _scope(
+    kind: str, host: Host, request: RequestReceived, extensions: dict[str, dict[str, Any]]
+) -> Scope:
+    raw_path, _, query = request.target.partition(b"?")
+    path = raw_path.decode("latin-1")
+    if "%" in path:
+        path = unquote(path)
+    worker = host.worker
+    if host.tls is not None:
+        extensions["tls"] = host.tls
+    scope: Scope = {
+        "type": kind,
+        "asgi": {"version": "3.0", "spec_version": SPEC_VERSION},
+        "http_version": request.http_version,
+        # The transport knows better than a peer what it is (RFC 9113 8.3.1 lets a proxy
+        # send another :scheme; who may be believed is a matter of trusted proxies).
+        "scheme": "https" if host.secure else "http",
+        "path": path,
+        "raw_path": raw_path,
+        "query_string": query,
+        "root_path": worker.root_path,
+        "headers": request.raw_headers or request.headers,
+        "client": host.client,
+        "server": host.server,
+        "extensions": extensions,
+    }
+    if worker.state is not None:
+        scope["state"] = worker.state.copy()
+    return scope

@@ -1,0 +1,457 @@
+"""One WebSocket: protocol events to ASGI messages and back (ASGI WebSocket 2.5).
+
+Its wire is stream data, on HTTP/1.1 the connection after 101, on HTTP/2 the DATA of an
+extended CONNECT stream. Wire bytes are parsed only while the application's queue has
+room, and credited to the peer as they are parsed: a slow application slows its peer.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Literal
+
+from tricorn.asgi import messages
+from tricorn.asgi.host import Host, Waiter
+from tricorn.asgi.scope import websocket_scope
+from tricorn.config import Config
+from tricorn.exceptions import ClientDisconnected, InvalidMessage, LocalProtocolError
+from tricorn.protocol.events import DataReceived, Event, RequestReceived, StreamEnded, StreamReset
+from tricorn.protocol.http2 import CANCEL, INTERNAL_ERROR
+from tricorn.protocol.websocket import (
+    BytesReceived,
+    CloseReceived,
+    CompressionOptions,
+    ConnectionFailed,
+    TextReceived,
+    WebSocketConnection,
+    WebSocketEvent,
+    WebSocketLimits,
+)
+from tricorn.protocol.websocket_handshake import WebSocketHandshake
+from tricorn.types import Headers, Message
+
+# Compressed input is inflated in slices of this size (bytes), so that one read cannot
+# turn into more messages than the queue should hold.
+_SLICE = 16384
+_SERVICE_RESTART = 1012
+
+
+class _State(enum.Enum):
+    """Where the application stands."""
+
+    CONNECTING = "before websocket.accept"
+    DENYING = "in the denial response"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+def limits(config: Config) -> WebSocketLimits:
+    """The WebSocket limits of a configuration."""
+    return WebSocketLimits(
+        max_message_size=config.websocket_max_message_size,
+        max_frame_size=config.websocket_max_frame_size,
+        max_fragments=config.websocket_max_fragments,
+        ping_interval=config.websocket_ping_interval,
+        ping_timeout=config.websocket_ping_timeout,
+        close_timeout=config.websocket_close_timeout,
+    )
+
+
+def compression(config: Config) -> CompressionOptions | None:
+    """The permessage-deflate options of a configuration, None where it is off."""
+    if not config.websocket_compression:
+        return None
+    return CompressionOptions(
+        server_max_window_bits=config.websocket_server_max_window_bits,
+        client_max_window_bits=config.websocket_client_max_window_bits,
+        server_context_takeover=config.websocket_server_context_takeover,
+        client_context_takeover=config.websocket_client_context_takeover,
+        min_size=config.websocket_compression_min_size,
+    )
+
+
+class WebSocketStream:
+    """Runs one WebSocket between an HTTP connection and an application."""
+
+    def __init__(self, host: Host, request: RequestReceived) -> None:
+        """Check the opening handshake.
+
+        :raises RemoteProtocolError: with the status and fields of the refusal.
+        """
+        version: Literal["1.1", "2"] = "2" if request.http_version == "2" else "1.1"
+        self._handshake = WebSocketHandshake.from_request(version, request.method, request.headers)
+        self.host = host
+        self.stream_id = request.stream_id
+        self.method = request.method
+        self.scope = websocket_scope(host, request, self._handshake.subprotocols)
+        self._http = host.http
+        self._connection: WebSocketConnection | None = None
+        self._state = _State.CONNECTING
+        self._told_connect = False
+        self._wire: deque[bytes] = deque()
+        self._queue: deque[tuple[Message, int]] = deque()
+        self._queued = 0  # bytes of messages the application has not taken
+        self._disconnect: tuple[int, str] | None = None
+        self._ended = False  # our side of the stream has ended
+        self._lost = False
+        self._waiters: list[Waiter] = []
+        self._sent_headers: Headers = []
+        self._denial_discard = False
+        self._connecting_since: float | None = None
+        self.status: int | None = None
+        self.bytes_sent = 0
+        self.bytes_received = 0
+        self.duration = 0.0
+        self.finished_at = 0.0
+        self.close_code: int | None = None
+        self._logged = host.worker.access_log is None
+        self._started_at = 0.0 if self._logged else time.perf_counter()
+
+    def __repr__(self) -> str:
+        return f"<WebSocketStream {self.stream_id} {self._state.value}>"
+
+    @property
+    def response_headers(self) -> Headers:
+        """The response fields, for the access log."""
+        return self._sent_headers
+
+    @property
+    def disconnected(self) -> bool:
+        """Whether the peer left without a closing handshake."""
+        return self._lost
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing more will happen on the wire."""
+        return self._lost or self._ended
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the WebSocket is over for the peer."""
+        return self._lost or self._disconnect is not None
+
+    # From the connection
+
+    def feed(self, event: Event) -> None:
+        """Take an event of this stream."""
+        kind = type(event)
+        if kind is DataReceived:
+            self._wire.append(event.data)  # type: ignore[union-attr]
+            self._pump()
+        elif kind is StreamEnded:
+            self._peer_ended()
+        else:
+            self._lost = self._lost or kind is StreamReset
+            self._gone()
+
+    def _pump(self) -> None:
+        """Parse what the queue has room for."""
+        connection = self._connection
+        if connection is None:
+            return
+        room = self.host.worker.config.websocket_max_queue_size
+        while self._wire and self._queued < room:
+            data = self._wire.popleft()
+            if len(data) > _SLICE:
+                self._wire.appendleft(data[_SLICE:])
+                data = data[:_SLICE]
+            self.bytes_received += len(data)
+            self._http.consumed(self.stream_id, len(data))
+            self._take(connection.receive_data(data))
+        self._flush_wire()
+
+    def _take(self, events: list[WebSocketEvent]) -> None:
+        for event in events:
+            kind = type(event)
+            if kind is TextReceived:
+                text = event.text  # type: ignore[union-attr]
+                self._enqueue({"type": "websocket.receive", "bytes": None, "text": text}, len(text))
+            elif kind is BytesReceived:
+                data = event.data  # type: ignore[union-attr]
+                self._enqueue({"type": "websocket.receive", "bytes": data, "text": None}, len(data))
+            elif kind is CloseReceived or kind is ConnectionFailed:
+                self._closed(event.code, event.reason)  # type: ignore[union-attr]
+        if events:
+            self._wake()
+
+    def _enqueue(self, message: Message, size: int) -> None:
+        self._queue.append((message, size))
+        # An empty message takes room too.
+        self._queued += size + 64
+
+    def _flush_wire(self) -> None:
+        """Hand on what the sans-IO WebSocket has queued, and end the stream behind it."""
+        connection = self._connection
+        if connection is None or self._ended or self._lost:
+            return
+        data = connection.data_to_send()
+        self.bytes_sent += len(data)
+        if connection.closed:
+            self._ended = True
+            if connection.wants_abort:
+                self._http.reset(self.stream_id, CANCEL)
+            else:
+                self._http.send_data(self.stream_id, data, True)
+            self._finish_log()
+            self.host.stopped()
+        elif data:
+            self._http.send_data(self.stream_id, data)
+
+    def _peer_ended(self) -> None:
+        if self._connection is None:
+            self._gone()
+            return
+        # Parse what came before the end, whatever the queue holds: nothing follows.
+        while self._wire:
+            data = self._wire.popleft()
+            self._http.consumed(self.stream_id, len(data))
+            self._take(self._connection.receive_data(data))
+        self._take(self._connection.receive_eof())
+        self._flush_wire()
+
+    def _gone(self) -> None:
+        """The peer is gone without a closing handshake."""
+        if self._connection is not None:
+            self._take(self._connection.receive_eof())
+        self._closed(1006, "")
+        self._wire.clear()
+        self._finish_log()
+        self._wake()
+
+    def _closed(self, code: int, reason: str) -> None:
+        if self._disconnect is None:
+            self._disconnect = (code, reason)
+            self.close_code = code
+
+    def shutdown(self) -> None:
+        """The server is draining: close with 1012 (IANA: service restart)."""
+        if self._connection is not None and self._state is _State.OPEN:
+            self._begin_close(_SERVICE_RESTART, "server is restarting")
+
+    def tick(self, now: float) -> None:
+        """Let time pass (seconds, monotonic): pings, pong and close deadlines."""
+        if self._connection is not None:
+            room = self._queued < self.host.worker.config.websocket_max_queue_size
+            self._take(self._connection.handle_timeout(now, reading=room))
+            self._flush_wire()
+            return
+        limit = self.host.worker.config.websocket_handshake_timeout
+        if self._connecting_since is None:
+            self._connecting_since = now
+        elif limit is not None and now - self._connecting_since >= limit:
+            if self._state is _State.CONNECTING and not self._lost:
+                self.refuse(504, b"Gateway Timeout")
+                self._closed(1006, "handshake timeout")
+                self._wake()
+
+    def _wake(self) -> None:
+        if self._waiters:
+            waiters, self._waiters = self._waiters, []
+            for waiter in waiters:
+                waiter.set()
+
+    # The application's callables
+
+    async def receive(self) -> Message:
+        """The next ``websocket.connect``, ``.receive`` or ``.disconnect``."""
+        if not self._told_connect:
+            self._told_connect = True
+            return {"type": "websocket.connect"}
+        while True:
+            if self._queue:
+                message, size = self._queue.popleft()
+                self._queued -= size + 64
+                if self._wire:
+                    self._pump()
+                    self.host.flush()
+                return message
+            if self._disconnect is not None and self._state is not _State.DENYING:
+                code, reason = self._disconnect
+                return {"type": "websocket.disconnect", "code": code, "reason": reason}
+            waiter = self.host.waiter()
+            self._waiters.append(waiter)
+            await waiter.wait()
+
+    async def send(self, message: Message) -> None:
+        """Take a message of the application.
+
+        :raises InvalidMessage: if the state does not allow it or it is malformed.
+        :raises ClientDisconnected: once the WebSocket is closed (ASGI WebSocket 2.4).
+        """
+        kind = message.get("type") if hasattr(message, "get") else None
+        handler = _TABLE[self._state].get(kind)  # type: ignore[arg-type]
+        if handler is None:
+            if self._state is _State.CLOSED and kind in _KNOWN:
+                raise ClientDisconnected("the WebSocket is closed")
+            raise messages.refuse(self._state.value, message, _TABLE[self._state])
+        if self.abandoned:
+            raise ClientDisconnected("the client has disconnected")
+        handler(self, message)
+        flushed = self.host.flush(self.stream_id)
+        if flushed is not None:
+            await flushed
+
+    # One method for each message
+
+    def _accept(self, message: Message) -> None:
+        headers = messages.get_headers(message)
+        config = self.host.worker.config
+        try:
+            status, response, connection = self._handshake.accept(
+                message.get("subprotocol"), headers, compression(config), limits(config)
+            )
+        except LocalProtocolError as exc:
+            raise InvalidMessage(f"websocket.accept: {exc}") from None
+        names = {name for name, _ in response}
+        defaults = self.host.worker.default_headers()
+        response += [header for header in defaults if header[0] not in names]
+        self.status = status
+        self._sent_headers = response
+        self._connection = connection
+        self._state = _State.OPEN
+        self._http.upgrade(self.stream_id, status, response)
+        self._pump()
+        if self.host.worker.draining:
+            self.shutdown()
+
+    def _send_message(self, message: Message) -> None:
+        text, data = message.get("text"), message.get("bytes")
+        connection = self._connection
+        assert connection is not None
+        if (text is None) == (data is None):
+            raise InvalidMessage("websocket.send: exactly one of 'text' and 'bytes' must be given")
+        try:
+            if text is not None:
+                if not isinstance(text, str):
+                    raise InvalidMessage("websocket.send: 'text' must be a str")
+                connection.send_text(text)
+            else:
+                connection.send_bytes(messages.get_bytes(message, "bytes"))
+        except LocalProtocolError as exc:
+            if isinstance(exc, InvalidMessage):
+                raise
+            if connection.state.value != "open":
+                # The closing handshake began under the application's hands.
+                raise ClientDisconnected("the WebSocket is closing") from None
+            raise InvalidMessage(f"websocket.send: {exc}") from None
+        self._flush_wire()
+
+    def _close(self, message: Message) -> None:
+        code = message.get("code", 1000)
+        reason = message.get("reason") or ""
+        if not isinstance(code, int) or not isinstance(reason, str):
+            raise InvalidMessage("websocket.close: 'code' must be an int, 'reason' a str")
+        assert self._connection is not None
+        try:
+            self._connection.send_close(code, reason)
+        except LocalProtocolError as exc:
+            if self._connection.state.value == "open":
+                raise InvalidMessage(f"websocket.close: {exc}") from None
+        self._state = _State.CLOSED
+        self._flush_wire()
+
+    def _begin_close(self, code: int, reason: str) -> None:
+        """Start the closing handshake from our side."""
+        assert self._connection is not None
+        try:
+            self._connection.send_close(code, reason)
+        except LocalProtocolError:
+            pass  # it has begun already
+        self._flush_wire()
+
+    def _reject(self, message: Message) -> None:
+        """``websocket.close`` before accept is a 403 (ASGI WebSocket)."""
+        self.refuse(403, b"Forbidden")
+
+    def _deny_start(self, message: Message) -> None:
+        self.status = messages.get_status(message)
+        self._sent_headers = messages.get_headers(message)
+        self._state = _State.DENYING
+        self._denial_discard = self.status in (204, 304)
+
+    def _deny_body(self, message: Message) -> None:
+        data = messages.get_bytes(message, "body")
+        self._deny(b"" if self._denial_discard else data, bool(message.get("more_body", False)))
+
+    def _deny(self, data: bytes, more: bool) -> None:
+        assert self.status is not None
+        if not self._ended and self._connecting_since != -1.0:
+            self._connecting_since = -1.0  # the head is out
+            headers = self._sent_headers.copy()
+            names = {name for name, _ in headers}
+            if not more and b"content-length" not in names and not self._denial_discard:
+                headers.append((b"content-length", b"%d" % len(data)))
+            defaults = self.host.worker.default_headers()
+            headers += [header for header in defaults if header[0] not in names]
+            self._http.send_headers(self.stream_id, self.status, headers)
+        self.bytes_sent += len(data)
+        self._http.send_data(self.stream_id, data, not more)
+        if not more:
+            self._end_without_handshake()
+
+    def _end_without_handshake(self) -> None:
+        self._ended = True
+        self._state = _State.CLOSED
+        self._closed(1006, "")
+        self._finish_log()
+        self._wake()
+        self.host.stopped()
+
+    # The application's end
+
+    def finished(self, error: BaseException | None) -> None:
+        """The application returned (1000) or raised (1011)."""
+        if self.complete:
+            return
+        if self._connection is None:
+            if self._state is _State.DENYING and self._connecting_since == -1.0:
+                self._http.reset(self.stream_id, INTERNAL_ERROR)
+                self._end_without_handshake()
+            else:
+                self.refuse(500, b"Internal Server Error")
+        elif self._state is _State.OPEN:
+            if error is None:
+                self._begin_close(1000, "")
+            else:
+                self._begin_close(1011, "internal error")
+            self._state = _State.CLOSED
+        self.host.flush()
+
+    def refuse(self, status: int, text: bytes, headers: Headers | None = None) -> None:
+        """Answer the handshake with a plain response."""
+        self.status = status
+        self._sent_headers = [(b"content-type", b"text/plain; charset=utf-8"), *(headers or ())]
+        self._state = _State.DENYING
+        self._deny(text, False)
+        self.host.flush()
+
+    def _finish_log(self) -> None:
+        if self._logged:
+            return
+        self._logged = True
+        access_log = self.host.worker.access_log
+        if access_log is not None:
+            self.duration = time.perf_counter() - self._started_at
+            self.finished_at = time.time()
+            access_log(self)
+
+
+_Handler = Callable[[WebSocketStream, Message], None]
+
+_TABLE: dict[_State, dict[str, _Handler]] = {
+    _State.CONNECTING: {
+        "websocket.accept": WebSocketStream._accept,
+        "websocket.close": WebSocketStream._reject,
+        "websocket.http.response.start": WebSocketStream._deny_start,
+    },
+    _State.DENYING: {"websocket.http.response.body": WebSocketStream._deny_body},
+    _State.OPEN: {
+        "websocket.send": WebSocketStream._send_message,
+        "websocket.close": WebSocketStream._close,
+    },
+    _State.CLOSED: {},
+}
+_KNOWN = frozenset(kind for table in _TABLE.values() for kind in table)

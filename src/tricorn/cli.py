@@ -1,0 +1,296 @@
+"""The ``tricorn`` command: flags and files to a configuration, then the server.
+
+Exit codes are those of `tricorn.exceptions`, and 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import logging
+import os
+import pkgutil
+import platform
+import re
+import ssl
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Any, NoReturn
+
+from tricorn import app_loader, config_docs
+from tricorn.config import OPTIONS, Config
+from tricorn.config_sources import CONFIG_VARIABLE, LoadedConfig, load
+from tricorn.config_values import Kind, Option, nearest
+from tricorn.exceptions import AppImportError, ConfigError, TricornError
+from tricorn.types import ASGIApplication
+
+LIBRARIES = ("anyio", "h11", "h2", "hpack", "priority", "wsproto", "trio", "uvloop")
+
+_METAVARS = {
+    Kind.PATH: "PATH",
+    Kind.COUNT: "N",
+    Kind.SIZE: "BYTES",
+    Kind.SECONDS: "SECONDS",
+    Kind.RATE: "N",
+    Kind.BINDS: "ADDRESS",
+    Kind.UMASK: "MODE",
+    Kind.MODE: "MODE",
+    Kind.OWNER: "NAME",
+    Kind.TABLE: "JSON",
+    Kind.VERIFY_FLAGS: "NAMES",
+    Kind.CLASS: "NAME",
+}
+_EPILOG = f"""\
+Without -c the file is the one that {CONFIG_VARIABLE} names, else ./tricorn.toml, else
+[tool.tricorn] of ./pyproject.toml. A flag wins over the environment variable TRICORN_NAME,
+that over the file, the file over the default. Times also take 500ms, 10s or 1h30m, sizes
+64KiB or 16MiB; none turns off what may be off.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports its own errors as `ConfigError`, so that all errors look the same."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(message)
+
+
+class _Give(argparse.Action):
+    """Notes the value under the option's name, with the flag as it was typed."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        if values is None:  # APP was left out
+            return
+        row = OPTIONS[self.dest]
+        value: object = values
+        if row.kind is Kind.BOOL:
+            value = not (option_string or "").startswith("--no-")
+        elif row.is_list:
+            value = [*namespace.given.get(row.name, ("", []))[1], values]
+        namespace.given[row.name] = (option_string or "APP", value)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command with `argv` (default: the process's); the exit code."""
+    try:
+        return _main(sys.argv[1:] if argv is None else argv)
+    except KeyboardInterrupt:
+        return 130
+    except TricornError as exc:
+        _report(exc)
+        return exc.exit_code
+
+
+def _main(argv: Sequence[str]) -> int:
+    try:
+        arguments, rest = build_parser().parse_known_args(argv, argparse.Namespace(given={}))
+    except SystemExit:  # --help
+        return 0
+    _refuse_rest(rest)
+    if arguments.version is not None:
+        return _print(_version_text(arguments.version))
+    loaded = load(arguments.given, os.environ, arguments.config)
+    if arguments.print_config is not None:
+        as_json = arguments.print_config == "json"
+        return _print((config_docs.config_json if as_json else config_docs.config_toml)(loaded))
+    if arguments.check_config:
+        return _check(loaded)
+    return _run(loaded)
+
+
+def _print(text: str) -> int:
+    try:
+        print(text.rstrip("\n"), flush=True)
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser, made from the schema."""
+    parser = _Parser(
+        prog="tricorn",
+        usage="tricorn [OPTIONS] [APP]",
+        description="Serve an ASGI application over HTTP/1.1, HTTP/2 and WebSocket.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "application", metavar="APP", nargs="?", action=_Give, help=OPTIONS["application"].help
+    )
+    command = parser.add_argument_group("Command")
+    command.add_argument(
+        "-c",
+        "--config",
+        metavar="FILE",
+        help="TOML file; or file:FILE.py, a Python file; or python:MODULE",
+    )
+    command.add_argument(
+        "--check-config", action="store_true", help="check values, files and APP, then end"
+    )
+    _add_form(command, "--print-config", "toml", "print every value and its source, then end")
+    _add_form(command, "--version", "text", "print versions, then end")
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for row in OPTIONS.values():
+        if row.section not in groups:
+            groups[row.section] = parser.add_argument_group(row.section)
+        _add_option(groups[row.section], row)
+    return parser
+
+
+def _add_form(group: argparse._ArgumentGroup, flag: str, form: str, help: str) -> None:
+    # Not nargs="?", which would take APP for the form.
+    group.add_argument(flag, action="store_const", const=form, help=f"{help}; also {flag}=json")
+    dest = flag.removeprefix("--").replace("-", "_")
+    for other in (form, "json"):
+        group.add_argument(
+            f"{flag}={other}", dest=dest, action="store_const", const=other, help=argparse.SUPPRESS
+        )
+
+
+def _add_option(group: argparse._ArgumentGroup, row: Option) -> None:
+    text = row.help + ("" if row.default is None else f" Default: {config_docs.default_text(row)}")
+    kind: dict[str, Any] = {"nargs": 0} if row.kind is Kind.BOOL else {"metavar": _metavar(row)}
+    group.add_argument(
+        *config_docs.flags_of(row),
+        dest=row.name,
+        action=_Give,
+        default=argparse.SUPPRESS,
+        help=text.replace("%", "%%"),
+        **kind,
+    )
+
+
+def _metavar(row: Option) -> str:
+    if row.choices:
+        return "{" + ",".join(row.choices) + "}"
+    return _METAVARS.get(row.kind, "TEXT")
+
+
+def _refuse_rest(rest: list[str]) -> None:
+    for word in rest:
+        if word.startswith("-"):
+            flag = word.partition("=")[0]
+            known = [name for row in OPTIONS.values() for name in config_docs.flags_of(row)]
+            known += ["--config", "--check-config", "--print-config", "--version", "--help"]
+            raise ConfigError(f"unknown flag {flag!r}{nearest(flag, known)}")
+    if rest:
+        raise ConfigError(f"unexpected argument {rest[0]!r}; one APP is served")
+
+
+def _target(config: Config) -> str:
+    if config.application is None:
+        raise ConfigError(
+            "no application: give APP as module:attribute, or set application in the file"
+        )
+    return config.application
+
+
+def _application(config: Config) -> ASGIApplication:
+    return app_loader.load_app(_target(config), factory=config.factory, app_dir=config.app_dir)
+
+
+def _check(loaded: LoadedConfig) -> int:
+    config = loaded.config
+    config.check()
+    if config.certfile is not None:
+        from tricorn.io.tls import create_ssl_context
+
+        try:
+            create_ssl_context(config)
+        except (ssl.SSLError, OSError) as exc:
+            raise ConfigError(f"certfile, keyfile: {exc}") from None
+    _application(config)
+    for line in [*loaded.notes, *config.warnings()]:
+        print(f"tricorn: warning: {line}", file=sys.stderr)
+    addresses = ", ".join(config.bind + config.insecure_bind)
+    print(f"tricorn: the configuration is valid: {config.application} on {addresses}")
+    return 0
+
+
+def _run(loaded: LoadedConfig) -> int:
+    config = loaded.config
+    _target(config)
+    config.check()
+    from tricorn import logs
+
+    logs.setup(config)
+    logger = logging.getLogger("tricorn.error")
+    for line in [*loaded.notes, *config.warnings()]:
+        logger.warning(line)
+    app = _application(config)
+    from tricorn.server import run
+
+    run(app, config)
+    return 0
+
+
+def _report(exc: TricornError) -> None:
+    if isinstance(exc, AppImportError) and exc.__cause__ is not None:
+        sys.stderr.write(_application_traceback(exc.__cause__))
+    print(f"tricorn: error: {' '.join(str(exc).split())}", file=sys.stderr)
+
+
+def _application_traceback(exc: BaseException) -> str:
+    """The traceback of `exc` without the frames that led from here to the application."""
+    found: traceback.TracebackException | None = traceback.TracebackException.from_exception(exc)
+    report = found
+    ours = (app_loader.__file__, importlib.__file__)
+    while found is not None:
+        found.stack = traceback.StackSummary.from_list(
+            [
+                frame
+                for frame in found.stack
+                if frame.filename not in ours and not frame.filename.startswith("<frozen importlib")
+            ]
+        )
+        found = found.__cause__ or found.__context__
+    return "".join(report.format()) if report is not None else ""
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _codecs() -> dict[str, list[str]]:
+    import tricorn.codecs
+
+    found: dict[str, list[str]] = {}
+    for module in pkgutil.iter_modules(tricorn.codecs.__path__):
+        if match := re.fullmatch(r"(http1|http2|websocket)_(?!base)(\w+)", module.name):
+            found.setdefault(match[1], []).append(match[2])
+    return found
+
+
+def _version_text(form: str) -> str:
+    own = _version("tricorn") or getattr(importlib.import_module("tricorn"), "__version__", None)
+    libraries = {name: _version(name) for name in LIBRARIES}
+    codecs = _codecs()
+    if form == "json":
+        python = {"version": platform.python_version(), "openssl": ssl.OPENSSL_VERSION}
+        return json.dumps(
+            {"tricorn": own, "python": python, "codecs": codecs, "libraries": libraries}, indent=2
+        )
+    shown = ", ".join(f"{slot} {'/'.join(names)}" for slot, names in codecs.items())
+    return "\n".join(
+        [
+            f"tricorn {own or 'unknown'}",
+            f"{platform.python_implementation()} {platform.python_version()}",
+            ssl.OPENSSL_VERSION,
+            f"codecs: {shown}",
+            *(f"{name} {version or 'is not installed'}" for name, version in libraries.items()),
+        ]
+    )

@@ -1,0 +1,1 @@
+"""Codecs: bytes to and from one wire syntax. The only modules that import protocol libraries."""

@@ -1,0 +1,264 @@
+"""The HTTP slots: exactly the methods the protocol layer uses of a codec.
+
+A codec turns bytes into one wire syntax and back. It holds no policy: limits, framing
+decisions, push rules and drain live above, once, in ``tricorn.protocol``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from tricorn.types import Headers
+
+
+class RequestHead(Protocol):
+    """A parsed HTTP/1.1 request head."""
+
+    method: bytes
+    target: bytes
+    http_version: bytes  # b"1.1"
+    headers: Headers  # lower-case names
+    raw_headers: Headers  # names as received
+
+
+class ChunkedDecoder(Protocol):
+    """Decodes one chunked message body (RFC 9112 section 7.1)."""
+
+    complete: bool
+    trailers: Headers
+    chunks: int  # chunks begun so far, for the overhead budget
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Body bytes in ``data``.
+
+        :raises RemoteProtocolError: 400 on malformed framing.
+        """
+        ...
+
+    def unused(self) -> bytes:
+        """Once complete: the bytes behind the body."""
+        ...
+
+
+class HTTP1Codec(Protocol):
+    """The HTTP/1.1 slot: request heads and chunked bodies. Responses are serialised above."""
+
+    name: str
+
+    def parse_head(self, head: bytes) -> RequestHead:
+        """Parse one request head, its final empty line included.
+
+        :raises RemoteProtocolError: with the status that tells the peer.
+        """
+        ...
+
+    def chunked_decoder(self) -> ChunkedDecoder:
+        """A decoder for the body of the request last parsed."""
+        ...
+
+
+@dataclass(slots=True)
+class HeadersFrame:
+    """A header block: a request, or (``trailers``) the end of one."""
+
+    stream_id: int
+    headers: Headers
+    end_stream: bool
+    trailers: bool = False
+
+
+@dataclass(slots=True)
+class DataFrame:
+    """Body bytes; ``flow`` is what they cost in flow control, padding included (bytes)."""
+
+    stream_id: int
+    data: bytes
+    flow: int
+    end_stream: bool
+
+
+@dataclass(slots=True)
+class ResetFrame:
+    """The stream was reset, by the peer or (``local``) by the codec for a stream error."""
+
+    stream_id: int
+    code: int
+    local: bool = False
+
+
+@dataclass(slots=True)
+class PriorityFrame:
+    """An RFC 7540 priority signal."""
+
+    stream_id: int
+    depends_on: int
+    weight: int
+    exclusive: bool
+
+
+@dataclass(slots=True)
+class PriorityUpdateFrame:
+    """An RFC 9218 PRIORITY_UPDATE frame, undecoded."""
+
+    payload: bytes
+
+
+@dataclass(slots=True)
+class PingAck:
+    """The peer acknowledged a PING."""
+
+    data: bytes
+
+
+@dataclass(slots=True)
+class GoAwayFrame:
+    """The peer will open no more streams, and accept no push above ``last_stream_id``."""
+
+    last_stream_id: int
+    code: int
+
+
+@dataclass(slots=True)
+class SettingsReceived:
+    """The peer's settings arrived or changed (already acknowledged)."""
+
+    no_rfc7540_priorities: bool = False
+
+
+@dataclass(slots=True)
+class CodecFailed:
+    """A connection error; the GOAWAY is queued. Nothing follows it."""
+
+    code: int
+    reason: str
+
+
+HTTP2Event: TypeAlias = (
+    HeadersFrame
+    | DataFrame
+    | ResetFrame
+    | PriorityFrame
+    | PriorityUpdateFrame
+    | PingAck
+    | GoAwayFrame
+    | SettingsReceived
+    | CodecFailed
+)
+
+
+class HTTP2Codec(Protocol):
+    """The HTTP/2 slot, at stream level: it buffers, windows and schedules what is sent.
+
+    Outbound header lists are already checked and lower-case, pseudo-header fields first.
+    """
+
+    name: str
+    #: Control and oddly cheap frames received since last read, for the flood budget.
+    glitches: int
+
+    @property
+    def mid_frame(self) -> bool:
+        """Whether the peer is inside a frame, a header block or the preface."""
+        ...
+
+    def initiate(self) -> None:
+        """Queue our SETTINGS and the opening of the connection window."""
+        ...
+
+    def initiate_upgrade(self, settings: bytes) -> None:
+        """As ``initiate``, for a connection upgraded from HTTP/1.1 (stream 1 half-closed).
+
+        :param settings: value of HTTP2-Settings (base64url).
+        :raises RemoteProtocolError: if it is malformed.
+        """
+        ...
+
+    def receive_data(self, data: bytes) -> list[HTTP2Event]:
+        """Feed bytes; never raises."""
+        ...
+
+    def send_headers(self, stream_id: int, headers: Headers, end_stream: bool) -> None:
+        """Queue a response head, or an informational one."""
+        ...
+
+    def send_data(self, stream_id: int, data: bytes, end_stream: bool) -> None:
+        """Buffer body bytes; they leave as windows and scheduling allow."""
+        ...
+
+    def send_trailers(self, stream_id: int, headers: Headers) -> None:
+        """Buffer trailers behind the body; they end the stream."""
+        ...
+
+    def push(self, parent_id: int, headers: Headers) -> int:
+        """Queue a PUSH_PROMISE (int promised stream id)."""
+        ...
+
+    def reset(self, stream_id: int, code: int) -> None:
+        """Queue RST_STREAM and drop what is buffered."""
+        ...
+
+    def forget(self, stream_id: int) -> None:
+        """Drop the outbound state of a finished stream."""
+        ...
+
+    def take_finished(self) -> list[int]:
+        """Streams whose END_STREAM was framed since the last call."""
+        ...
+
+    def credit(self, stream_id: int, n: int) -> None:
+        """Give the peer ``n`` bytes of the stream's receive window back."""
+        ...
+
+    def open_connection_window(self, target: int) -> None:
+        """Bring the connection's receive window up to ``target`` bytes, in large steps."""
+        ...
+
+    def ping(self, data: bytes) -> None:
+        """Queue a PING of 8 bytes."""
+        ...
+
+    def goaway(self, last_stream_id: int, code: int, debug: bytes = b"") -> None:
+        """Queue a GOAWAY; streams go on."""
+        ...
+
+    def data_to_send(self, limit: int) -> list[bytes]:
+        """Control frames, then DATA by priority until about ``limit`` bytes."""
+        ...
+
+    def buffered(self, stream_id: int) -> int:
+        """Bytes buffered for the stream."""
+        ...
+
+    def pending(self) -> int:
+        """Bytes of control frames not yet given out."""
+        ...
+
+    @property
+    def push_enabled(self) -> bool:
+        """Whether the peer takes pushes."""
+        ...
+
+    @property
+    def peer_max_streams(self) -> int:
+        """How many pushed streams the peer lets us have open."""
+        ...
+
+    @property
+    def highest_stream_id(self) -> int:
+        """The highest client stream seen."""
+        ...
+
+    def prioritize(
+        self, stream_id: int, urgency: int, incremental: bool, *, initial: bool = False
+    ) -> None:
+        """Set RFC 9218 parameters of a stream; ``initial`` where they come with its request."""
+        ...
+
+    def disable_rfc7540(self) -> None:
+        """The peer does without RFC 7540 priorities (RFC 9218 section 2.1)."""
+        ...
+
+    def reprioritize(self, stream_id: int, depends_on: int, weight: int, exclusive: bool) -> bool:
+        """Apply an RFC 7540 signal; False where it is a stream error."""
+        ...

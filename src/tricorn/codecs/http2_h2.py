@@ -1,0 +1,559 @@
+"""The HTTP/2 slot on h2, hpack and hyperframe.
+
+Theory of operation. h2 validates frames, keeps the windows and compresses headers. What
+it does not do is done here: buffering and scheduling of outgoing DATA, and a scan of the
+incoming frame headers, for four things h2 offers no hook for:
+
+- an over-long frame is refused on its header, not after it was buffered;
+- CONTINUATION frames and cheap control frames are counted;
+- GOAWAY is kept from h2, which would refuse to send on the streams still open;
+- PRIORITY_UPDATE (RFC 9218) is handed up undecoded.
+
+Likewise our own SETTINGS and GOAWAY frames are written with hyperframe: h2 would end the
+whole connection for one stream above the limit it announced, and for a GOAWAY it sent.
+Header fields are validated above, where a malformed request costs its stream only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import h2.config
+import h2.connection
+import h2.errors
+import h2.events
+import h2.exceptions
+import h2.settings
+import hyperframe.frame
+from h2.settings import SettingCodes
+
+from tricorn.codecs.base import (
+    CodecFailed,
+    DataFrame,
+    GoAwayFrame,
+    HeadersFrame,
+    HTTP2Event,
+    PingAck,
+    PriorityFrame,
+    PriorityUpdateFrame,
+    ResetFrame,
+    SettingsReceived,
+)
+from tricorn.exceptions import RemoteProtocolError
+from tricorn.types import Headers
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+_DATA, _HEADERS, _SETTINGS, _GOAWAY, _CONTINUATION = 0x0, 0x1, 0x4, 0x7, 0x9
+_PRIORITY_UPDATE = 0x10
+_END_STREAM, _END_HEADERS = 0x1, 0x4
+_MAX_SETTINGS_ENTRIES = 32
+_NO_RFC7540_PRIORITIES = 0x9
+# Far above any limit we announce: the limit itself is kept above the slot, where a
+# stream over it is refused alone.
+_UNLIMITED_STREAMS = 2**31 - 1
+# The connection window is topped up in steps of at least this share of its target.
+_WINDOW_STEP = 4
+
+
+class Scheduler(Protocol):
+    """Who writes next; given in from the protocol floor."""
+
+    def insert(self, stream_id: int) -> None: ...
+    def remove(self, stream_id: int) -> None: ...
+    def ready(self, stream_id: int) -> None: ...
+    def blocked(self, stream_id: int) -> None: ...
+    def next(self) -> int | None: ...
+    def prioritize(
+        self, stream_id: int, urgency: int, incremental: bool, *, initial: bool = False
+    ) -> None: ...
+    def reprioritize(
+        self, stream_id: int, depends_on: int, weight: int, exclusive: bool
+    ) -> None: ...
+    def disable_rfc7540(self) -> None: ...
+    @property
+    def has_ready(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class H2Settings:
+    """What we announce and bound: counts, bytes."""
+
+    max_concurrent_streams: int
+    stream_window: int
+    connection_window: int
+    max_frame_size: int
+    max_header_list_size: int
+    max_continuation_frames: int
+
+
+@dataclass(slots=True)
+class _Outbound:
+    """What waits to be framed on one stream."""
+
+    pieces: deque[bytes | memoryview] = field(default_factory=deque)
+    size: int = 0
+    ended: bool = False
+    trailers: Headers | None = None
+
+    def take(self, room: int) -> bytes | memoryview:
+        """At most ``room`` bytes; small pieces are joined into one frame."""
+        first = self.pieces[0]
+        if len(first) > room:
+            view = memoryview(first)
+            self.pieces[0] = view[room:]
+            self.size -= room
+            return view[:room]
+        self.pieces.popleft()
+        self.size -= len(first)
+        if not self.pieces or len(first) + len(self.pieces[0]) > room:
+            return first
+        joined = [first]
+        room -= len(first)
+        while self.pieces and len(self.pieces[0]) <= room:
+            piece = self.pieces.popleft()
+            joined.append(piece)
+            room -= len(piece)
+            self.size -= len(piece)
+        return b"".join(joined)
+
+
+class H2Codec:
+    """One HTTP/2 connection's wire syntax, server side."""
+
+    name = "h2"
+
+    def __init__(self, settings: H2Settings, scheduler: Scheduler) -> None:
+        self._settings = settings
+        self._scheduler = scheduler
+        self._connection = connection = h2.connection.H2Connection(
+            h2.config.H2Configuration(
+                client_side=False,
+                header_encoding=None,
+                validate_inbound_headers=False,
+                validate_outbound_headers=False,
+                normalize_outbound_headers=False,
+            )
+        )
+        self._announced: dict[int, int] = {
+            SettingCodes.MAX_CONCURRENT_STREAMS: settings.max_concurrent_streams,
+            SettingCodes.INITIAL_WINDOW_SIZE: settings.stream_window,
+            SettingCodes.MAX_FRAME_SIZE: settings.max_frame_size,
+            SettingCodes.MAX_HEADER_LIST_SIZE: settings.max_header_list_size,
+            SettingCodes.ENABLE_CONNECT_PROTOCOL: 1,
+        }
+        connection.local_settings = h2.settings.Settings(
+            client=False,
+            initial_values={
+                **self._announced,
+                SettingCodes.MAX_CONCURRENT_STREAMS: _UNLIMITED_STREAMS,
+            },
+        )
+        # h2 copied these from its default settings when it was made.
+        connection.max_inbound_frame_size = settings.max_frame_size
+        connection.decoder.max_header_list_size = settings.max_header_list_size
+        self._preface: bytes = PREFACE
+        self._partial = b""
+        self._in_headers = 0  # frames of the header block being received
+        self._failed = False
+        self._held: list[bytes] = []
+        self._held_size = 0
+        self._outbound: dict[int, _Outbound] = {}
+        self._finished: list[int] = []
+        self.glitches = 0
+
+    # Set-up
+
+    def initiate(self) -> None:
+        """Queue our SETTINGS and open the connection window."""
+        self._connection.initiate_connection()
+        self._announce()
+
+    def initiate_upgrade(self, settings: bytes) -> None:
+        """As ``initiate``, on a connection upgraded from HTTP/1.1.
+
+        :raises RemoteProtocolError: if HTTP2-Settings is malformed.
+        """
+        try:
+            padded = settings + b"=" * (-len(settings) % 4)
+            self._connection.initiate_upgrade_connection(padded)
+        except Exception as exc:
+            raise RemoteProtocolError(f"malformed HTTP2-Settings: {exc}") from None
+        self._announce()
+        self._outbound[1] = _Outbound()
+        self._scheduler.insert(1)
+
+    def _announce(self) -> None:
+        # Its SETTINGS frame carries h2's own view of the stream limit: write ours instead.
+        self._connection.clear_outbound_data_buffer()
+        self._hold(hyperframe.frame.SettingsFrame(0, settings=self._announced).serialize())
+        self.open_connection_window(self._settings.connection_window)
+
+    def _hold(self, data: bytes) -> None:
+        """Queue bytes behind what h2 has queued so far."""
+        queued = self._connection.data_to_send()
+        for piece in (queued, data):
+            if piece:
+                self._held.append(piece)
+                self._held_size += len(piece)
+
+    # Input
+
+    @property
+    def mid_frame(self) -> bool:
+        """Whether the peer is inside a frame, a header block or the preface."""
+        return bool(self._partial or self._in_headers or self._preface)
+
+    def receive_data(self, data: bytes) -> list[HTTP2Event]:
+        """Feed bytes; never raises: a connection error is the last event."""
+        events: list[HTTP2Event] = []
+        if self._failed:
+            return events
+        if self._preface:
+            taken = data[: len(self._preface)]
+            if not self._preface.startswith(taken):
+                self._fail(events, h2.errors.ErrorCodes.PROTOCOL_ERROR, "invalid preface")
+                return events
+            self._preface = self._preface[len(taken) :]
+            self._feed(taken, events)
+            data = data[len(taken) :]
+        if self._partial:
+            data = self._partial + data
+            self._partial = b""
+        start = self._scan(data, events)
+        if not self._failed:
+            self._partial = data[start:]
+        return events
+
+    def _scan(self, data: bytes, events: list[HTTP2Event]) -> int:
+        """Walk the whole frames in ``data`` and feed them; where the rest begins."""
+        start = position = 0
+        end_of_data = len(data)
+        limit = self._settings.max_frame_size
+        while end_of_data - position >= 9:
+            length = (data[position] << 16) | (data[position + 1] << 8) | data[position + 2]
+            if length > limit:
+                self._feed(data[start:position], events)
+                code = h2.errors.ErrorCodes.FRAME_SIZE_ERROR
+                self._fail(events, code, f"frame of {length} bytes")
+                return position
+            end = position + 9 + length
+            if end > end_of_data:
+                break
+            kind = data[position + 3]
+            if kind == _HEADERS:
+                self._in_headers = 0 if data[position + 4] & _END_HEADERS else 1
+            elif kind == _DATA:
+                if not length and not data[position + 4] & _END_STREAM:
+                    self.glitches += 1
+            elif kind == _GOAWAY or kind == _PRIORITY_UPDATE:
+                # h2 gets what came before, so that events keep their order.
+                self._feed(data[start:position], events)
+                self._own_frame(kind, data[position:end], events)
+                start = end
+            elif not self._count_control(kind, data[position + 4], length):
+                self._feed(data[start:position], events)
+                code = h2.errors.ErrorCodes.ENHANCE_YOUR_CALM
+                self._fail(events, code, "CONTINUATION flood")
+                return position
+            if self._failed:
+                return position
+            position = end
+        self._feed(data[start:position], events)
+        return position
+
+    def _count_control(self, kind: int, flags: int, length: int) -> bool:
+        if kind == _CONTINUATION:
+            self._in_headers = 0 if flags & _END_HEADERS else self._in_headers + 1
+            return self._in_headers <= self._settings.max_continuation_frames
+        self.glitches += 1
+        if kind == _SETTINGS and length > 6 * _MAX_SETTINGS_ENTRIES:
+            self.glitches += length // 6
+        return True
+
+    def _own_frame(self, kind: int, frame: bytes, events: list[HTTP2Event]) -> None:
+        errors = h2.errors.ErrorCodes
+        stream_id = int.from_bytes(frame[5:9], "big") & 0x7FFFFFFF
+        payload = frame[9:]
+        if self._failed:
+            return
+        if self._in_headers or stream_id:
+            self._fail(events, errors.PROTOCOL_ERROR, "frame out of place")
+        elif kind == _PRIORITY_UPDATE:
+            self.glitches += 1
+            events.append(PriorityUpdateFrame(payload))
+        elif len(payload) < 8:
+            self._fail(events, errors.FRAME_SIZE_ERROR, "short GOAWAY")
+        else:
+            last = int.from_bytes(payload[:4], "big") & 0x7FFFFFFF
+            events.append(GoAwayFrame(last, int.from_bytes(payload[4:8], "big")))
+
+    def _feed(self, data: bytes, events: list[HTTP2Event]) -> None:
+        if not data or self._failed:
+            return
+        try:
+            received = self._connection.receive_data(data)
+        except h2.exceptions.ProtocolError as exc:
+            # h2 has queued the GOAWAY.
+            self._failed = True
+            events.append(CodecFailed(int(exc.error_code), str(exc) or type(exc).__name__))
+            return
+        except Exception as exc:
+            # h2 and hpack let a few plain exceptions through on malformed input.
+            code = h2.errors.ErrorCodes.PROTOCOL_ERROR
+            self._fail(events, code, f"{type(exc).__name__}: {exc}")
+            return
+        for event in received:
+            translate = _TRANSLATE.get(type(event))
+            if translate is not None:
+                translate(self, event, events)
+
+    def _fail(self, events: list[HTTP2Event], code: int, reason: str) -> None:
+        self.goaway(self._connection.highest_inbound_stream_id, code)
+        self._failed = True
+        events.append(CodecFailed(code, reason))
+
+    def _on_request(self, event: h2.events.RequestReceived, events: list[HTTP2Event]) -> None:
+        stream_id = event.stream_id
+        self._outbound[stream_id] = _Outbound()
+        self._scheduler.insert(stream_id)
+        events.append(HeadersFrame(stream_id, event.headers, event.stream_ended is not None))
+
+    def _on_trailers(self, event: h2.events.TrailersReceived, events: list[HTTP2Event]) -> None:
+        events.append(HeadersFrame(event.stream_id, event.headers, True, trailers=True))
+
+    def _on_data(self, event: h2.events.DataReceived, events: list[HTTP2Event]) -> None:
+        ended = event.stream_ended is not None
+        flow = event.flow_controlled_length
+        events.append(DataFrame(event.stream_id, bytes(event.data), flow, ended))
+
+    def _on_reset(self, event: h2.events.StreamReset, events: list[HTTP2Event]) -> None:
+        self.forget(event.stream_id)
+        code = int(event.error_code or 0)
+        events.append(ResetFrame(event.stream_id, code, local=not event.remote_reset))
+
+    def _on_window(self, event: h2.events.WindowUpdated, events: list[HTTP2Event]) -> None:
+        if event.stream_id:
+            self._mark_ready(event.stream_id)
+        else:
+            self._mark_all_ready()
+
+    def _on_settings(
+        self, event: h2.events.RemoteSettingsChanged, events: list[HTTP2Event]
+    ) -> None:
+        self._mark_all_ready()
+        changed = event.changed_settings.get(_NO_RFC7540_PRIORITIES)  # type: ignore[call-overload]
+        events.append(SettingsReceived(changed is not None and changed.new_value == 1))
+
+    def _on_priority(self, event: h2.events.PriorityUpdated, events: list[HTTP2Event]) -> None:
+        events.append(
+            PriorityFrame(event.stream_id, event.depends_on, event.weight, event.exclusive)
+        )
+
+    def _on_ping_ack(self, event: h2.events.PingAckReceived, events: list[HTTP2Event]) -> None:
+        events.append(PingAck(event.ping_data))
+
+    # Output
+
+    def send_headers(self, stream_id: int, headers: Headers, end_stream: bool) -> None:
+        """Queue a response head, or an informational one."""
+        if self._failed or stream_id not in self._outbound:
+            return
+        self._connection.send_headers(stream_id, headers, end_stream)
+        if end_stream:
+            self._finish(stream_id)
+
+    def send_data(self, stream_id: int, data: bytes, end_stream: bool) -> None:
+        """Buffer body bytes; they leave as windows and scheduling allow."""
+        out = self._outbound.get(stream_id)
+        if out is None or self._failed:
+            return
+        if data:
+            out.pieces.append(data)
+            out.size += len(data)
+        out.ended = out.ended or end_stream
+        if data or end_stream:
+            self._scheduler.ready(stream_id)
+
+    def send_trailers(self, stream_id: int, headers: Headers) -> None:
+        """Buffer trailers behind the body; they end the stream."""
+        out = self._outbound.get(stream_id)
+        if out is None or self._failed:
+            return
+        out.trailers = headers
+        out.ended = True
+        self._scheduler.ready(stream_id)
+
+    def push(self, parent_id: int, headers: Headers) -> int:
+        """Queue a PUSH_PROMISE; the promised stream id."""
+        promised = self._connection.get_next_available_stream_id()
+        self._connection.push_stream(parent_id, promised, headers)
+        self._outbound[promised] = _Outbound()
+        self._scheduler.insert(promised)
+        return promised
+
+    def reset(self, stream_id: int, code: int) -> None:
+        """Queue RST_STREAM and drop what is buffered."""
+        self.forget(stream_id)
+        if not self._failed:
+            # A stream that has ended meanwhile needs no reset.
+            with contextlib.suppress(h2.exceptions.ProtocolError):
+                self._connection.reset_stream(stream_id, code)
+
+    def forget(self, stream_id: int) -> None:
+        """Drop the outbound state of a stream."""
+        if self._outbound.pop(stream_id, None) is not None:
+            self._scheduler.remove(stream_id)
+
+    def _finish(self, stream_id: int) -> None:
+        self.forget(stream_id)
+        self._finished.append(stream_id)
+
+    def take_finished(self) -> list[int]:
+        """Streams whose END_STREAM was framed since the last call."""
+        finished = self._finished
+        if finished:
+            self._finished = []
+        return finished
+
+    def credit(self, stream_id: int, n: int) -> None:
+        """Give the peer ``n`` bytes of the stream's receive window back."""
+        if not self._failed:
+            with contextlib.suppress(h2.exceptions.ProtocolError, KeyError):
+                self._connection.increment_flow_control_window(n, stream_id)
+
+    def open_connection_window(self, target: int) -> None:
+        """Bring the connection's receive window up to ``target`` bytes, in large steps."""
+        missing = target - self._connection.inbound_flow_control_window
+        if missing > 0 and missing * _WINDOW_STEP >= target and not self._failed:
+            self._connection.increment_flow_control_window(missing)
+
+    def ping(self, data: bytes) -> None:
+        """Queue a PING of 8 bytes."""
+        if not self._failed:
+            self._connection.ping(data)
+
+    def goaway(self, last_stream_id: int, code: int, debug: bytes = b"") -> None:
+        """Queue a GOAWAY (RFC 9113 section 6.8); open streams go on."""
+        if not self._failed:
+            frame = hyperframe.frame.GoAwayFrame(0, last_stream_id, code, debug)
+            self._hold(frame.serialize())
+
+    def data_to_send(self, limit: int) -> list[bytes]:
+        """Control frames, then DATA by priority until about ``limit`` bytes."""
+        if not self._failed and self._scheduler.has_ready:
+            written = 0
+            while written < limit:
+                stream_id = self._scheduler.next()
+                if stream_id is None:
+                    break
+                written += self._write_frame(stream_id)
+        queued = self._connection.data_to_send()
+        if not self._held:
+            return [queued] if queued else []
+        held = self._held
+        self._held = []
+        self._held_size = 0
+        if queued:
+            held.append(queued)
+        return held
+
+    def _write_frame(self, stream_id: int) -> int:
+        """One DATA frame (or the trailers) of a stream; its cost in bytes."""
+        connection = self._connection
+        out = self._outbound.get(stream_id)
+        if out is None:
+            self._scheduler.remove(stream_id)
+            return 0
+        size = 0
+        if out.size:
+            window = connection.local_flow_control_window(stream_id)
+            room = min(window, connection.max_outbound_frame_size)
+            if room <= 0:
+                self._scheduler.blocked(stream_id)
+                return 0
+            data = out.take(room)
+            size = len(data)
+            last = out.ended and not out.size and out.trailers is None
+            connection.send_data(stream_id, data, last)
+            if last:
+                self._finish(stream_id)
+                return size + 9
+        elif out.ended and out.trailers is None:
+            connection.send_data(stream_id, b"", True)
+            self._finish(stream_id)
+            return 9
+        if not out.size:
+            if out.trailers is not None:
+                connection.send_headers(stream_id, out.trailers, True)
+                self._finish(stream_id)
+            else:
+                self._scheduler.blocked(stream_id)
+        return size + 9
+
+    def _mark_ready(self, stream_id: int) -> None:
+        out = self._outbound.get(stream_id)
+        if out is not None and (out.size or out.ended):
+            self._scheduler.ready(stream_id)
+
+    def _mark_all_ready(self) -> None:
+        for stream_id in self._outbound:
+            self._mark_ready(stream_id)
+
+    def prioritize(
+        self, stream_id: int, urgency: int, incremental: bool, *, initial: bool = False
+    ) -> None:
+        """Set RFC 9218 parameters of a stream."""
+        self._scheduler.prioritize(stream_id, urgency, incremental, initial=initial)
+
+    def reprioritize(self, stream_id: int, depends_on: int, weight: int, exclusive: bool) -> bool:
+        """Apply an RFC 7540 signal; False where it is a stream error."""
+        try:
+            self._scheduler.reprioritize(stream_id, depends_on, weight, exclusive)
+        except ValueError:
+            return False
+        return True
+
+    def disable_rfc7540(self) -> None:
+        """The peer does without RFC 7540 priorities (RFC 9218 section 2.1)."""
+        self._scheduler.disable_rfc7540()
+
+    def buffered(self, stream_id: int) -> int:
+        """Bytes buffered for the stream."""
+        out = self._outbound.get(stream_id)
+        return 0 if out is None else out.size
+
+    def pending(self) -> int:
+        """Bytes of frames queued and not yet given out."""
+        self._hold(b"")
+        return self._held_size
+
+    @property
+    def push_enabled(self) -> bool:
+        """Whether the peer takes pushes."""
+        return bool(self._connection.remote_settings.enable_push)
+
+    @property
+    def peer_max_streams(self) -> int:
+        """How many pushed streams the peer lets us have open."""
+        return self._connection.remote_settings.max_concurrent_streams
+
+    @property
+    def highest_stream_id(self) -> int:
+        """The highest client stream seen."""
+        return self._connection.highest_inbound_stream_id
+
+
+_TRANSLATE = {
+    h2.events.RequestReceived: H2Codec._on_request,
+    h2.events.TrailersReceived: H2Codec._on_trailers,
+    h2.events.DataReceived: H2Codec._on_data,
+    h2.events.StreamReset: H2Codec._on_reset,
+    h2.events.WindowUpdated: H2Codec._on_window,
+    h2.events.RemoteSettingsChanged: H2Codec._on_settings,
+    h2.events.PriorityUpdated: H2Codec._on_priority,
+    h2.events.PingAckReceived: H2Codec._on_ping_ack,
+}

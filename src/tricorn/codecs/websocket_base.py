@@ -1,0 +1,119 @@
+"""The WebSocket slot: what a frame codec gives, takes and promises.
+
+A codec turns bytes into pieces of messages and control frames, and the other way round.
+It checks everything RFC 6455 section 5 and RFC 7692 say about frames, and keeps the size
+limits it was given, because only it sees a frame header before the payload has come and
+only it can stop inflating half way. When to ping, close or answer is decided above it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class DeflateParameters:
+    """permessage-deflate as agreed in the handshake (RFC 7692 section 7.1).
+
+    The window sizes are base-2 logarithms of bytes: the server's 9 to 15, the client's 8
+    to 15 (zlib cannot deflate with a window of 8 but inflates it well).
+    """
+
+    server_max_window_bits: int = 15
+    client_max_window_bits: int = 15
+    server_no_context_takeover: bool = False
+    client_no_context_takeover: bool = False
+
+
+@dataclass(slots=True)
+class TextPiece:
+    """Part of a text message, decoded; ``finished`` (bool) on the last part of the message."""
+
+    data: str
+    finished: bool
+
+
+@dataclass(slots=True)
+class BytesPiece:
+    """Part of a binary message; ``finished`` (bool) on the last part of the message."""
+
+    data: bytes
+    finished: bool
+
+
+@dataclass(slots=True)
+class PingFrame:
+    """A ping with at most 125 bytes of payload."""
+
+    payload: bytes
+
+
+@dataclass(slots=True)
+class PongFrame:
+    """A pong with at most 125 bytes of payload."""
+
+    payload: bytes
+
+
+@dataclass(slots=True)
+class CloseFrame:
+    """A valid close frame; ``code`` is None where the frame was empty. Nothing follows it."""
+
+    code: int | None
+    reason: str
+
+
+@dataclass(slots=True)
+class ParseFailure:
+    """The peer broke a rule; ``code`` is the close code that says so. Nothing follows it."""
+
+    code: int
+    reason: str
+
+
+CodecEvent: TypeAlias = TextPiece | BytesPiece | PingFrame | PongFrame | CloseFrame | ParseFailure
+
+
+class WebSocketCodec(Protocol):
+    """Server side of the framing layer of one WebSocket."""
+
+    def receive_data(self, data: bytes) -> Iterator[CodecEvent]:
+        """Parse ``data`` lazily: an event not asked for is not parsed yet.
+
+        Never raises for what the peer sent; it yields one ``ParseFailure`` and ends. After
+        that, or after a ``CloseFrame``, it must not be called again.
+        """
+
+    def text(self, payload: bytes, compress: bool) -> bytes:
+        """One whole text message of UTF-8 ``payload`` as a frame."""
+
+    def binary(self, payload: bytes, compress: bool) -> bytes:
+        """One whole binary message as a frame. ``compress`` needs an agreed deflate."""
+
+    def ping(self, payload: bytes) -> bytes:
+        """A ping frame; at most 125 bytes of payload."""
+
+    def pong(self, payload: bytes) -> bytes:
+        """A pong frame; at most 125 bytes of payload."""
+
+    def close(self, code: int | None, reason: str) -> bytes:
+        """A close frame, empty where ``code`` is None; ``reason`` at most 123 bytes of UTF-8."""
+
+
+class WebSocketCodecFactory(Protocol):
+    """Makes the codec of one connection; all sizes in bytes.
+
+    ``max_message_size`` counts after inflation, ``max_frame_size`` counts payload as it is
+    on the wire, ``max_fragments`` counts the frames of one message.
+    """
+
+    def __call__(
+        self,
+        *,
+        max_message_size: int,
+        max_frame_size: int,
+        max_fragments: int,
+        deflate: DeflateParameters | None,
+    ) -> WebSocketCodec: ...

@@ -1,0 +1,297 @@
+"""The WebSocket slot filled by wsproto, with our own permessage-deflate.
+
+Theory of operation. wsproto parses frames and text; an ``Extension`` of ours rides along
+in every connection. wsproto shows an extension each frame header before the payload, each
+piece of payload and the end of each frame, so one object there can refuse an announced
+length at once, count fragments, and inflate with an exact bound.
+
+wsproto's own ``PerMessageDeflate`` is not used: it inflates without a bound, forgets that
+a message is compressed when a ping comes between its fragments, sends nothing at all for
+the second of two empty messages, and cannot leave one message uncompressed.
+
+Frames we send are not masked (RFC 6455 section 5.1), so a frame is a header of two to ten
+bytes before the payload. It is written here: wsproto copies a payload four times for it.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+from wsproto.connection import Connection, ConnectionState, ConnectionType
+from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
+from wsproto.extensions import Extension
+from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol, Opcode, RsvBits
+
+from tricorn.codecs.websocket_base import (
+    BytesPiece,
+    CloseFrame,
+    CodecEvent,
+    DeflateParameters,
+    ParseFailure,
+    PingFrame,
+    PongFrame,
+    TextPiece,
+)
+
+# One piece may inflate to 1032 times its size before wsproto has decoded and handed it on;
+# 4 KiB keep what one step holds near 4 MiB however large the message may be.
+_COMPRESSED_SLICE = 4096
+
+# A sender cuts these four bytes off each message (RFC 7692 section 7.2.1).
+_DEFLATE_TAIL = b"\x00\x00\xff\xff"
+
+# zlib's memory is (1 << (bits + 2)) + (1 << (memLevel + 9)) bytes per connection: with 5
+# the second part is 16 KiB instead of 128 KiB and messages of usual size lose almost nothing.
+_MEMORY_LEVEL = 5
+
+_FIN = 0x80
+_RSV1 = 0x40
+_FIRST_CONTROL_OPCODE = 0x8
+_NO_RSV = RsvBits(False, False, False)
+_RSV1_ALLOWED = RsvBits(True, False, False)
+_HEADER_16 = struct.Struct("!BBH")
+_HEADER_64 = struct.Struct("!BBQ")
+
+# Registered with IANA for gateways, unknown to wsproto, which would call it a reserved code.
+_BAD_GATEWAY = b"\x03\xf6"
+_BAD_GATEWAY_CODE = 1014
+_NORMAL_CLOSURE = b"\x03\xe8"
+
+
+class _FrameRules(Extension):
+    """The limits on incoming frames, and the inflating half of permessage-deflate."""
+
+    name = "permessage-deflate"
+
+    def __init__(
+        self,
+        max_message_size: int,
+        max_frame_size: int,
+        max_fragments: int,
+        deflate: DeflateParameters | None,
+    ) -> None:
+        self.failure = ""
+        self.bad_gateway = False
+        self._max_message_size = max_message_size
+        self._max_frame_size = max_frame_size
+        self._max_fragments = max_fragments
+        self._rsv_allowed = _NO_RSV if deflate is None else _RSV1_ALLOWED
+        # A window larger than the sender's inflates the same; zlib treats 8 as 9 when
+        # deflating, so a client that agreed to 8 may really use 9.
+        self._wbits = -max(deflate.client_max_window_bits, 9) if deflate else 0
+        self._context_takeover = deflate is not None and not deflate.client_no_context_takeover
+        self._inflater: zlib._Decompress | None = None
+        self._opcode = Opcode.CONTINUATION
+        self._in_message = False
+        self._compressed = False
+        self._size = 0
+        self._fragments = 0
+
+    def enabled(self) -> bool:
+        return True
+
+    def offer(self) -> bool | str:
+        return False  # The handshake is ours; wsproto never asks.
+
+    def frame_inbound_header(
+        self,
+        proto: FrameDecoder | FrameProtocol,
+        opcode: Opcode,
+        rsv: RsvBits,
+        payload_length: int,
+    ) -> CloseReason | RsvBits:
+        # Called again for the same header when its masking key has not come yet: counting
+        # is left to frame_inbound_complete.
+        self._opcode = opcode
+        if opcode >= _FIRST_CONTROL_OPCODE:
+            return _NO_RSV
+        if opcode == Opcode.CONTINUATION:
+            if not self._in_message:
+                return self._fail(CloseReason.PROTOCOL_ERROR, "continuation without a message")
+            allowed = _NO_RSV
+        elif self._in_message:
+            return self._fail(CloseReason.PROTOCOL_ERROR, "message inside a fragmented message")
+        else:
+            allowed = self._rsv_allowed
+            self._compressed = rsv.rsv1 and allowed.rsv1
+        if payload_length > self._max_frame_size:
+            return self._fail(CloseReason.MESSAGE_TOO_BIG, "frame too big")
+        if not self._compressed and self._size + payload_length > self._max_message_size:
+            return self._fail(CloseReason.MESSAGE_TOO_BIG, "message too big")
+        if self._fragments >= self._max_fragments:
+            return self._fail(CloseReason.POLICY_VIOLATION, "too many fragments")
+        return allowed
+
+    def frame_inbound_payload_data(
+        self, proto: FrameDecoder | FrameProtocol, data: bytes
+    ) -> bytes | CloseReason:
+        if self._opcode >= _FIRST_CONTROL_OPCODE:
+            # wsproto waits for the whole payload of a control frame, so this is all of it.
+            if self._opcode == Opcode.CLOSE and data.startswith(_BAD_GATEWAY):
+                self.bad_gateway = True
+                return _NORMAL_CLOSURE + data[2:]
+            return data
+        if self._compressed:
+            return self._inflate(data)
+        self._size += len(data)
+        return data
+
+    def frame_inbound_complete(
+        self, proto: FrameDecoder | FrameProtocol, fin: bool
+    ) -> bytes | CloseReason | None:
+        if self._opcode >= _FIRST_CONTROL_OPCODE:
+            return None
+        if not fin:
+            self._in_message = True
+            self._fragments += 1
+            return None
+        rest: bytes | CloseReason | None = None
+        if self._compressed:
+            # No inflater here means the message ended with a BFINAL block: no cut-off tail.
+            if self._inflater is not None:
+                rest = self._inflate(_DEFLATE_TAIL)
+            if not self._context_takeover:
+                self._inflater = None
+        self._in_message = False
+        self._compressed = False
+        self._size = 0
+        self._fragments = 0
+        return rest
+
+    def _inflate(self, data: bytes) -> bytes | CloseReason:
+        """Inflate ``data``; refuses the message as soon as it is one byte over its limit."""
+        output = b""
+        while data:
+            inflater = self._inflater
+            if inflater is None:
+                inflater = self._inflater = zlib.decompressobj(self._wbits)
+            try:
+                piece = inflater.decompress(data, self._max_message_size - self._size + 1)
+            except zlib.error:
+                return self._fail(CloseReason.INVALID_FRAME_PAYLOAD_DATA, "invalid deflate data")
+            self._size += len(piece)
+            if self._size > self._max_message_size:
+                return self._fail(CloseReason.MESSAGE_TOO_BIG, "message too big")
+            output = output + piece if output else piece
+            if not inflater.eof:
+                break
+            # A block with BFINAL set ends zlib's stream but not the message (RFC 7692
+            # section 7.2.3.4): what follows is a new stream.
+            self._inflater = None
+            data = inflater.unused_data
+        return output
+
+    def _fail(self, code: CloseReason, reason: str) -> CloseReason:
+        self.failure = reason
+        return code
+
+
+class WsprotoCodec:
+    """``WebSocketCodec`` on wsproto; the arguments are those of ``WebSocketCodecFactory``."""
+
+    def __init__(
+        self,
+        *,
+        max_message_size: int,
+        max_frame_size: int,
+        max_fragments: int,
+        deflate: DeflateParameters | None,
+    ) -> None:
+        self._rules = _FrameRules(max_message_size, max_frame_size, max_fragments, deflate)
+        self._connection = Connection(ConnectionType.SERVER, [self._rules])
+        self._deflate = deflate
+        self._deflater: zlib._Compress | None = None
+
+    def receive_data(self, data: bytes) -> Iterator[CodecEvent]:
+        """Parse ``data`` lazily into pieces and control frames (RFC 6455 section 5)."""
+        if self._deflate is None or len(data) <= _COMPRESSED_SLICE:
+            return self._parse(data)
+        return self._parse_slices(data)
+
+    def _parse_slices(self, data: bytes) -> Iterator[CodecEvent]:
+        view = memoryview(data)
+        for start in range(0, len(data), _COMPRESSED_SLICE):
+            for event in self._parse(bytes(view[start : start + _COMPRESSED_SLICE])):
+                yield event
+                if type(event) is CloseFrame or type(event) is ParseFailure:
+                    return
+
+    def _parse(self, data: bytes) -> Iterator[CodecEvent]:
+        connection = self._connection
+        connection.receive_data(data)
+        for event in connection.events():
+            # Exact types: isinstance on wsproto's abstract classes is several times slower.
+            if type(event) is TextMessage:
+                yield TextPiece(event.data, event.message_finished)
+            elif type(event) is BytesMessage:
+                yield BytesPiece(bytes(event.data), event.message_finished)
+            elif type(event) is Ping:
+                yield PingFrame(bytes(event.payload))
+            elif type(event) is Pong:
+                yield PongFrame(bytes(event.payload))
+            elif type(event) is CloseConnection:
+                yield self._closing(event)
+
+    def _closing(self, event: CloseConnection) -> CloseFrame | ParseFailure:
+        # wsproto reports a close frame and a broken rule with one event; only the former
+        # moves its state.
+        if self._connection.state is ConnectionState.OPEN:
+            if self._rules.failure:
+                return ParseFailure(int(event.code), self._rules.failure)
+            if event.code == CloseReason.INVALID_FRAME_PAYLOAD_DATA:
+                return ParseFailure(int(event.code), "invalid UTF-8")
+            return ParseFailure(int(event.code), event.reason or "")
+        if event.code == CloseReason.NO_STATUS_RCVD:
+            return CloseFrame(None, "")
+        code = _BAD_GATEWAY_CODE if self._rules.bad_gateway else int(event.code)
+        return CloseFrame(code, event.reason or "")
+
+    def text(self, payload: bytes, compress: bool) -> bytes:
+        """One whole text message of UTF-8 ``payload`` as a frame."""
+        return self._message(Opcode.TEXT, payload, compress)
+
+    def binary(self, payload: bytes, compress: bool) -> bytes:
+        """One whole binary message as a frame. ``compress`` needs an agreed deflate."""
+        return self._message(Opcode.BINARY, payload, compress)
+
+    def ping(self, payload: bytes) -> bytes:
+        """A ping frame; at most 125 bytes of payload."""
+        return _frame(_FIN | Opcode.PING, payload)
+
+    def pong(self, payload: bytes) -> bytes:
+        """A pong frame; at most 125 bytes of payload."""
+        return _frame(_FIN | Opcode.PONG, payload)
+
+    def close(self, code: int | None, reason: str) -> bytes:
+        """A close frame, empty where ``code`` is None; ``reason`` at most 123 bytes of UTF-8."""
+        payload = b"" if code is None else code.to_bytes(2) + reason.encode()
+        return _frame(_FIN | Opcode.CLOSE, payload)
+
+    def _message(self, opcode: int, payload: bytes, compress: bool) -> bytes:
+        # Deflating nothing twice running makes zlib give nothing, which does not inflate.
+        if not compress or not payload or self._deflate is None:
+            return _frame(_FIN | opcode, payload)
+        deflater = self._deflater
+        if deflater is None:
+            deflater = zlib.compressobj(
+                zlib.Z_DEFAULT_COMPRESSION,
+                zlib.DEFLATED,
+                -self._deflate.server_max_window_bits,
+                _MEMORY_LEVEL,
+            )
+            if not self._deflate.server_no_context_takeover:
+                self._deflater = deflater
+        deflated = deflater.compress(payload) + deflater.flush(zlib.Z_SYNC_FLUSH)
+        return _frame(_FIN | _RSV1 | opcode, deflated[: -len(_DEFLATE_TAIL)])
+
+
+def _frame(first: int, payload: bytes) -> bytes:
+    """An unmasked frame; ``first`` is the byte of FIN, RSV and opcode (RFC 6455 section 5.2)."""
+    length = len(payload)
+    if length < 126:
+        return bytes((first, length)) + payload
+    if length < 65536:
+        return _HEADER_16.pack(first, 126, length) + payload
+    return _HEADER_64.pack(first, 127, length) + payload

@@ -1,0 +1,81 @@
+"""Whether the files, directories, accounts and libraries that a `Config` names can be used."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+from tricorn.config import Config, parse_bind
+from tricorn.exceptions import ConfigError
+
+
+def check(config: Config) -> None:
+    """Raise `ConfigError` for the first thing that cannot be used. Nothing is changed."""
+    for name in ("certfile", "keyfile", "ca_certs"):
+        _check_readable(name, getattr(config, name))
+    if config.logconfig is not None:
+        _check_readable("logconfig", config.logconfig.removeprefix("json:").removeprefix("toml:"))
+    if config.app_dir is not None and not os.path.isdir(config.app_dir):
+        raise ConfigError(f"app_dir: {config.app_dir!r} is not a directory")
+    for name in ("accesslog", "errorlog", "pid_path"):
+        path = getattr(config, name)
+        if path is not None and path != "-":
+            _check_writable(name, path)
+    for text in config.bind + config.insecure_bind:
+        address = parse_bind(text)
+        if address.kind == "unix":
+            _check_directory("bind", address.path)
+    _check_accounts(config)
+    _check_event_loop(config)
+
+
+def _check_readable(name: str, path: str | None) -> None:
+    if path is None:
+        return
+    try:
+        with open(path, "rb"):
+            pass
+    except OSError as exc:
+        raise ConfigError(f"{name}: cannot read {path!r}: {exc.strerror}") from None
+
+
+def _check_directory(name: str, path: str) -> None:
+    directory = os.path.dirname(path) or os.curdir
+    if not os.path.isdir(directory):
+        raise ConfigError(f"{name}: there is no directory {directory!r} for {path!r}")
+
+
+def _check_writable(name: str, path: str) -> None:
+    _check_directory(name, path)
+    # A file that is there decides itself; for a new one its directory does.
+    place = path if os.path.exists(path) else os.path.dirname(path) or os.curdir
+    if os.path.isdir(path) or not os.access(place, os.W_OK):
+        raise ConfigError(f"{name}: cannot write {path!r}")
+
+
+def _check_accounts(config: Config) -> None:
+    if not isinstance(config.user, str) and not isinstance(config.group, str):
+        return
+    try:
+        import grp
+        import pwd
+    except ImportError:
+        raise ConfigError("user and group: this system knows no account names") from None
+    try:
+        if isinstance(config.user, str):
+            pwd.getpwnam(config.user)
+    except KeyError:
+        raise ConfigError(f"user: there is no user {config.user!r}") from None
+    try:
+        if isinstance(config.group, str):
+            grp.getgrnam(config.group)
+    except KeyError:
+        raise ConfigError(f"group: there is no group {config.group!r}") from None
+
+
+def _check_event_loop(config: Config) -> None:
+    library = config.event_loop
+    if library != "asyncio" and importlib.util.find_spec(library) is None:
+        raise ConfigError(
+            f"worker_class: {library} is not installed; pip install 'tricorn[{library}]'"
+        )

@@ -1,0 +1,167 @@
+"""The schema as text: the options reference, the example file, and a printed configuration.
+
+``python -m tricorn.config_docs reference`` and ``... example`` write them to standard output.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+from tricorn.config import OPTIONS
+from tricorn.config_sources import LoadedConfig
+from tricorn.config_values import Kind, Option, expected
+
+EXAMPLE: dict[str, object] = {
+    "application": "tricorn.demo:app",
+    "bind": ("127.0.0.1:8443",),
+    "insecure_bind": ("127.0.0.1:8080",),
+    "dev_certificate": True,
+}
+HIDDEN = "********"
+
+
+def toml_value(value: object, kind: Kind | None = None) -> str:
+    """`value` as TOML writes it; None becomes ``"none"``, which every source reads as None."""
+    match value:
+        case None:
+            return '"none"'
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return f"0o{value:o}" if kind in (Kind.UMASK, Kind.MODE) else str(value)
+        case float():
+            return repr(value)
+        case str():
+            # A JSON string is a TOML basic string, but for DEL.
+            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        case list() | tuple():
+            return f"[{', '.join(toml_value(item) for item in value)}]"
+        case dict():
+            items = (f"{toml_value(str(key))} = {toml_value(item)}" for key, item in value.items())
+            return "{ " + ", ".join(items) + " }" if value else "{}"
+    raise TypeError(f"TOML has no form for {type(value).__name__}")
+
+
+def default_text(row: Option) -> str:
+    """The default in words an operator can type."""
+    return "not set" if row.default is None else toml_value(row.default, row.kind)
+
+
+def _sections() -> Iterator[tuple[str, list[Option]]]:
+    for section, rows in groupby(OPTIONS.values(), key=lambda row: row.section):
+        yield section, list(rows)
+
+
+def flags_of(row: Option) -> list[str]:
+    """Every flag spelling of the option, its own name first."""
+    flags = [row.flag]
+    if row.kind is Kind.BOOL:
+        flags.append("--no-" + row.flag.removeprefix("--"))
+    return flags + [flag for flag in row.flags if flag not in flags]
+
+
+def options_markdown() -> str:
+    """The options reference, a Markdown page with one table for each section."""
+    lines = [
+        "# Options",
+        "",
+        "Every option can be given in a file, as an environment variable and as a flag; a flag "
+        "wins over a variable, a variable over the file, the file over the default.",
+        "",
+        "Times are seconds; text may also say `500ms`, `10s` or `1h30m`. Sizes are bytes; text "
+        "may also say `64KiB` or `16MiB`. Where an option may be off, `none` turns it off. Lists "
+        "are repeated flags, or one variable with commas. An empty variable counts as not set.",
+    ]
+    for section, rows in _sections():
+        lines += ["", f"## {section}", ""]
+        lines += ["| Option | Default | Meaning | Flags and variable |", "|---|---|---|---|"]
+        lines += [_markdown_row(row) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_row(row: Option) -> str:
+    default = f"`{default_text(row)}`" if row.default is not None else default_text(row)
+    if row.unit and row.default is not None:
+        default += f" {row.unit}"
+    meaning = f"{row.help} Takes {expected(row)}."
+    if row.reason:
+        meaning += f" Default: {row.reason}."
+    if row.inert:
+        meaning += f" No effect: {row.inert}."
+    if row.aliases:
+        meaning += f" Also read as {', '.join(f'`{alias}`' for alias in row.aliases)}."
+    names = ", ".join(f"`{name}`" for name in (*flags_of(row), row.variable))
+    cells = (f"`{row.name}`", default, meaning, names)
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def example_toml() -> str:
+    """``config.example.toml``: the demonstration is set, all else stands as a comment."""
+    lines = _comment(
+        "Tricorn's options. Copy to tricorn.toml, which is read from the working directory, or "
+        "name it with -c. As it is, this file serves the demonstration. A line that begins with "
+        '#name shows a default; options with the default "none" are off or not set.'
+    )
+    for section, rows in _sections():
+        lines += ["", f"# ---- {section}"]
+        for row in rows:
+            lines.append("")
+            lines += _comment(row.help + (f" [{row.unit}]" if row.unit else ""))
+            if row.inert:
+                lines += _comment(f"No effect: {row.inert}.")
+            if row.name in EXAMPLE:
+                lines.append(f"{row.name} = {toml_value(EXAMPLE[row.name], row.kind)}")
+            else:
+                default = "" if row.secret else toml_value(row.default, row.kind)
+                lines.append(f"#{row.name} = {default or toml_value('')}")
+    return "\n".join(lines) + "\n"
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(text, 98, initial_indent="# ", subsequent_indent="# ")
+
+
+def config_toml(loaded: LoadedConfig) -> str:
+    """Every value in force with its source; TOML that loads to the same, secrets left out."""
+    lines: list[str] = []
+    for section, rows in _sections():
+        lines += ["", f"# {section}"] if lines else [f"# {section}"]
+        for row in rows:
+            value = getattr(loaded.config, row.name)
+            source = loaded.origin(row.name)
+            if row.secret and value is not None:
+                lines.append(f"# {row.name} = {toml_value(HIDDEN)}  # {source}")
+            elif row.secret:
+                lines.append(f"# {row.name} is not set  # {source}")
+            else:
+                lines.append(f"{row.name} = {toml_value(value, row.kind)}  # {source}")
+    return "\n".join(lines) + "\n"
+
+
+def config_json(loaded: LoadedConfig) -> str:
+    """Every value in force as JSON: name to an object of ``value`` and ``source``."""
+    values: dict[str, dict[str, Any]] = {}
+    for row in OPTIONS.values():
+        value = getattr(loaded.config, row.name)
+        shown = HIDDEN if row.secret and value is not None else value
+        values[row.name] = {"value": shown, "source": loaded.origin(row.name)}
+    return json.dumps(values, indent=2) + "\n"
+
+
+def main(argv: list[str]) -> int:
+    """Write the page that `argv` names; the exit code."""
+    pages = {"reference": options_markdown, "example": example_toml}
+    if len(argv) != 1 or argv[0] not in pages:
+        print(f"usage: python -m tricorn.config_docs {{{','.join(pages)}}}", file=sys.stderr)
+        return 2
+    sys.stdout.write(pages[argv[0]]())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

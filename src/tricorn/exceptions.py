@@ -1,0 +1,76 @@
+"""Every exception Tricorn raises on purpose, and the process exit code of each.
+
+Exit codes of the daemon: 0 asked to stop; 1 unexpected failure; 2 configuration or
+usage; 3 the application failed in its lifespan startup; 4 the application could not be
+imported; 5 an address could not be bound.
+"""
+
+from __future__ import annotations
+
+
+class TricornError(Exception):
+    """Base of all Tricorn errors."""
+
+    exit_code = 1
+
+
+class ConfigError(TricornError):
+    """The operator's mistake: a wrong option, value, file, certificate or combination."""
+
+    exit_code = 2
+
+
+class LifespanError(TricornError):
+    """The application failed, or said it failed, in its lifespan startup."""
+
+    exit_code = 3
+
+
+class AppImportError(TricornError):
+    """The application could not be found, imported or called as a factory.
+
+    ``__cause__`` carries the application's own exception where there is one; its
+    traceback is the only one the command line ever prints.
+    """
+
+    exit_code = 4
+
+
+class BindError(TricornError):
+    """An address could not be bound or a descriptor could not be used."""
+
+    exit_code = 5
+
+
+class ProtocolError(TricornError):
+    """A protocol rule was broken."""
+
+
+class LocalProtocolError(ProtocolError):
+    """Our side (or the application) tried something the protocol forbids."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer broke a rule.
+
+    ``status`` is the HTTP status (int) that tells the peer so, where one can be sent.
+    ``headers`` (list of name, value byte pairs) belong to that answer.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        status: int = 400,
+        headers: list[tuple[bytes, bytes]] | None = None,
+    ) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.headers = headers or []
+
+
+class InvalidMessage(LocalProtocolError):
+    """The application sent an ASGI message that its state does not allow, or a malformed one."""
+
+
+class ClientDisconnected(OSError):
+    """Raised by ``send()`` once the peer is gone (ASGI HTTP and WebSocket specification 2.4)."""

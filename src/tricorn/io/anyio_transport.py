@@ -1,0 +1,234 @@
+"""The byte-moving leaf for any anyio byte stream: trio, and asyncio as a cross-check.
+
+A reader loop pushes to the driver. There is no writer task: whoever has queued bytes
+writes them, one at a time, and what others queue meanwhile goes with the next write.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import anyio
+import anyio.abc
+from anyio.streams.tls import TLSAttribute
+
+from tricorn.asgi.host import Worker
+from tricorn.io.connection import Connection
+from tricorn.io.tls import TLSContext
+
+_READ_SIZE = 65536
+_GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
+
+
+class EventWaiter:
+    """A one-shot signal on an anyio event."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+
+    def set(self) -> None:
+        """Wake whoever waits."""
+        self._event.set()
+
+    def wait(self) -> Awaitable[None]:
+        """Wait for ``set``."""
+        return self._event.wait()
+
+
+class AnyioTransport:
+    """One connection on an anyio byte stream."""
+
+    def __init__(
+        self,
+        stream: anyio.abc.ByteStream,
+        worker: Worker,
+        registry: set[Connection],
+        tls: TLSContext | None,
+        *,
+        client: tuple[str, int] | None,
+        server: tuple[str, int | None] | None,
+    ) -> None:
+        self.cancelled = anyio.get_cancelled_exc_class()
+        self._stream = stream
+        self._worker = worker
+        self._registry = registry
+        self._tls = tls
+        self._client = client
+        self._server = server
+        self._task_group: anyio.abc.TaskGroup
+        self._reader_scope = anyio.CancelScope()
+        self._out: list[bytes] = []
+        self._out_size = 0
+        self._writing = False
+        self._high = worker.config.write_buffer_high
+        self._over = False
+        self._eof_wanted = False
+        self._close_wanted = False
+        self._gone = False
+        self._resume: anyio.Event | None = None
+        self._connection: Connection
+
+    async def run(self) -> None:
+        """Serve the connection to its end, application tasks included."""
+        info, alpn = None, None
+        if self._tls is not None:
+            info = self._tls.describe(self._stream.extra(TLSAttribute.ssl_object))
+            alpn = self._stream.extra(TLSAttribute.alpn_protocol)
+        async with anyio.create_task_group() as self._task_group:
+            self._connection = Connection(
+                self._worker,
+                self,
+                self._registry,
+                client=self._client,
+                server=self._server,
+                secure=self._tls is not None,
+                tls=info,
+                alpn=alpn,
+            )
+            try:
+                with self._reader_scope:
+                    await self._read()
+            finally:
+                self._gone = True
+                self._connection.lost()
+                with anyio.CancelScope(shield=True):
+                    await anyio.aclose_forcefully(self._stream)
+
+    async def _read(self) -> None:
+        """Push what arrives until the connection is gone or closed."""
+        connection, stream = self._connection, self._stream
+        try:
+            while True:
+                if self._resume is not None:
+                    await self._resume.wait()
+                connection.bytes_received(await stream.receive(_READ_SIZE))
+        except anyio.EndOfStream:
+            connection.eof_received()
+        except _GONE:
+            return
+        if self._tls is None:
+            # Our side stays open; the driver's close ends the wait.
+            await anyio.sleep(math.inf)
+
+    # Transport
+
+    def write(self, buffers: list[bytes]) -> None:
+        """Take bytes."""
+        self._out += buffers
+        self._out_size += sum(map(len, buffers))
+        if self._out_size > self._high and not self._over:
+            self._over = True
+            self._connection.pause_writing()
+
+    def drain(self) -> Awaitable[None] | None:
+        """Write what was taken, unless somebody is about it already."""
+        return None if self._writing or not self._out else self._write_out()
+
+    def kick(self) -> None:
+        """Write what was taken in a task of its own."""
+        if self._out and not self._writing and not self._gone:
+            self._task_group.start_soon(self._write_out)
+
+    async def _write_out(self) -> None:
+        """One write; further bytes are left to the next writer.
+
+        Shielded: a cancelled application must not leave half of another one's frame.
+        A peer that takes nothing is cut by the driver's stall timer.
+        """
+        if self._writing or not self._out:
+            return
+        self._writing = True
+        with anyio.CancelScope(shield=True):
+            out, self._out = self._out, []
+            data = out[0] if len(out) == 1 else b"".join(out)
+            try:
+                await self._stream.send(data)
+            except _GONE:
+                self._reader_scope.cancel()
+            finally:
+                self._writing = False
+                self._out_size -= len(data)
+        if self._over and self._out_size <= self._worker.config.write_buffer_low:
+            self._over = False
+            self._connection.resume_writing()
+        self.kick()
+        if not self._out and not self._writing:
+            await self._finish()
+
+    async def _finish(self) -> None:
+        """What was asked for behind the last byte."""
+        if self._eof_wanted and isinstance(self._stream, anyio.abc.SocketStream):
+            self._eof_wanted = False
+            try:
+                await self._stream.send_eof()
+            except _GONE:
+                self._reader_scope.cancel()
+        if self._close_wanted:
+            limit = self._worker.config.ssl_shutdown_timeout if self._tls is not None else None
+            # A peer that does not answer close_notify is not waited for longer.
+            with anyio.move_on_after(limit, shield=True):
+                try:
+                    await self._stream.aclose()
+                except _GONE:
+                    pass  # it is closed all the same
+            self._reader_scope.cancel()
+
+    def soon(self, callback: Callable[[], None]) -> bool:
+        """Not needed: what is queued during a write leaves together with the next."""
+        return False
+
+    def unsent(self) -> int:
+        """Bytes not yet given to the operating system."""
+        return self._out_size
+
+    def pause_reading(self) -> None:
+        """Stop taking bytes from the stream."""
+        if self._resume is None:
+            self._resume = anyio.Event()
+
+    def resume_reading(self) -> None:
+        """Take bytes again."""
+        if self._resume is not None:
+            self._resume.set()
+            self._resume = None
+
+    def write_eof(self) -> None:
+        """Shut down the sending side behind what is unsent; TLS has no half-close."""
+        if self._tls is None:
+            self._eof_wanted = True
+            self._end_soon()
+
+    def close(self) -> None:
+        """Close once what is unsent has gone."""
+        if not self._close_wanted and not self._gone:
+            self._close_wanted = True
+            self._end_soon()
+
+    def _end_soon(self) -> None:
+        if not self._out and not self._writing:
+            self._task_group.start_soon(self._finish)
+        else:
+            self.kick()
+
+    def abort(self) -> None:
+        """Close now."""
+        self._reader_scope.cancel()
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> anyio.CancelScope:
+        """Start an application task in the connection's task group."""
+        scope = anyio.CancelScope()
+        self._task_group.start_soon(_run_in, scope, coroutine)
+        return scope
+
+    def waiter(self) -> EventWaiter:
+        """A new one-shot signal."""
+        return EventWaiter()
+
+
+async def _run_in(scope: anyio.CancelScope, coroutine: Coroutine[Any, Any, None]) -> None:
+    with scope:
+        await coroutine

@@ -1,0 +1,169 @@
+"""The byte-moving leaf for asyncio and uvloop: ``asyncio.Protocol`` pushes to the driver."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, cast
+
+from tricorn.asgi.host import Worker
+from tricorn.io.connection import Connection
+from tricorn.io.tls import TLSContext
+
+# Below this size (bytes) joining costs less than a vectored write.
+_JOIN_LIMIT = 65536
+
+
+class FutureWaiter:
+    """A one-shot signal on an asyncio future."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._future: asyncio.Future[None] = loop.create_future()
+
+    def set(self) -> None:
+        """Wake whoever waits."""
+        if not self._future.done():
+            self._future.set_result(None)
+
+    def wait(self) -> Awaitable[None]:
+        """Wait for ``set``."""
+        return self._future
+
+
+class AsyncioTransport(asyncio.Protocol):
+    """One connection on an asyncio event loop."""
+
+    cancelled = asyncio.CancelledError
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        worker: Worker,
+        registry: set[Connection],
+        tls: TLSContext | None,
+        address: tuple[str, int | None] | None,
+    ) -> None:
+        self._loop = loop
+        self._worker = worker
+        self._registry = registry
+        self._tls = tls
+        self._address = address
+        self._transport: asyncio.Transport
+        self._connection: Connection | None = None
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is open, its TLS handshake done."""
+        # uvloop's transports are no asyncio.Transport, though they have all of it.
+        transport = cast("asyncio.Transport", transport)
+        self._transport = transport
+        config = self._worker.config
+        transport.set_write_buffer_limits(config.write_buffer_high, config.write_buffer_low)
+        info, alpn = None, None
+        if self._tls is not None:
+            ssl_object = transport.get_extra_info("ssl_object")
+            info, alpn = self._tls.describe(ssl_object), ssl_object.selected_alpn_protocol()
+        self._connection = Connection(
+            self._worker,
+            self,
+            self._registry,
+            client=_address(transport.get_extra_info("peername")),
+            server=self._address or _address(transport.get_extra_info("sockname")),
+            secure=self._tls is not None,
+            tls=info,
+            alpn=alpn,
+        )
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the peer."""
+        if self._connection is not None:
+            self._connection.bytes_received(data)
+
+    def eof_received(self) -> bool:
+        """The peer shut down its side; keep ours open where the wire has two (not TLS)."""
+        if self._connection is not None:
+            self._connection.eof_received()
+        return self._tls is None
+
+    def pause_writing(self) -> None:
+        """Above high water. Also called from inside ``connection_made``."""
+        if self._connection is not None:
+            self._connection.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Below low water."""
+        if self._connection is not None:
+            self._connection.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        if self._connection is not None:
+            self._connection.lost()
+
+    # Transport
+
+    def write(self, buffers: list[bytes]) -> None:
+        """Take bytes."""
+        if len(buffers) == 1:
+            self._transport.write(buffers[0])
+        elif sum(map(len, buffers)) <= _JOIN_LIMIT:
+            self._transport.write(b"".join(buffers))
+        else:
+            self._transport.writelines(buffers)
+
+    def drain(self) -> None:
+        """Writing is eager."""
+        return None
+
+    def kick(self) -> None:
+        """Writing is eager."""
+
+    def soon(self, callback: Callable[[], None]) -> bool:
+        """At the end of this turn of the loop."""
+        self._loop.call_soon(callback)
+        return True
+
+    def unsent(self) -> int:
+        """Bytes not yet given to the operating system."""
+        return self._transport.get_write_buffer_size()
+
+    def pause_reading(self) -> None:
+        """Stop taking bytes from the socket."""
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take bytes again."""
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def write_eof(self) -> None:
+        """Shut down the sending side; TLS has no half-close."""
+        if self._transport.can_write_eof() and not self._transport.is_closing():
+            self._transport.write_eof()
+
+    def close(self) -> None:
+        """Close once what is unsent has gone."""
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close now."""
+        self._transport.abort()
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start an application task; the driver owns it."""
+        return self._loop.create_task(coroutine)
+
+    def waiter(self) -> FutureWaiter:
+        """A new one-shot signal."""
+        return FutureWaiter(self._loop)
+
+
+def _address(name: object) -> tuple[str, int] | None:
+    """Host and port; a Unix socket's peer has neither."""
+    if isinstance(name, tuple) and len(name) >= 2:
+        return str(name[0]), int(name[1])
+    return None

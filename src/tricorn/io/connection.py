@@ -1,0 +1,479 @@
+"""Drives one sans-IO HTTP connection over one transport; shared by all event loops.
+
+Theory of operation. The transport pushes: bytes, end of file, room to write, loss. The
+driver feeds the connection, hands its events to the streams, starts application tasks,
+and writes what the connection gives. All of that is synchronous; what waits is the
+application, in ``receive`` with nothing there and in ``send`` above high water. Frames
+of several streams that became ready in one turn of the loop leave in one write.
+
+Ownership: everything here belongs to the event loop's thread, and changes only between
+two awaits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol
+
+from tricorn.asgi.host import Waiter, Worker
+from tricorn.asgi.http import HTTPStream
+from tricorn.asgi.runner import run
+from tricorn.asgi.websocket import WebSocketStream
+from tricorn.exceptions import ClientDisconnected, RemoteProtocolError
+from tricorn.protocol import negotiate
+from tricorn.protocol.connection import HTTPConnection
+from tricorn.protocol.events import (
+    Event,
+    HTTP2Upgraded,
+    PeerFault,
+    PeerHalfClosed,
+    RequestReceived,
+    StreamReset,
+)
+
+_MISDIRECTED = 421
+
+
+class TaskHandle(Protocol):
+    """A running application task."""
+
+    def cancel(self) -> object:
+        """Ask it to end."""
+        ...
+
+
+class Transport(Protocol):
+    """Moves bytes; the two leaves implement it."""
+
+    #: Cancellation exception of the event loop in use.
+    cancelled: type[BaseException]
+
+    def write(self, buffers: list[bytes]) -> None:
+        """Take bytes; may call ``pause_writing`` on the driver."""
+        ...
+
+    def drain(self) -> Awaitable[None] | None:
+        """What a sender has to await for its bytes to move, None where writing is eager."""
+        ...
+
+    def kick(self) -> None:
+        """See that taken bytes move although nobody awaits ``drain``."""
+        ...
+
+    def soon(self, callback: Callable[[], None]) -> bool:
+        """Run ``callback`` at the end of this turn of the loop; False to run it now."""
+        ...
+
+    def unsent(self) -> int:
+        """Bytes taken and not yet given to the operating system."""
+        ...
+
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+
+    def write_eof(self) -> None:
+        """Shut down the sending side behind what is unsent, where the wire allows it."""
+        ...
+
+    def close(self) -> None:
+        """Close once what is unsent has gone."""
+        ...
+
+    def abort(self) -> None:
+        """Close now."""
+        ...
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> TaskHandle:
+        """Start an application task."""
+        ...
+
+    def waiter(self) -> Waiter:
+        """A new one-shot signal."""
+        ...
+
+
+class Connection:
+    """One accepted connection."""
+
+    __slots__ = (
+        "_closing",
+        "_flush_scheduled",
+        "_leaving",
+        "_lost",
+        "_paused",
+        "_reading",
+        "_sending",
+        "_sniff",
+        "_stall",
+        "_streams",
+        "_tasks",
+        "client",
+        "http",
+        "registry",
+        "secure",
+        "server",
+        "tls",
+        "transport",
+        "worker",
+    )
+
+    def __init__(
+        self,
+        worker: Worker,
+        transport: Transport,
+        registry: set[Connection],
+        *,
+        client: tuple[str, int] | None,
+        server: tuple[str, int | None] | None,
+        secure: bool = False,
+        tls: dict[str, Any] | None = None,
+        alpn: str | None = None,
+    ) -> None:
+        self.worker = worker
+        self.transport = transport
+        self.registry = registry
+        self.client = client
+        self.server = server
+        self.secure = secure
+        self.tls = tls
+        self._streams: dict[int, HTTPStream | WebSocketStream] = {}
+        self._tasks: dict[int, TaskHandle] = {}
+        self._leaving: dict[int, float | None] = {}  # abandoned by the peer, since when
+        self._sending: dict[int, Waiter] = {}  # applications waiting to send
+        self._paused = False
+        self._reading = True
+        self._closing = False
+        self._lost = False
+        self._flush_scheduled = False
+        self._stall = (0, 0.0)  # bytes unsent, and since when no fewer
+        self._sniff: bytes | None = None
+        self.http: HTTPConnection
+        if alpn == "h2":
+            self.http = self._start_http2()
+            self.flush()
+        else:
+            self.http = negotiate.http1(worker.config)
+            if not secure and worker.config.h2_prior_knowledge:
+                self._sniff = b""
+        registry.add(self)
+        if worker.draining:
+            self.shutdown()
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.client} {self.http!r}>"
+
+    def _start_http2(self) -> HTTPConnection:
+        http = negotiate.http2(self.worker.config, secure=self.secure)
+        http.initiate()
+        return http
+
+    # From the transport
+
+    def bytes_received(self, data: bytes) -> None:
+        """Bytes from the peer."""
+        if self._sniff is not None:
+            data = self._sniff + data
+            choice = negotiate.speaks_http2(data)
+            if choice is None:
+                self._sniff = data
+                return
+            self._sniff = None
+            if choice:
+                self.http = self._start_http2()
+                if self.worker.draining:
+                    self.http.drain()
+        try:
+            events = self.http.receive_data(data)
+            if events:
+                self._dispatch(events)
+            self._flush_now()
+        except Exception:
+            # The failure boundary: a fault of ours costs this connection only.
+            self._fault()
+
+    def eof_received(self) -> None:
+        """The peer closed its sending side."""
+        try:
+            if self._sniff:
+                sniffed, self._sniff = self._sniff, None
+                self._dispatch(self.http.receive_data(sniffed))
+            self._dispatch(self.http.receive_eof())
+            self._flush_now()
+        except Exception:
+            self._fault()
+
+    def pause_writing(self) -> None:
+        """The transport's buffer is above high water."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """The transport's buffer is below low water."""
+        self._paused = False
+        try:
+            self._flush_now()
+        except Exception:
+            self._fault()
+
+    def lost(self) -> None:
+        """The connection is gone: wake whoever waits, and give applications their grace."""
+        if self._lost:
+            return
+        self._lost = True
+        self._dispatch(self.http.receive_eof())
+        for stream_id, stream in list(self._streams.items()):
+            if not stream.complete:
+                stream.feed(StreamReset(stream_id))
+                self._leave(stream_id)
+        for waiter in self._sending.values():
+            waiter.set()
+        self._sending.clear()
+        if not self._tasks:
+            self.registry.discard(self)
+
+    def _fault(self) -> None:
+        self.worker.log.exception("internal error; closing the connection from %s", self.client)
+        self.transport.abort()
+
+    # Events
+
+    def _dispatch(self, events: list[Event]) -> None:
+        for event in events:
+            kind = type(event)
+            if kind is RequestReceived:
+                self._start(event)  # type: ignore[arg-type]
+            elif kind is PeerFault:
+                self._report(event)  # type: ignore[arg-type]
+            elif kind is HTTP2Upgraded:
+                self._switch(event)  # type: ignore[arg-type]
+            else:
+                stream_id = event.stream_id
+                stream = self._streams.get(stream_id)
+                if stream is not None:
+                    stream.feed(event)
+                    if kind is StreamReset or kind is PeerHalfClosed:
+                        self._leave(stream_id)
+
+    def _start(self, request: RequestReceived) -> None:
+        worker = self.worker
+        stream: HTTPStream | WebSocketStream
+        if request.protocol is None:
+            stream = HTTPStream(self, request)
+        else:
+            try:
+                stream = WebSocketStream(self, request)
+            except RemoteProtocolError as exc:
+                self._report(PeerFault(request.stream_id, str(exc), exc.status))
+                refusal = HTTPStream(self, request)
+                refusal.refuse(exc.status, str(exc).encode("ascii", "replace"), exc.headers)
+                return
+        stream_id = request.stream_id
+        if worker.server_names and not self._serves(request):
+            stream.refuse(_MISDIRECTED, b"Misdirected Request")
+            return
+        self._streams[stream_id] = stream
+        self._tasks[stream_id] = self.transport.spawn(self._run(stream))
+
+    async def _run(self, stream: HTTPStream | WebSocketStream) -> None:
+        try:
+            await run(self.worker, stream, self.transport.cancelled)
+        finally:
+            self._released(stream.stream_id)
+
+    def _released(self, stream_id: int) -> None:
+        """The application of a stream has ended."""
+        self._tasks.pop(stream_id, None)
+        self._leaving.pop(stream_id, None)
+        stream = self._streams.get(stream_id)
+        if stream is not None and stream.complete:
+            del self._streams[stream_id]
+        self.http.released(stream_id)
+        if self._lost and not self._tasks:
+            self.registry.discard(self)
+
+    def _serves(self, request: RequestReceived) -> bool:
+        host = next((value for name, value in request.headers if name == b"host"), b"").lower()
+        names = self.worker.server_names
+        return host in names or host.rpartition(b":")[0] in names
+
+    def _leave(self, stream_id: int) -> None:
+        """The peer has left this exchange; its application has its grace from now on."""
+        if stream_id in self._tasks:
+            self._leaving.setdefault(stream_id, None)
+
+    def _report(self, fault: PeerFault) -> None:
+        log = self.worker.peer_log
+        if log is not None:
+            log(fault.reason, self.client[0] if self.client else "unix socket")
+
+    def _switch(self, event: HTTP2Upgraded) -> None:
+        """Go on in HTTP/2 behind the 101 answer (RFC 7540 section 3.2)."""
+        for buffers in iter(self.http.data_to_send, []):
+            self.transport.write(buffers)
+        http = negotiate.http2(self.worker.config, secure=self.secure)
+        try:
+            http.initiate_upgrade(event.settings, event.request, event.body)
+        except RemoteProtocolError as exc:
+            self._report(PeerFault(0, str(exc)))
+            self.transport.close()
+            return
+        self.http = http
+        self._dispatch(http.take_events())
+        if event.rest:
+            self._dispatch(http.receive_data(event.rest))
+
+    # Output
+
+    def flush(self, stream_id: int = 0) -> Awaitable[None] | None:
+        """Write what is queued; with a stream, an awaitable where its sender should wait."""
+        if stream_id and self.http.busy_streams > 1:
+            if not self._flush_scheduled:
+                self._flush_scheduled = self.transport.soon(self._scheduled_flush)
+                if not self._flush_scheduled:
+                    self._flush_now(kick=False)
+        else:
+            self._flush_now(kick=not stream_id)
+        if not stream_id:
+            return None
+        if self.http.buffered(stream_id) > self.worker.config.write_buffer_high:
+            return self._wait_writable(stream_id)
+        return self.transport.drain()
+
+    def _scheduled_flush(self) -> None:
+        self._flush_scheduled = False
+        try:
+            self._flush_now()
+        except Exception:
+            self._fault()
+
+    def _flush_now(self, *, kick: bool = True) -> None:
+        if self._lost:
+            return
+        transport = self.transport
+        http = self.http
+        while True:
+            drained = False
+            while not self._paused:
+                buffers = http.data_to_send()
+                if not buffers:
+                    drained = True
+                    break
+                transport.write(buffers)
+            if not http.has_events:
+                break
+            self._dispatch(http.take_events())
+        if kick:
+            transport.kick()
+        if self._sending:
+            self._wake_senders()
+        if http.closing and drained:
+            self._close()
+        wants = http.wants_data or self._closing
+        if wants is not self._reading:
+            self._reading = wants
+            if wants:
+                transport.resume_reading()
+            else:
+                transport.pause_reading()
+
+    def _close(self) -> None:
+        """Everything is handed over: end the connection."""
+        if self.http.lingering:
+            if not self._closing:
+                self._closing = True
+                self.transport.write_eof()
+        else:
+            self._closing = True
+            self.transport.close()
+
+    async def _wait_writable(self, stream_id: int) -> None:
+        """Wait until the stream's buffer is below low water.
+
+        :raises ClientDisconnected: if the peer is lost meanwhile.
+        """
+        drained = self.transport.drain()
+        if drained is not None:
+            await drained
+        low = self.worker.config.write_buffer_low
+        while not self._lost and self.http.buffered(stream_id) > low:
+            waiter = self._sending.get(stream_id)
+            if waiter is None:
+                waiter = self._sending[stream_id] = self.transport.waiter()
+            await waiter.wait()
+        if self._lost:
+            raise ClientDisconnected("the client has disconnected")
+
+    def _wake_senders(self) -> None:
+        low = self.worker.config.write_buffer_low
+        for stream_id in list(self._sending):
+            if self.http.buffered(stream_id) <= low:
+                self._sending.pop(stream_id).set()
+
+    def waiter(self) -> Waiter:
+        """A new one-shot signal."""
+        return self.transport.waiter()
+
+    def stopped(self) -> None:
+        """An exchange is over; the flush that follows sees to what waits for it."""
+
+    # Time
+
+    def tick(self, now: float) -> None:
+        """Let time pass (seconds, monotonic)."""
+        try:
+            if not self._lost:
+                self._dispatch(self.http.handle_timeout(now))
+                for stream in list(self._streams.values()):
+                    stream.tick(now)
+                    if stream.complete and stream.stream_id not in self._tasks:
+                        del self._streams[stream.stream_id]
+                self._check_stall(now)
+                self._flush_now()
+            self._check_grace(now)
+        except Exception:
+            self._fault()
+
+    def _check_stall(self, now: float) -> None:
+        """Cut a peer that takes nothing of what was written to it."""
+        unsent = self.transport.unsent()
+        before, since = self._stall
+        if not unsent or unsent != before:
+            self._stall = (unsent, now)
+            return
+        config = self.worker.config
+        limit = config.write_timeout
+        if limit is not None and now - since >= limit:
+            self._report(PeerFault(0, "peer takes no response data"))
+            self.transport.abort()
+
+    def _check_grace(self, now: float) -> None:
+        grace = self.worker.config.disconnect_grace
+        if grace is None:
+            return
+        for stream_id, since in list(self._leaving.items()):
+            task = self._tasks.get(stream_id)
+            stream = self._streams.get(stream_id)
+            if task is None or stream is None or not stream.abandoned:
+                del self._leaving[stream_id]
+            elif since is None:
+                self._leaving[stream_id] = now
+            elif now - since >= grace:
+                del self._leaving[stream_id]
+                task.cancel()
+
+    # Shutdown
+
+    def shutdown(self) -> None:
+        """Drain: no new exchanges; the open ones go on to their end."""
+        try:
+            self.http.drain()
+            for stream in list(self._streams.values()):
+                stream.shutdown()
+            self._flush_now()
+        except Exception:
+            self._fault()
+
+    def cancel(self) -> None:
+        """End the applications and the connection now."""
+        for task in list(self._tasks.values()):
+            task.cancel()
+        self.transport.abort()

@@ -1,0 +1,234 @@
+"""Binds the sockets a configuration names: TCP, Unix and inherited descriptors."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import grp
+import os
+import pwd
+import socket
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tricorn.config import Bind, Config, parse_bind
+from tricorn.exceptions import BindError, ConfigError
+
+
+@dataclass
+class Listener:
+    """One bound socket; ``secure`` where it speaks TLS."""
+
+    socket: socket.socket
+    bind: Bind
+    secure: bool
+    inode: tuple[int, int] | None = None  # of a Unix socket we made
+
+    @property
+    def address(self) -> tuple[str, int | None]:
+        """``server`` of the ASGI scope; a Unix socket has its path and no port."""
+        name = self.socket.getsockname()
+        if isinstance(name, tuple):
+            return str(name[0]), int(name[1])
+        return (name if isinstance(name, str) else os.fsdecode(name)), None
+
+    @property
+    def is_unix(self) -> bool:
+        """Whether this is a Unix socket."""
+        return self.socket.family == socket.AF_UNIX
+
+    @property
+    def url(self) -> str:
+        """Where to reach it, for people and for ``task_status``."""
+        host, port = self.address
+        scheme = "https" if self.secure else "http"
+        if port is None:
+            return f"{scheme}+unix:{host}"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+    def close(self) -> None:
+        """Close the socket; remove the path of a Unix socket that is still ours."""
+        path = self.socket.getsockname() if self.inode is not None else None
+        self.socket.close()
+        if path:
+            with contextlib.suppress(OSError):
+                found = os.lstat(path)
+                if (found.st_dev, found.st_ino) == self.inode:
+                    os.unlink(path)
+
+
+def bind_all(config: Config) -> list[Listener]:
+    """Bind everything the configuration names, or nothing.
+
+    ``bind`` speaks TLS where a certificate is configured; ``insecure_bind`` never does.
+
+    :raises BindError: naming the option and the address.
+    """
+    listeners: list[Listener] = []
+    options = [("bind", config.bind, config.ssl_enabled)]
+    if config.ssl_enabled:
+        options.append(("insecure_bind", config.insecure_bind, False))
+    elif config.insecure_bind:
+        # As in Hypercorn: without TLS every bind is insecure already.
+        options[0] = ("bind", (*config.bind, *config.insecure_bind), False)
+    try:
+        for option, texts, secure in options:
+            for text in texts:
+                try:
+                    for item in _bind(parse_bind(text), config):
+                        item.secure = secure
+                        listeners.append(item)
+                except OSError as exc:
+                    raise BindError(f"{option}: cannot bind {text!r}: {_reason(exc)}") from None
+    except BaseException:
+        for listener in listeners:
+            listener.close()
+        raise
+    return listeners
+
+
+def _reason(exc: OSError) -> str:
+    if exc.errno == errno.EADDRINUSE:
+        return "the address is in use by another process"
+    if exc.errno == errno.EACCES:
+        return "permission denied (ports below 1024 need a privilege)"
+    if exc.errno == errno.EADDRNOTAVAIL:
+        return "this machine has no such address"
+    return exc.strerror or str(exc)
+
+
+def _bind(bind: Bind, config: Config) -> Iterator[Listener]:
+    if bind.kind == "fd":
+        yield Listener(_inherited(bind.fd), bind, False)
+    elif bind.kind == "unix":
+        yield _unix(bind, config)
+    else:
+        port = bind.port
+        for family, address in _resolve(bind):
+            sock = _tcp(family, (address, port))
+            # With port 0 all addresses of one bind share the port the first one got.
+            port = sock.getsockname()[1]
+            yield Listener(sock, bind, False)
+
+
+def _resolve(bind: Bind) -> list[tuple[int, str]]:
+    """Families and addresses of a host; an empty one is every interface of both families."""
+    if not bind.host:
+        families = [(int(socket.AF_INET), "0.0.0.0")]
+        if _has_ipv6():
+            families.append((int(socket.AF_INET6), "::"))
+        return families
+    found = socket.getaddrinfo(
+        bind.host, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    unique: dict[tuple[int, str], None] = {}
+    for family, _, _, _, address in found:
+        if family == socket.AF_INET or (family == socket.AF_INET6 and _has_ipv6()):
+            unique[int(family), str(address[0])] = None
+    if not unique:
+        raise OSError(errno.EADDRNOTAVAIL, "no usable address")
+    return list(unique)
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+def _tcp(family: int, address: tuple[str, int]) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # So that 0.0.0.0 and [::] can be bound side by side, whatever the system's default.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _inherited(fd: int) -> socket.socket:
+    try:
+        sock = socket.socket(fileno=os.dup(fd))
+    except OSError as exc:
+        raise OSError(exc.errno, f"descriptor {fd} is no socket: {exc.strerror}") from None
+    if sock.type != socket.SOCK_STREAM:
+        sock.close()
+        raise OSError(errno.EINVAL, f"descriptor {fd} is no stream socket")
+    sock.setblocking(False)
+    return sock
+
+
+def _unix(bind: Bind, config: Config) -> Listener:
+    path = bind.path
+    _remove_stale(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    previous = None
+    try:
+        # Made without access for others first, so that no moment of wider access exists.
+        mode = config.unix_socket_mode
+        if mode is not None:
+            previous = os.umask(0o177)
+        elif config.umask is not None:
+            previous = os.umask(config.umask)
+        try:
+            sock.bind(path)
+        finally:
+            if previous is not None:
+                os.umask(previous)
+        if config.user is not None or config.group is not None:
+            os.chown(path, _user_id(config.user), _group_id(config.group))
+        if mode is not None:
+            os.chmod(path, mode)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    found = os.lstat(path)
+    return Listener(sock, bind, False, (found.st_dev, found.st_ino))
+
+
+def _remove_stale(path: str) -> None:
+    """Remove a socket nobody listens on; anything else at the path is in the way."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        raise OSError(errno.EEXIST, "the path exists and is no socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+        except OSError:
+            pass
+    raise OSError(errno.EADDRINUSE, "in use")
+
+
+def _user_id(user: str | int | None) -> int:
+    if user is None or isinstance(user, int):
+        return -1 if user is None else user
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        raise ConfigError(f"user: expected a user of this system, got {user!r}") from None
+
+
+def _group_id(group: str | int | None) -> int:
+    if group is None or isinstance(group, int):
+        return -1 if group is None else group
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise ConfigError(f"group: expected a group of this system, got {group!r}") from None

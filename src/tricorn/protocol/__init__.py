@@ -1,0 +1,1 @@
+"""Connection rules, sans-IO: no await, no clock, no sockets."""

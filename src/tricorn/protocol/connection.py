@@ -1,0 +1,119 @@
+"""The one interface of an HTTP connection, whatever its version.
+
+Theory of operation. A connection is fed bytes and gives events; it is told what to send
+and gives buffers. It never waits and never reads a clock: ``handle_timeout(now)`` is
+called about once a tick, and is both the clock and the trigger. What began since the
+last tick is taken to have begun at this one, so a limit fires at most one tick late and
+the hot path never asks for the time.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tricorn.protocol.events import Event
+from tricorn.types import Headers
+
+
+class HTTPConnection(Protocol):
+    """HTTP/1.1 or HTTP/2, server side."""
+
+    http_version: str
+    can_push: bool
+    can_early_hint: bool
+
+    #: Nothing will be written behind what is queued; flush, then close the transport.
+    closing: bool
+    #: With ``closing``: the peer may still be sending; read and discard before closing,
+    #: so that a reset does not destroy the response (RFC 9112 section 9.6).
+    lingering: bool
+    #: More events can be had from ``take_events`` without further bytes.
+    has_events: bool
+
+    @property
+    def wants_data(self) -> bool:
+        """Whether the transport should go on reading."""
+        ...
+
+    @property
+    def idle(self) -> bool:
+        """Whether no exchange is open."""
+        ...
+
+    @property
+    def busy_streams(self) -> int:
+        """How many exchanges are open."""
+        ...
+
+    def receive_data(self, data: bytes) -> list[Event]:
+        """Feed bytes from the peer."""
+        ...
+
+    def receive_eof(self) -> list[Event]:
+        """The peer closed its sending side."""
+        ...
+
+    def take_events(self) -> list[Event]:
+        """Events caused by our own calls: pushed requests, pipelined ones."""
+        ...
+
+    def handle_timeout(self, now: float) -> list[Event]:
+        """Let time pass.
+
+        :param now: seconds on a monotonic clock.
+        """
+        ...
+
+    def next_deadline(self) -> float | None:
+        """When ``handle_timeout`` will act if nothing else happens (seconds), or None."""
+        ...
+
+    def send_informational(self, stream_id: int, status: int, headers: Headers) -> None:
+        """A 1xx response (RFC 9110 section 15.2); silently dropped where it cannot be sent."""
+        ...
+
+    def send_headers(
+        self, stream_id: int, status: int, headers: Headers, end_stream: bool = False
+    ) -> None:
+        """The final response head."""
+        ...
+
+    def send_data(self, stream_id: int, data: bytes, end_stream: bool = False) -> None:
+        """Body bytes, or tunnel bytes after ``upgrade``."""
+        ...
+
+    def send_trailers(self, stream_id: int, headers: Headers) -> None:
+        """The trailer section, which ends the response."""
+        ...
+
+    def push(self, stream_id: int, path: bytes, headers: Headers) -> int | None:
+        """Promise a response (RFC 9113 section 8.4); None where it is declined."""
+        ...
+
+    def upgrade(self, stream_id: int, status: int, headers: Headers) -> None:
+        """Accept the tunnel this stream asked for (WebSocket)."""
+        ...
+
+    def reset(self, stream_id: int, code: int) -> None:
+        """Abandon the stream; on HTTP/1.1 that is the connection."""
+        ...
+
+    def consumed(self, stream_id: int, n: int) -> None:
+        """The application has taken ``n`` body bytes; the peer may send as many more."""
+        ...
+
+    def released(self, stream_id: int) -> None:
+        """The application of this stream has ended."""
+        ...
+
+    def buffered(self, stream_id: int) -> int:
+        """Bytes queued for the stream and not yet given to the transport."""
+        ...
+
+    def data_to_send(self) -> list[bytes]:
+        """Buffers to write now, a bounded amount; call again once they are taken."""
+        ...
+
+    def drain(self) -> None:
+        """Take no new exchanges; finish those that are open, then close."""
+        ...

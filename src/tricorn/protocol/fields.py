@@ -1,0 +1,174 @@
+"""Rules for methods, targets, header and trailer fields, said once for every HTTP version.
+
+RFC 9110 section 5 (fields), RFC 9112 sections 3 and 6, RFC 9113 sections 8.2 and 8.3.
+"""
+
+from __future__ import annotations
+
+import re
+
+from tricorn.exceptions import LocalProtocolError, RemoteProtocolError
+from tricorn.types import Headers
+
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_LOWER_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
+# RFC 9110 5.5: CR, LF and NUL are dangerous; the other control characters are invalid.
+# HTAB is the only one allowed.
+_BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+# RFC 9112 3.2: a target is visible ASCII; RFC 3986 excludes the delimiters below, yet
+# browsers send some of them raw, so only what could split or confuse is refused.
+_BAD_TARGET = re.compile(rb"[^\x21-\x7e]")
+# uri-host [ ":" port ] (RFC 9110 7.2, RFC 3986 3.2.2): reg-name, IPv4 or bracketed literal.
+_HOST = re.compile(
+    rb"(?:\[[0-9A-Fa-f:.]+(?:%25[\w.~-]+)?\]|\[v[0-9A-Fa-f]+\.[\w.~!$&'()*+,;=:-]+\]"
+    rb"|(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]{0,5})?",
+    re.ASCII,
+)
+
+# RFC 9113 8.2.2: connection-specific fields must not appear in HTTP/2.
+CONNECTION_SPECIFIC = frozenset(
+    {b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"}
+)
+# RFC 9110 6.5.1: fields needed for framing, routing, authentication, or content handling
+# must not be taken from a trailer section.
+FORBIDDEN_TRAILERS = CONNECTION_SPECIFIC | {
+    b"authorization",
+    b"cache-control",
+    b"content-encoding",
+    b"content-length",
+    b"content-range",
+    b"content-type",
+    b"cookie",
+    b"expect",
+    b"host",
+    b"max-forwards",
+    b"range",
+    b"set-cookie",
+    b"te",
+    b"trailer",
+}
+
+NO_BODY_STATUSES = frozenset({204, 304})
+
+
+def has_body(method: str, status: int) -> bool:
+    """Whether a response to ``method`` with ``status`` carries content (RFC 9110 6.4.1)."""
+    return method != "HEAD" and status >= 200 and status not in NO_BODY_STATUSES
+
+
+def is_token(value: bytes) -> bool:
+    """Whether ``value`` is a token (RFC 9110 section 5.6.2)."""
+    return _TOKEN.fullmatch(value) is not None
+
+
+def valid_host(value: bytes) -> bool:
+    """Whether ``value`` is a valid Host or :authority value: no userinfo, path or spaces."""
+    return _HOST.fullmatch(value) is not None
+
+
+def valid_target(value: bytes) -> bool:
+    """Whether ``value`` holds only bytes a request target may hold."""
+    return _BAD_TARGET.search(value) is None
+
+
+def split_tokens(value: bytes) -> list[bytes]:
+    """The lower-case members of a comma-separated list of tokens (RFC 9110 section 5.6.1)."""
+    return [part.strip(b" \t").lower() for part in value.split(b",") if part.strip(b" \t")]
+
+
+def wants_trailers(value: bytes) -> bool:
+    """Whether a TE field value (bytes) holds the ``trailers`` member (RFC 9110 10.1.4)."""
+    return any(member.split(b";")[0].strip() == b"trailers" for member in split_tokens(value))
+
+
+# Names seen and found valid; an application uses the same few again and again.
+_known_names: dict[bytes, bytes] = {}
+_MAX_KNOWN_NAMES = 1024
+
+
+def _normal_name(name: object) -> bytes:
+    if not isinstance(name, bytes):
+        raise LocalProtocolError(f"header name must be bytes, not {name!r}")
+    lower = name.lower()
+    if not _TOKEN.fullmatch(lower):
+        raise LocalProtocolError(f"header name {name!r} is not a token (RFC 9110 5.1)")
+    if len(_known_names) < _MAX_KNOWN_NAMES:
+        _known_names[name] = lower
+    return lower
+
+
+def normalise_outbound(headers: object) -> Headers:
+    """The application's header list, checked and lower-cased.
+
+    Nothing an application sends may forge framing on the wire: names must be tokens and
+    values free of control characters (RFC 9110 section 5.5).
+
+    :raises LocalProtocolError: naming the offending field.
+    """
+    result: Headers = []
+    known = _known_names
+    bad_value = _BAD_VALUE.search
+    try:
+        for name, value in headers:  # type: ignore[attr-defined]
+            try:
+                lower = known[name]
+            except (KeyError, TypeError):
+                lower = _normal_name(name)
+            if value.__class__ is not bytes:
+                if not isinstance(value, bytes):
+                    raise LocalProtocolError(f"value of header {lower!r} must be bytes: {value!r}")
+                value = bytes(value)
+            if bad_value(value) is not None:
+                raise LocalProtocolError(
+                    f"value of header {lower!r} holds a control character: {value!r}"
+                )
+            result.append((lower, value))
+    except (TypeError, ValueError) as exc:
+        raise LocalProtocolError(
+            f"headers must be an iterable of (name, value) byte pairs: {exc}"
+        ) from None
+    return result
+
+
+def check_inbound_value(name: bytes, value: bytes) -> None:
+    """Refuse control characters in a received field value (RFC 9110 section 5.5).
+
+    :raises RemoteProtocolError: 400.
+    """
+    if _BAD_VALUE.search(value) is not None:
+        raise RemoteProtocolError(f"control character in the value of field {name!r}")
+
+
+def check_http2_fields(headers: Headers) -> None:
+    """Refuse regular fields that RFC 9113 section 8.2 calls malformed.
+
+    :param headers: regular fields only, without pseudo-header fields.
+    :raises RemoteProtocolError: 400, with the field named.
+    """
+    lower_token = _LOWER_TOKEN.fullmatch
+    bad_value = _BAD_VALUE.search
+    for name, value in headers:
+        if lower_token(name) is None:
+            if name.startswith(b":"):
+                raise RemoteProtocolError(f"pseudo-header field {name!r} out of place")
+            raise RemoteProtocolError(f"field name {name!r} is not a lower-case token")
+        if value and (value[0] in b" \t" or value[-1] in b" \t"):
+            raise RemoteProtocolError(f"white space around the value of field {name!r}")
+        if bad_value(value) is not None:
+            raise RemoteProtocolError(f"control character in the value of field {name!r}")
+        if name in CONNECTION_SPECIFIC:
+            raise RemoteProtocolError(f"connection-specific field {name!r}")
+        # RFC 9113 8.2.2: TE may hold nothing but "trailers".
+        if name == b"te" and value.lower() != b"trailers":
+            raise RemoteProtocolError("TE other than trailers")
+
+
+def check_trailers(headers: Headers) -> None:
+    """Refuse trailer fields that carry framing, routing or control data (RFC 9110 6.5.1).
+
+    :raises RemoteProtocolError: 400.
+    """
+    for name, value in headers:
+        if name in FORBIDDEN_TRAILERS or name.startswith(b":"):
+            raise RemoteProtocolError(f"field {name!r} is not allowed in trailers")
+        check_inbound_value(name, value)

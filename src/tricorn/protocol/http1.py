@@ -1,0 +1,589 @@
+"""The HTTP/1.1 connection: keep-alive, pipelining, bodies, 100-continue, upgrade.
+
+One exchange at a time. Bytes behind the current request are kept, bounded by the head
+limit, and parsed once its response is complete; reading goes on meanwhile, so that a
+disconnect is seen at once.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from tricorn.codecs.base import ChunkedDecoder, HTTP1Codec
+from tricorn.config import Config
+from tricorn.exceptions import RemoteProtocolError
+from tricorn.protocol import fields, http1_response
+from tricorn.protocol.events import (
+    DataReceived,
+    Event,
+    HTTP2Upgraded,
+    PeerFault,
+    PeerHalfClosed,
+    StreamEnded,
+    StreamReset,
+    TrailersReceived,
+)
+from tricorn.protocol.http1_request import Request, check_lines, read_request
+from tricorn.types import Headers
+
+# A body this long or shorter (bytes) that nobody wants is read to keep the connection;
+# a longer one costs more than a new connection.
+_DISCARD_LIMIT = 65536
+# One write (bytes): large enough for throughput, small enough that a transport that
+# copies what it cannot send holds little.
+_WRITE_SIZE = 262144
+# Empty lines tolerated before a request line (RFC 9112 2.2 says at least one).
+_MAX_EMPTY_LINES = 8
+
+
+class _Input(enum.Enum):
+    """Where the peer's side of the connection stands."""
+
+    HEAD = enum.auto()  # between requests or inside a head
+    BODY = enum.auto()  # inside a request body
+    DONE = enum.auto()  # request complete, response not
+    UPGRADING = enum.auto()  # upgrade asked for; bytes wait for the answer
+    TUNNEL = enum.auto()  # upgraded
+    CLOSED = enum.auto()  # nothing more is taken; bytes are discarded
+
+
+class _Output(enum.Enum):
+    """Where our response stands."""
+
+    NONE = enum.auto()
+    LENGTH = enum.auto()  # Content-Length, or no body at all
+    CHUNKED = enum.auto()
+    UNTIL_CLOSE = enum.auto()  # HTTP/1.0 without a length
+    DISCARD = enum.auto()  # a body that must not be sent (HEAD, 204, 304)
+    TUNNEL = enum.auto()
+    DONE = enum.auto()
+
+
+class HTTP1Connection:
+    """Server side of one HTTP/1.1 connection (RFC 9112)."""
+
+    http_version = "1.1"
+    can_push = False
+
+    def __init__(self, codec: HTTP1Codec, config: Config) -> None:
+        self._codec = codec
+        self._config = config
+        self.can_early_hint = config.early_hints_http1
+        self.closing = False
+        self.lingering = False
+        self.has_events = False
+        self._buffer: bytes | bytearray = b""
+        self._input = _Input.HEAD
+        self._output = _Output.DONE
+        self._stream_id = 0
+        self._request: Request | None = None
+        self._remaining = 0  # Content-Length bytes to come
+        self._decoder: ChunkedDecoder | None = None
+        self._overhead = 0  # chunk framing bytes of this body beyond the usual
+        self._unconsumed = 0  # body bytes the application has not taken
+        self._discarded = 0
+        self._keep_alive = True
+        self._draining = False
+        self._h2c: list[bytes] | None = None  # body of a request that asks for h2c
+        self._out: list[bytes] = []
+        self._out_size = 0
+        self._touched = False  # progress since the last tick
+        self._phase: object = None
+        self._since = 0.0
+        self._limit: float | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"<HTTP1Connection exchange={self._stream_id} in={self._input.name} "
+            f"out={self._output.name} queued={self._out_size}B>"
+        )
+
+    # Input
+
+    @property
+    def wants_data(self) -> bool:
+        """Whether the transport should go on reading."""
+        if self._input is _Input.BODY or self._input is _Input.TUNNEL:
+            return self._unconsumed < self._config.request_buffer_size
+        return len(self._buffer) < self._config.h11_max_incomplete_size
+
+    @property
+    def idle(self) -> bool:
+        """Whether no exchange is open."""
+        return self._output is _Output.DONE and self._input is not _Input.BODY
+
+    @property
+    def busy_streams(self) -> int:
+        """1 while an exchange is open."""
+        return 0 if self.idle else 1
+
+    def receive_data(self, data: bytes) -> list[Event]:
+        """Feed bytes from the peer."""
+        self._touched = True
+        if self._input is _Input.TUNNEL:
+            self._unconsumed += len(data)
+            return [DataReceived(self._stream_id, data)]
+        if self._input is _Input.CLOSED:
+            return []
+        if self._buffer:
+            if isinstance(self._buffer, bytes):
+                self._buffer = bytearray(self._buffer)
+            self._buffer += data
+        else:
+            self._buffer = data
+        if self._input is _Input.DONE or self._input is _Input.UPGRADING:
+            return []
+        return self._parse()
+
+    def take_events(self) -> list[Event]:
+        """Events of bytes that waited for our own response."""
+        self.has_events = False
+        if self._input is _Input.TUNNEL:
+            data, self._buffer = bytes(self._buffer), b""
+            return self.receive_data(data) if data else []
+        return self._parse() if self._buffer else []
+
+    def _parse(self) -> list[Event]:
+        events: list[Event] = []
+        try:
+            if self._input is _Input.HEAD and not self._parse_head(events):
+                return events
+            if self._input is _Input.BODY:
+                self._parse_body(events)
+        except RemoteProtocolError as exc:
+            self._refuse(exc, events)
+        return events
+
+    def _parse_head(self, events: list[Event]) -> bool:
+        """Read a request head if it is complete; whether it was."""
+        buffer = self._buffer
+        if buffer[:1] in (b"\r", b"\n"):
+            buffer = self._strip_empty_lines(buffer)
+        end = buffer.find(b"\r\n\r\n")
+        size = len(buffer) if end < 0 else end + 4
+        self._check_head_size(buffer, size)
+        if end < 0:
+            check_lines(buffer, complete=False)
+            self._buffer = buffer
+            return False
+        head = bytes(buffer[:size]) if size != len(buffer) else bytes(buffer)
+        self._buffer = buffer[size:]
+        check_lines(head, complete=True)
+        self._stream_id += 1
+        self._output = _Output.NONE
+        parsed = self._codec.parse_head(head)
+        request = read_request(
+            parsed,
+            self._stream_id,
+            max_headers=self._config.max_header_count,
+            raw_headers=self._config.h11_pass_raw_headers,
+        )
+        self._begin(request, events)
+        return True
+
+    def _begin(self, request: Request, events: list[Event]) -> None:
+        self._request = request
+        limit = self._config.keep_alive_max_requests
+        self._keep_alive = (
+            request.keep_alive and not self._draining and (limit is None or self._stream_id < limit)
+        )
+        self._discarded = self._overhead = 0
+        self._unconsumed = 0
+        self._remaining = request.content_length
+        self._decoder = self._codec.chunked_decoder() if request.chunked else None
+        if request.event.protocol is not None:
+            self._input = _Input.UPGRADING
+        elif request.has_body:
+            self._input = _Input.BODY
+        else:
+            self._input = _Input.DONE
+        if self._config.h2c_upgrade and request.http2_settings is not None:
+            # The answer waits for the whole request (RFC 7540 3.2), so only a small body
+            # can be taken along; with a larger one the offer is passed over.
+            if self._remaining <= self._config.request_buffer_size:
+                self._h2c = []
+                if self._input is _Input.DONE:
+                    self._grant_h2c(events)
+                return
+        events.append(request.event)
+
+    def _strip_empty_lines(self, buffer: bytes | bytearray) -> bytes | bytearray:
+        for _ in range(_MAX_EMPTY_LINES):
+            if not buffer.startswith(b"\r\n"):
+                break
+            buffer = buffer[2:]
+        if buffer[:1] == b"\n" or (buffer[:1] == b"\r" and len(buffer) > 1):
+            raise RemoteProtocolError("empty lines before the request line")
+        self._buffer = buffer
+        return buffer
+
+    def _check_head_size(self, buffer: bytes | bytearray, size: int) -> None:
+        longest = self._config.max_request_target_size
+        line_end = buffer.find(b"\r\n", 0, longest + 1024)
+        if line_end < 0:
+            line_end = min(size, longest + 1024)
+        if line_end > longest:
+            # Method and version belong to the line; only the target is limited.
+            target = bytes(buffer[:line_end]).split(b" ")[1:2]
+            if target and len(target[0]) > longest:
+                raise RemoteProtocolError(f"request target over {longest} bytes", 414)
+            if not target:
+                raise RemoteProtocolError("request line without a target")
+        if size > self._config.h11_max_incomplete_size:
+            limit = self._config.h11_max_incomplete_size
+            raise RemoteProtocolError(f"request head over {limit} bytes", 431)
+
+    def _parse_body(self, events: list[Event]) -> None:
+        if not self._buffer:
+            return
+        data, self._buffer = bytes(self._buffer), b""
+        trailers: Headers = []
+        if self._decoder is None:
+            if len(data) > self._remaining:
+                data, self._buffer = data[: self._remaining], data[self._remaining :]
+            self._remaining -= len(data)
+            pieces, complete = [data], not self._remaining
+        else:
+            pieces, complete, trailers = self._decode_chunks(self._decoder, data)
+        if self._output is _Output.DONE:
+            self._discard(sum(map(len, pieces)), complete)
+        elif self._h2c is not None:
+            self._h2c += pieces
+            if sum(map(len, self._h2c)) > self._config.request_buffer_size:
+                raise RemoteProtocolError("request body too large for an h2c upgrade", 413)
+            if complete:
+                self._grant_h2c(events)
+        else:
+            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            if body:
+                self._unconsumed += len(body)
+                events.append(DataReceived(self._stream_id, body))
+            if complete:
+                if trailers:
+                    events.append(TrailersReceived(self._stream_id, trailers))
+                events.append(StreamEnded(self._stream_id))
+                self._input = _Input.DONE
+
+    def _decode_chunks(
+        self, decoder: ChunkedDecoder, data: bytes
+    ) -> tuple[list[bytes], bool, Headers]:
+        """Body pieces, whether the body is complete, and its trailers.
+
+        Chunk extensions and trailers are bounded in sum: a peer may otherwise wrap
+        gigabytes of framing round a small body. Each chunk earns what an honest one costs.
+        """
+        chunks = decoder.chunks
+        pieces = decoder.feed(data)
+        self._overhead += len(data) - sum(map(len, pieces)) - 16 * (decoder.chunks - chunks)
+        if decoder.complete:
+            self._buffer = decoder.unused()
+            self._overhead -= len(self._buffer)
+        self._overhead = max(self._overhead, 0)
+        if self._overhead > self._config.max_chunk_overhead:
+            raise RemoteProtocolError("chunk extensions or trailers too large", 431)
+        if decoder.trailers:
+            if len(decoder.trailers) > self._config.max_header_count:
+                raise RemoteProtocolError("too many trailer fields", 431)
+            fields.check_trailers(decoder.trailers)
+        return pieces, decoder.complete, decoder.trailers
+
+    def _discard(self, n: int, complete: bool) -> None:
+        """Body bytes behind a finished response."""
+        self._discarded += n
+        if complete:
+            self._input = _Input.DONE
+            self._next_exchange()
+        elif self._discarded > _DISCARD_LIMIT:
+            self._close(linger=True)
+
+    def receive_eof(self) -> list[Event]:
+        """The peer closed its sending side."""
+        events: list[Event] = []
+        if self._input is _Input.HEAD:
+            if self._buffer and self._buffer.strip(b"\r\n"):
+                events.append(PeerFault(0, "connection closed inside a request head"))
+            self._close()
+        elif self._input is _Input.BODY:
+            if self._output is not _Output.DONE:
+                events.append(PeerFault(self._stream_id, "connection closed inside a body"))
+                events.append(StreamReset(self._stream_id))
+            self._close()
+        elif self._input is _Input.TUNNEL:
+            self._input = _Input.CLOSED
+            events.append(StreamEnded(self._stream_id))
+        elif self._input is not _Input.CLOSED:
+            self._keep_alive = False
+            self._buffer = b""
+            self._input = _Input.DONE
+            events.append(PeerHalfClosed(self._stream_id))
+        else:
+            self.lingering = False
+        return events
+
+    def _refuse(self, exc: RemoteProtocolError, events: list[Event]) -> None:
+        """Answer a broken request where an answer is still possible, and close."""
+        events.append(PeerFault(self._stream_id, str(exc), exc.status))
+        started = self._output not in (_Output.NONE, _Output.DONE)
+        in_body = self._input is _Input.BODY
+        if in_body and self._output is not _Output.DONE and self._h2c is None:
+            events.append(StreamReset(self._stream_id))
+        if not started and not (in_body and self._output is _Output.DONE):
+            phrase = http1_response.status_line(exc.status)[9:-2]
+            self._write(
+                http1_response.head(
+                    exc.status,
+                    [*exc.headers, (b"content-type", b"text/plain; charset=utf-8")],
+                    b"content-length: %d\r\nconnection: close\r\n" % len(phrase),
+                )
+                + phrase
+            )
+        self._output = _Output.DONE
+        self._close(linger=True)
+
+    # Output
+
+    def send_informational(self, stream_id: int, status: int, headers: Headers) -> None:
+        """A 1xx response; dropped for HTTP/1.0 and once the final one has begun."""
+        if stream_id != self._stream_id or self._output is not _Output.NONE:
+            return
+        request = self._request
+        if request is None or request.event.http_version == "1.0":
+            return
+        # RFC 9110 10.1.1: needless once content has arrived.
+        if status == 100 and (self._input is not _Input.BODY or self._unconsumed or self._buffer):
+            return
+        self._write(http1_response.head(status, headers, b""))
+
+    def send_headers(
+        self, stream_id: int, status: int, headers: Headers, end_stream: bool = False
+    ) -> None:
+        """The final response head; the framing is decided here (RFC 9112 section 6.3)."""
+        if stream_id != self._stream_id or self._output is not _Output.NONE:
+            return
+        request = self._request
+        assert request is not None
+        sent: Headers = []
+        options: list[bytes] = []
+        length = None
+        for name, value in headers:
+            if name == b"connection":
+                self._keep_alive = self._keep_alive and b"close" not in fields.split_tokens(value)
+            elif name == b"content-length":
+                length = value
+            elif name == b"upgrade":
+                # RFC 9110 7.8: whoever sends Upgrade names it in Connection (426 does).
+                sent.append((name, value))
+                options.append(b"upgrade")
+            elif name not in fields.CONNECTION_SPECIFIC:
+                sent.append((name, value))
+        framing = b""
+        if not fields.has_body(request.event.method, status):
+            self._output = _Output.DISCARD
+            # RFC 9110 8.6: not with 204; HEAD and 304 tell what GET would give.
+            if length is not None and status != 204:
+                framing = b"content-length: %b\r\n" % length
+        elif length is not None:
+            self._output = _Output.LENGTH
+            framing = b"content-length: %b\r\n" % length
+        elif request.event.http_version == "1.0":
+            self._output = _Output.UNTIL_CLOSE
+            self._keep_alive = False
+        else:
+            self._output = _Output.CHUNKED
+            framing = b"transfer-encoding: chunked\r\n"
+        if self._keep_alive and not self._can_reuse(request):
+            self._keep_alive = False
+        if not self._keep_alive:
+            options.append(b"close")
+        elif request.event.http_version == "1.0":
+            options.append(b"keep-alive")
+        if options:
+            framing += b"connection: %b\r\n" % b", ".join(options)
+        self._write(http1_response.head(status, sent, framing))
+        if end_stream:
+            self.send_data(stream_id, b"", True)
+
+    def _can_reuse(self, request: Request) -> bool:
+        """Whether what is left of the request body can be read away."""
+        if self._input is not _Input.BODY:
+            return True
+        if request.event.expects_continue and not self._buffer and not self._unconsumed:
+            return False  # the peer may send the body or not: only closing is safe
+        return request.chunked or self._remaining <= _DISCARD_LIMIT
+
+    def send_data(self, stream_id: int, data: bytes, end_stream: bool = False) -> None:
+        """Body bytes, framed; or tunnel bytes."""
+        if stream_id != self._stream_id:
+            return
+        output = self._output
+        if output is _Output.CHUNKED:
+            if data:
+                data = http1_response.chunk(data)
+            if end_stream:
+                data += http1_response.LAST_CHUNK
+            self._write(data)
+        elif output in (_Output.LENGTH, _Output.UNTIL_CLOSE, _Output.TUNNEL):
+            self._write(data)
+        elif output is not _Output.DISCARD:
+            return
+        if end_stream:
+            self._response_complete()
+
+    def send_trailers(self, stream_id: int, headers: Headers) -> None:
+        """The trailer section; only a chunked response can carry one."""
+        if stream_id != self._stream_id:
+            return
+        if self._output is _Output.CHUNKED:
+            self._write(http1_response.last_chunk(headers))
+            self._response_complete()
+        else:
+            self.send_data(stream_id, b"", True)
+
+    def push(self, stream_id: int, path: bytes, headers: Headers) -> int | None:
+        """HTTP/1.1 has no push."""
+        return None
+
+    def upgrade(self, stream_id: int, status: int, headers: Headers) -> None:
+        """Accept the tunnel: 101, then raw bytes both ways."""
+        if stream_id != self._stream_id or self._output is not _Output.NONE:
+            return
+        self._write(http1_response.head(status, headers, b""))
+        self._output = _Output.TUNNEL
+        self._keep_alive = False
+        if self._input is _Input.UPGRADING:
+            self._input = _Input.TUNNEL
+            self.has_events = bool(self._buffer)
+
+    def _grant_h2c(self, events: list[Event]) -> None:
+        request = self._request
+        assert request is not None and request.http2_settings is not None
+        head = [(b"connection", b"Upgrade"), (b"upgrade", b"h2c")]
+        self._write(http1_response.head(101, head, b""))
+        body, rest = b"".join(self._h2c or ()), bytes(self._buffer)
+        self._h2c, self._buffer = None, b""
+        self._input, self._output = _Input.CLOSED, _Output.DONE
+        settings = request.http2_settings
+        events.append(HTTP2Upgraded(self._stream_id, request.event, settings, body, rest))
+
+    def _response_complete(self) -> None:
+        tunnel = self._output is _Output.TUNNEL
+        self._output = _Output.DONE
+        if tunnel:
+            self._close()
+        elif self._input is _Input.BODY:
+            if not self._keep_alive:
+                self._close(linger=True)
+            else:
+                # What arrived unread is part of what is read away.
+                self._discard(self._unconsumed, False)
+                self.has_events = bool(self._buffer)
+        else:
+            # An upgrade that was answered otherwise leaves an ordinary exchange.
+            self._next_exchange()
+
+    def _next_exchange(self) -> None:
+        self._request = None
+        self._decoder = None
+        if self._keep_alive and not self._draining:
+            self._input = _Input.HEAD
+            self.has_events = bool(self._buffer)
+        else:
+            self._close(linger=bool(self._buffer))
+
+    def _close(self, linger: bool = False) -> None:
+        self._input = _Input.CLOSED
+        self._buffer = b""
+        self.closing = True
+        self.lingering = linger
+
+    def reset(self, stream_id: int, code: int) -> None:
+        """Abandon the exchange: nothing but closing tells an HTTP/1.1 peer."""
+        if stream_id == self._stream_id and self._output is not _Output.DONE:
+            self._output = _Output.DONE
+            self._close()
+
+    def consumed(self, stream_id: int, n: int) -> None:
+        """The application has taken ``n`` body bytes."""
+        if stream_id == self._stream_id:
+            self._unconsumed -= n
+
+    def released(self, stream_id: int) -> None:
+        """Nothing to do: an exchange does not outlive its response."""
+
+    def buffered(self, stream_id: int) -> int:
+        """Bytes queued and not yet given to the transport."""
+        return self._out_size
+
+    def _write(self, data: bytes) -> None:
+        if data:
+            self._out.append(data)
+            self._out_size += len(data)
+
+    def data_to_send(self) -> list[bytes]:
+        """Buffers to write now."""
+        out = self._out
+        if self._out_size <= _WRITE_SIZE:
+            self._out = []
+            self._out_size = 0
+            return out
+        taken: list[bytes] = []
+        size = 0
+        while size < _WRITE_SIZE:
+            piece = out[0]
+            room = _WRITE_SIZE - size
+            if len(piece) <= room:
+                taken.append(out.pop(0))
+            else:
+                view = memoryview(piece)
+                taken.append(view[:room])  # type: ignore[arg-type]
+                out[0] = view[room:]  # type: ignore[call-overload]
+            size += len(taken[-1])
+        self._out_size -= size
+        return taken
+
+    def drain(self) -> None:
+        """Finish the open exchange, then close."""
+        self._draining = True
+        self._keep_alive = self._keep_alive and self._output not in (_Output.NONE, _Output.DONE)
+        if self._input is _Input.HEAD:
+            self._close()
+
+    # Time
+
+    def _phase_now(self) -> tuple[object, float | None]:
+        """What is being waited for, and for how long at most (seconds)."""
+        config = self._config
+        if self._input is _Input.HEAD:
+            if self._stream_id and not self._buffer:
+                return ("idle", self._stream_id), config.keep_alive_timeout
+            return ("head", self._stream_id), config.header_timeout
+        if self._input is _Input.BODY and self.wants_data:
+            if self._output in (_Output.NONE, _Output.DONE):
+                return ("body", self._stream_id), config.read_timeout
+        elif self._input is _Input.CLOSED and self.lingering:
+            return "linger", config.close_timeout
+        return None, None
+
+    def handle_timeout(self, now: float) -> list[Event]:
+        """Let time pass (seconds, monotonic)."""
+        phase, self._limit = self._phase_now()
+        moved = phase != self._phase or (self._touched and self._input is _Input.BODY)
+        self._touched = False
+        if moved:
+            self._phase, self._since = phase, now
+            return []
+        if self._limit is None or now - self._since < self._limit:
+            return []
+        events: list[Event] = []
+        if self._input is _Input.HEAD and not self._buffer:
+            self._close()
+        elif self._input is _Input.CLOSED:
+            self.lingering = False
+        else:
+            where = "head" if self._input is _Input.HEAD else "body"
+            self._refuse(RemoteProtocolError(f"timed out in the request {where}", 408), events)
+        return events
+
+    def next_deadline(self) -> float | None:
+        """When ``handle_timeout`` will act, as of its last call."""
+        return None if self._limit is None else self._since + self._limit

@@ -1,0 +1,195 @@
+"""What a parsed HTTP/1.1 request head means: target form, framing, persistence, upgrade.
+
+RFC 9112 sections 3 (request line), 6 (message body), 9 (connection); RFC 9110 sections 7
+and 10. A head that two parsers could read differently is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from tricorn.codecs.base import RequestHead
+from tricorn.exceptions import RemoteProtocolError
+from tricorn.protocol import fields
+from tricorn.protocol.events import RequestReceived
+from tricorn.types import Headers
+
+_DIGITS = re.compile(rb"[0-9]{1,19}")
+_ABSOLUTE = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(.*)", re.DOTALL)
+_CONTROL = bytes(range(9)) + b"\x0b\x0c" + bytes(range(14, 32)) + b"\x7f"
+
+_INTERESTING = frozenset(
+    {
+        b"host",
+        b"connection",
+        b"content-length",
+        b"transfer-encoding",
+        b"expect",
+        b"upgrade",
+        b"te",
+        b"http2-settings",
+    }
+)
+
+
+@dataclass(slots=True)
+class Request:
+    """One request head with its consequences for the connection."""
+
+    event: RequestReceived
+    content_length: int  # 0 where there is no body or the body is chunked
+    chunked: bool
+    keep_alive: bool
+    upgrade: list[bytes]
+    http2_settings: bytes | None = None
+
+    @property
+    def has_body(self) -> bool:
+        """Whether any body byte is to come."""
+        return self.chunked or self.content_length > 0
+
+
+def check_lines(head: bytes | bytearray, complete: bool) -> None:
+    """Refuse line ends and control characters that parsers disagree about.
+
+    RFC 9112 2.2 lets a recipient take a bare LF as a line end, and obs-fold (5.2) may be
+    unfolded; both are how requests are smuggled past another parser, so neither is taken.
+
+    :param head: the head, or what there is of it.
+    :param complete: whether its final empty line is there.
+    :raises RemoteProtocolError: 400.
+    """
+    pairs = head.count(b"\r\n")
+    if head.count(b"\n") != pairs:
+        raise RemoteProtocolError("bare LF in the request head")
+    lone = head.count(b"\r") - pairs
+    if lone and (complete or lone > 1 or not head.endswith(b"\r")):
+        raise RemoteProtocolError("bare CR in the request head")
+    if b"\r\n " in head or b"\r\n\t" in head:
+        raise RemoteProtocolError("obsolete line folding in the request head")
+    if complete and len(head.translate(None, _CONTROL)) != len(head):
+        raise RemoteProtocolError("control character in the request head")
+
+
+def read_request(
+    head: RequestHead, stream_id: int, *, max_headers: int, raw_headers: bool
+) -> Request:
+    """Decide what a parsed head asks of the connection.
+
+    :raises RemoteProtocolError: 400, 417, 431, 501 or 505.
+    """
+    version = head.http_version
+    if version[:2] != b"1.":
+        raise RemoteProtocolError(f"HTTP version {version!r}", 505)
+    headers = head.headers
+    if len(headers) > max_headers:
+        raise RemoteProtocolError(f"more than {max_headers} header fields", 431)
+    found: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        if name in _INTERESTING:
+            found.setdefault(name, []).append(value)
+    http10 = version == b"1.0"
+    method = head.method.decode("ascii")
+    target, headers = _read_target(head, headers, found.get(b"host", ()), http10)
+    length, chunked = _read_framing(found, http10)
+    options = [t for value in found.get(b"connection", ()) for t in fields.split_tokens(value)]
+    keep_alive = b"close" not in options and (not http10 or b"keep-alive" in options)
+    event = RequestReceived(
+        stream_id,
+        "1.0" if http10 else "1.1",
+        method,
+        target,
+        headers,
+        raw_headers=head.raw_headers if raw_headers else None,
+    )
+    event.expects_continue = not http10 and _expects_continue(found.get(b"expect", ()))
+    event.accepts_trailers = any(fields.wants_trailers(v) for v in found.get(b"te", ()))
+    request = Request(event, length, chunked, keep_alive, [])
+    if b"upgrade" in options and not http10:
+        _read_upgrade(request, found, options)
+    event.end_stream = not request.has_body and event.protocol is None
+    return request
+
+
+def _read_target(
+    head: RequestHead, headers: Headers, hosts: list[bytes] | tuple[()], http10: bool
+) -> tuple[bytes, Headers]:
+    """The origin-form target and the headers, whose Host an absolute-form target replaces."""
+    # RFC 9112 3.2: 400 for a missing, repeated or invalid Host.
+    if len(hosts) > 1 or (not hosts and not http10):
+        raise RemoteProtocolError("exactly one Host field is required")
+    if hosts and not fields.valid_host(hosts[0]):
+        raise RemoteProtocolError(f"invalid Host {hosts[0]!r}")
+    target = head.target
+    if head.method == b"CONNECT":
+        # A tunnel is not something this server is capable of (RFC 9110 9.3.6, 15.6.2).
+        raise RemoteProtocolError("CONNECT is not supported", 501)
+    if target.startswith(b"/"):
+        if b"#" in target:
+            raise RemoteProtocolError("fragment in the request target")
+        return target, headers
+    if target == b"*":
+        if head.method != b"OPTIONS":
+            raise RemoteProtocolError("asterisk-form is for OPTIONS only")
+        return target, headers
+    match = _ABSOLUTE.fullmatch(target)
+    if match is None or b"#" in target:
+        raise RemoteProtocolError("request target is in none of the forms of RFC 9112 3.2")
+    scheme, authority, rest = match.groups()
+    if scheme.lower() not in (b"http", b"https"):
+        raise RemoteProtocolError(f"target scheme {scheme!r}")
+    if not authority or not fields.valid_host(authority):
+        raise RemoteProtocolError(f"invalid authority {authority!r} in the request target")
+    # RFC 9112 3.2.2: Host is ignored in favour of the target's host.
+    others = [header for header in headers if header[0] != b"host"]
+    if not rest.startswith(b"/"):
+        if not rest and head.method == b"OPTIONS":
+            rest = b"*"
+        else:
+            rest = b"/" + rest
+    return rest, [(b"host", authority), *others]
+
+
+def _read_framing(found: dict[bytes, list[bytes]], http10: bool) -> tuple[int, bool]:
+    """Content-Length (bytes) and whether the body is chunked (RFC 9112 section 6)."""
+    codings = found.get(b"transfer-encoding")
+    lengths = found.get(b"content-length")
+    if codings is not None:
+        if lengths is not None:
+            raise RemoteProtocolError("both Transfer-Encoding and Content-Length")
+        if http10:
+            raise RemoteProtocolError("Transfer-Encoding in an HTTP/1.0 request")
+        if len(codings) > 1:
+            raise RemoteProtocolError("repeated Transfer-Encoding")
+        if codings[0].lower() != b"chunked":
+            members = fields.split_tokens(codings[0])
+            if members.count(b"chunked") > 1 or members[-1:] != [b"chunked"]:
+                status = 501 if b"chunked" not in members and members else 400
+                raise RemoteProtocolError(f"Transfer-Encoding {codings[0]!r}", status)
+            raise RemoteProtocolError(f"transfer coding in {codings[0]!r} is not supported", 501)
+        return 0, True
+    if lengths is None:
+        return 0, False
+    if len(set(lengths)) > 1 or _DIGITS.fullmatch(lengths[0]) is None:
+        raise RemoteProtocolError(f"invalid Content-Length {b', '.join(lengths)!r}")
+    return int(lengths[0]), False
+
+
+def _expects_continue(values: list[bytes] | tuple[()]) -> bool:
+    """Whether 100-continue is expected; other expectations are refused (RFC 9110 10.1.1)."""
+    expectations = [token for value in values for token in fields.split_tokens(value)]
+    if any(token != b"100-continue" for token in expectations):
+        raise RemoteProtocolError("expectation cannot be met", 417)
+    return bool(expectations)
+
+
+def _read_upgrade(request: Request, found: dict[bytes, list[bytes]], options: list[bytes]) -> None:
+    request.upgrade = [t for v in found.get(b"upgrade", ()) for t in fields.split_tokens(v)]
+    if b"websocket" in request.upgrade and request.event.method == "GET" and not request.has_body:
+        request.event.protocol = b"websocket"
+        return
+    settings = found.get(b"http2-settings", ())
+    # RFC 7540 3.2.1: exactly one HTTP2-Settings, named in Connection.
+    if b"h2c" in request.upgrade and len(settings) == 1 and b"http2-settings" in options:
+        request.http2_settings = settings[0]

@@ -1,0 +1,631 @@
+"""The HTTP/2 connection: limits, push, extended CONNECT, flood budgets, GOAWAY and drain.
+
+Theory of operation. The codec keeps frames, windows and compression; every rule that is
+a matter of choice is here. The reader never stops for one stream: a stream's window is
+given back as its application consumes, so an idle application costs its peer that
+stream's window and nothing else. The connection window is the memory bound less what is
+buffered: it never holds a stream back before the bound is reached.
+
+Two token buckets bound what a peer gets done cheaply: resets in either direction (a peer
+can trick us into resetting), and "glitches", frames that are legal and odd in number.
+"""
+
+from __future__ import annotations
+
+from tricorn.codecs.base import (
+    CodecFailed,
+    DataFrame,
+    GoAwayFrame,
+    HeadersFrame,
+    HTTP2Codec,
+    PingAck,
+    PriorityFrame,
+    PriorityUpdateFrame,
+    ResetFrame,
+    SettingsReceived,
+)
+from tricorn.config import Config
+from tricorn.exceptions import RemoteProtocolError
+from tricorn.protocol import fields
+from tricorn.protocol.budget import TokenBucket
+from tricorn.protocol.events import (
+    DataReceived,
+    Event,
+    PeerFault,
+    RequestReceived,
+    StreamEnded,
+    StreamReset,
+    TrailersReceived,
+)
+from tricorn.protocol.http2_request import read_request
+from tricorn.protocol.scheduler import (
+    PriorityUpdateSizeError,
+    parse_priority,
+    parse_priority_update,
+)
+from tricorn.types import Headers
+
+# RFC 9113 section 7.
+NO_ERROR = 0x0
+PROTOCOL_ERROR = 0x1
+INTERNAL_ERROR = 0x2
+FLOW_CONTROL_ERROR = 0x3
+STREAM_CLOSED = 0x5
+FRAME_SIZE_ERROR = 0x6
+REFUSED_STREAM = 0x7
+CANCEL = 0x8
+ENHANCE_YOUR_CALM = 0xB
+
+_MAX_STREAM_ID = 2**31 - 1
+_DRAIN_PING = b"tricorn\0"
+# One write (bytes).
+_WRITE_SIZE = 131072
+# A stream's window is given back in steps of this share of it.
+_CREDIT_STEP = 4
+# What a queued control frame weighs at most: a PING acknowledgement (bytes).
+_CONTROL_FRAME = 17
+# What honest work earns back of the glitch budget.
+_GLITCHES_PER_REQUEST = 10
+_GLITCHES_PER_WRITE = 40
+# Paths remembered so that none is pushed twice on a connection.
+_MAX_PUSHED_PATHS = 1024
+
+
+class _Stream:
+    """One exchange."""
+
+    __slots__ = (
+        "buffered",
+        "credit",
+        "headers",
+        "method",
+        "pushed",
+        "request_ended",
+        "response_ended",
+        "response_started",
+        "since",
+        "stalled",
+        "touched",
+        "tunnel",
+    )
+
+    def __init__(self, event: RequestReceived) -> None:
+        self.method = event.method
+        self.headers = event.headers
+        self.pushed = event.pushed
+        self.tunnel = event.protocol is not None
+        self.request_ended = event.end_stream
+        self.response_started = False
+        self.response_ended = False
+        self.buffered = 0  # body bytes the application has not taken
+        self.credit = 0  # bytes taken and not yet given back to the peer
+        self.touched = True  # progress since the last tick
+        self.stalled = -1  # bytes unsent at the last tick
+        self.since = 0.0
+
+
+class HTTP2Connection:
+    """Server side of one HTTP/2 connection (RFC 9113)."""
+
+    http_version = "2"
+    can_early_hint = True
+
+    def __init__(self, codec: HTTP2Codec, config: Config, *, secure: bool) -> None:
+        self._codec = codec
+        self._config = config
+        self._scheme = b"https" if secure else b"http"
+        self.closing = False
+        self.lingering = False
+        self.has_events = False
+        self._events: list[Event] = []
+        self._streams: dict[int, _Stream] = {}
+        self._client_streams = 0
+        self._pushed_streams = 0
+        self._abandoned: set[int] = set()  # reset, with the application still running
+        self._buffered = 0
+        self._requests = 0
+        self._pushed_paths: set[bytes] = set()
+        self._resets = TokenBucket(config.h2_max_resets, config.h2_resets_per_second)
+        self._glitches = TokenBucket(config.h2_max_glitches, config.h2_glitches_per_second)
+        self._draining = False
+        self._last_stream_id: int | None = None  # told in the final GOAWAY
+        self._peer_leaving = False
+        self._phase: object = None
+        self._since = 0.0
+        self._deadline: float | None = None
+
+    def __repr__(self) -> str:
+        state = "closing" if self.closing else "draining" if self._draining else "open"
+        return f"<HTTP2Connection {state} streams={len(self._streams)} in={self._buffered}B>"
+
+    def initiate(self) -> None:
+        """Queue the server's connection preface."""
+        self._codec.initiate()
+
+    def initiate_upgrade(self, settings: bytes, request: RequestReceived, body: bytes) -> None:
+        """Take over a request that came as HTTP/1.1 with ``Upgrade: h2c``, as stream 1.
+
+        :raises RemoteProtocolError: if HTTP2-Settings is malformed.
+        """
+        self._codec.initiate_upgrade(settings)
+        request.stream_id = 1
+        request.http_version = "2"
+        request.end_stream = not body
+        request.expects_continue = False
+        self._open(request, self._events)
+        if body:
+            self._streams[1].buffered += len(body)
+            self._buffered += len(body)
+            self._events += [DataReceived(1, body), StreamEnded(1)]
+            self._streams[1].request_ended = True
+        self.has_events = True
+
+    # Input
+
+    @property
+    def can_push(self) -> bool:
+        """Whether a push would be taken now."""
+        return (
+            self._config.h2_server_push
+            and self._codec.push_enabled
+            and not self._draining
+            and not self._peer_leaving
+        )
+
+    @property
+    def wants_data(self) -> bool:
+        """Whether the transport should go on reading.
+
+        Never stopped for a stream; only while the peer does not take the answers to its
+        own control frames (CVE-2019-9512 and its kin).
+        """
+        limit = self._config.h2_max_output_control * _CONTROL_FRAME
+        return not self.closing and self._codec.pending() <= limit
+
+    @property
+    def idle(self) -> bool:
+        """Whether no stream is open."""
+        return not self._streams
+
+    @property
+    def busy_streams(self) -> int:
+        """How many streams are open."""
+        return len(self._streams)
+
+    def receive_data(self, data: bytes) -> list[Event]:
+        """Feed bytes from the peer."""
+        events: list[Event] = []
+        if self.closing:
+            return events
+        codec = self._codec
+        for frame in codec.receive_data(data):
+            _HANDLERS[type(frame)](self, frame, events)
+            if self.closing:
+                break
+        if codec.glitches:
+            glitches, codec.glitches = codec.glitches, 0
+            if not self._glitches.take(min(glitches, self._config.h2_max_glitches)):
+                self._fail(ENHANCE_YOUR_CALM, "too many control or empty frames", events)
+        codec.open_connection_window(self._config.h2_connection_window_size - self._buffered)
+        return events
+
+    def receive_eof(self) -> list[Event]:
+        """The peer closed its sending side: nothing is left to answer."""
+        events: list[Event] = []
+        self._lose_streams(events)
+        self.closing = True
+        return events
+
+    def take_events(self) -> list[Event]:
+        """Pushed requests."""
+        events, self._events = self._events, []
+        self.has_events = False
+        return events
+
+    def _on_headers(self, frame: HeadersFrame, events: list[Event]) -> None:
+        if frame.trailers:
+            self._on_trailers(frame, events)
+            return
+        stream_id = frame.stream_id
+        if self._last_stream_id is not None and stream_id > self._last_stream_id:
+            self._codec.reset(stream_id, REFUSED_STREAM)
+            return
+        busy = self._client_streams + len(self._abandoned)
+        if busy >= self._config.h2_max_concurrent_streams:
+            # RFC 9113 5.1.2: this stream alone; the request was not acted upon.
+            self._reset_by_us(stream_id, REFUSED_STREAM, events)
+            return
+        try:
+            event = read_request(
+                frame.headers,
+                stream_id,
+                end_stream=frame.end_stream,
+                max_headers=self._config.max_header_count,
+                max_target=self._config.max_request_target_size,
+            )
+        except RemoteProtocolError as exc:
+            self._refuse(stream_id, exc, events)
+            return
+        for name, value in event.headers:
+            if name == b"priority":
+                self._codec.prioritize(stream_id, *parse_priority(value), initial=True)
+        self._open(event, events)
+
+    def _open(self, event: RequestReceived, events: list[Event]) -> None:
+        self._streams[event.stream_id] = _Stream(event)
+        self._client_streams += 1
+        self._requests += 1
+        events.append(event)
+        limit = self._config.keep_alive_max_requests
+        if limit is not None and self._requests >= limit:
+            self.drain()
+
+    def _refuse(self, stream_id: int, exc: RemoteProtocolError, events: list[Event]) -> None:
+        """A malformed request costs its stream; a well-formed one is answered (RFC 9113 8.1.1)."""
+        events.append(PeerFault(stream_id, str(exc), exc.status))
+        if exc.status != 400:
+            self._codec.send_headers(stream_id, [(b":status", b"%d" % exc.status)], True)
+            self._reset_by_us(stream_id, NO_ERROR, events)
+        else:
+            self._reset_by_us(stream_id, PROTOCOL_ERROR, events)
+
+    def _on_trailers(self, frame: HeadersFrame, events: list[Event]) -> None:
+        stream = self._streams.get(frame.stream_id)
+        if stream is None:
+            return
+        try:
+            if len(frame.headers) > self._config.max_header_count:
+                raise RemoteProtocolError("too many trailer fields", 431)
+            fields.check_trailers(frame.headers)
+            fields.check_http2_fields(frame.headers)
+        except RemoteProtocolError as exc:
+            events.append(PeerFault(frame.stream_id, str(exc)))
+            events.append(StreamReset(frame.stream_id, PROTOCOL_ERROR))
+            self._drop(frame.stream_id)
+            self._reset_by_us(frame.stream_id, PROTOCOL_ERROR, events)
+            return
+        events.append(TrailersReceived(frame.stream_id, frame.headers))
+        self._request_ended(frame.stream_id, stream, events)
+
+    def _on_data(self, frame: DataFrame, events: list[Event]) -> None:
+        stream_id = frame.stream_id
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            return  # its connection credit comes back with the next window update
+        stream.touched = True
+        size = len(frame.data)
+        if size:
+            stream.buffered += size
+            self._buffered += size
+            events.append(DataReceived(stream_id, frame.data))
+        if frame.end_stream:
+            self._request_ended(stream_id, stream, events)
+        elif frame.flow > size:
+            self._codec.credit(stream_id, frame.flow - size)
+
+    def _request_ended(self, stream_id: int, stream: _Stream, events: list[Event]) -> None:
+        stream.request_ended = True
+        events.append(StreamEnded(stream_id))
+
+    def _on_reset(self, frame: ResetFrame, events: list[Event]) -> None:
+        stream = self._streams.get(frame.stream_id)
+        if stream is not None:
+            events.append(StreamReset(frame.stream_id, frame.code))
+            self._drop(frame.stream_id)
+        # After a whole response a reset is a courtesy, not an attack.
+        if (stream is not None or frame.local) and not self._resets.take():
+            self._fail(ENHANCE_YOUR_CALM, "too many stream resets", events)
+
+    def _on_priority(self, frame: PriorityFrame, events: list[Event]) -> None:
+        if not self._codec.reprioritize(
+            frame.stream_id, frame.depends_on, frame.weight, frame.exclusive
+        ):
+            if frame.stream_id in self._streams:
+                events.append(StreamReset(frame.stream_id, PROTOCOL_ERROR))
+                self._drop(frame.stream_id)
+            self._reset_by_us(frame.stream_id, PROTOCOL_ERROR, events)
+
+    def _on_priority_update(self, frame: PriorityUpdateFrame, events: list[Event]) -> None:
+        try:
+            stream_id, value = parse_priority_update(frame.payload)
+        except PriorityUpdateSizeError as exc:
+            self._fail(FRAME_SIZE_ERROR, str(exc), events)
+        except ValueError as exc:
+            self._fail(PROTOCOL_ERROR, str(exc), events)
+        else:
+            self._codec.prioritize(stream_id, *parse_priority(value))
+
+    def _on_settings(self, frame: SettingsReceived, events: list[Event]) -> None:
+        if frame.no_rfc7540_priorities:
+            self._codec.disable_rfc7540()
+
+    def _on_ping_ack(self, frame: PingAck, events: list[Event]) -> None:
+        if frame.data == _DRAIN_PING and self._draining:
+            self._final_goaway()
+
+    def _on_goaway(self, frame: GoAwayFrame, events: list[Event]) -> None:
+        # The streams still open are answered (RFC 9113 6.8); nothing new is pushed.
+        self._peer_leaving = True
+        self._close_if_done()
+
+    def _on_failed(self, frame: CodecFailed, events: list[Event]) -> None:
+        events.append(PeerFault(0, frame.reason))
+        self._lose_streams(events)
+        self.closing = True
+
+    def _fail(self, code: int, reason: str, events: list[Event]) -> None:
+        """A connection error (RFC 9113 section 5.4.1)."""
+        if self.closing:
+            return
+        self._codec.goaway(self._codec.highest_stream_id, code, reason.encode()[:64])
+        self._on_failed(CodecFailed(code, reason), events)
+
+    def _lose_streams(self, events: list[Event]) -> None:
+        for stream_id in list(self._streams):
+            events.append(StreamReset(stream_id))
+            self._drop(stream_id)
+
+    def _reset_by_us(self, stream_id: int, code: int, events: list[Event]) -> None:
+        """Reset for what the peer did, and charge it."""
+        self._codec.reset(stream_id, code)
+        if not self._resets.take():
+            self._fail(ENHANCE_YOUR_CALM, "too many stream errors", events)
+
+    # Output
+
+    def send_informational(self, stream_id: int, status: int, headers: Headers) -> None:
+        """A 1xx response; dropped once the final one has begun."""
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.response_started:
+            return
+        if status == 100 and (stream.request_ended or stream.buffered):
+            return
+        self._codec.send_headers(stream_id, [(b":status", b"%d" % status), *headers], False)
+
+    def send_headers(
+        self, stream_id: int, status: int, headers: Headers, end_stream: bool = False
+    ) -> None:
+        """The final response head, without connection-specific fields (RFC 9113 8.2.2)."""
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.response_started:
+            return
+        stream.response_started = stream.touched = True
+        sent: Headers = [(b":status", b"%d" % status)]
+        for header in headers:
+            if header[0] not in fields.CONNECTION_SPECIFIC:
+                sent.append(header)
+        if not fields.has_body(stream.method, status):
+            # RFC 9110 8.6: no Content-Length with 204.
+            if status == 204:
+                sent = [header for header in sent if header[0] != b"content-length"]
+            end_stream = end_stream and not stream.tunnel
+            self._codec.send_headers(stream_id, sent, end_stream)
+        else:
+            self._codec.send_headers(stream_id, sent, end_stream)
+        if end_stream:
+            self._response_ended(stream_id, stream)
+
+    def send_data(self, stream_id: int, data: bytes, end_stream: bool = False) -> None:
+        """Body or tunnel bytes."""
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.response_ended:
+            return
+        self._codec.send_data(stream_id, data, end_stream)
+        if end_stream:
+            stream.response_ended = True
+
+    def send_trailers(self, stream_id: int, headers: Headers) -> None:
+        """The trailer section, which ends the response."""
+        stream = self._streams.get(stream_id)
+        if stream is not None and not stream.response_ended:
+            self._codec.send_trailers(stream_id, headers)
+            stream.response_ended = True
+
+    def push(self, stream_id: int, path: bytes, headers: Headers) -> int | None:
+        """Promise a response to GET ``path`` (RFC 9113 section 8.4); None where declined."""
+        parent = self._streams.get(stream_id)
+        if (
+            parent is None
+            or parent.pushed
+            or parent.response_ended
+            or not self.can_push
+            or path in self._pushed_paths
+            or len(self._pushed_paths) >= _MAX_PUSHED_PATHS
+            or self._pushed_streams >= self._config.h2_max_pushes
+            or self._pushed_streams >= self._codec.peer_max_streams
+        ):
+            return None
+        authority = next((v for n, v in parent.headers if n == b"host"), b"")
+        promised = self._codec.push(
+            stream_id,
+            [
+                (b":method", b"GET"),
+                (b":scheme", self._scheme),
+                (b":authority", authority),
+                (b":path", path),
+                *headers,
+            ],
+        )
+        self._pushed_paths.add(path)
+        event = RequestReceived(
+            promised,
+            "2",
+            "GET",
+            path,
+            [(b"host", authority), *headers],
+            scheme=self._scheme.decode(),
+            end_stream=True,
+            pushed=True,
+        )
+        self._streams[promised] = _Stream(event)
+        self._pushed_streams += 1
+        self._events.append(event)
+        self.has_events = True
+        return promised
+
+    def upgrade(self, stream_id: int, status: int, headers: Headers) -> None:
+        """Accept an extended CONNECT; the stream is a tunnel from here on (RFC 8441)."""
+        self.send_headers(stream_id, status, headers)
+
+    def reset(self, stream_id: int, code: int) -> None:
+        """Abandon the stream."""
+        if stream_id in self._streams:
+            self._drop(stream_id)
+            self._codec.reset(stream_id, code)
+
+    def _response_ended(self, stream_id: int, stream: _Stream) -> None:
+        """END_STREAM is framed: the exchange is over."""
+        stream.response_ended = True
+        self._drop(stream_id, completed=True)
+        if not stream.request_ended:
+            # RFC 9113 8.1: the rest of the request is not needed, and that is no error.
+            self._codec.reset(stream_id, NO_ERROR)
+
+    def _drop(self, stream_id: int, *, completed: bool = False) -> None:
+        stream = self._streams.pop(stream_id)
+        self._buffered -= stream.buffered
+        if stream.pushed:
+            self._pushed_streams -= 1
+        else:
+            self._client_streams -= 1
+            if completed:
+                self._glitches.give(_GLITCHES_PER_REQUEST)
+                self._resets.give()
+            else:
+                self._abandoned.add(stream_id)
+        self._codec.forget(stream_id)
+        self._close_if_done()
+
+    def consumed(self, stream_id: int, n: int) -> None:
+        """The application has taken ``n`` body bytes."""
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            return
+        stream.buffered -= n
+        self._buffered -= n
+        self._codec.open_connection_window(self._config.h2_connection_window_size - self._buffered)
+        if not stream.request_ended:
+            stream.touched = True
+            stream.credit += n
+            if stream.credit * _CREDIT_STEP >= self._config.h2_stream_window_size:
+                self._codec.credit(stream_id, stream.credit)
+                stream.credit = 0
+
+    def released(self, stream_id: int) -> None:
+        """The application of this stream has ended."""
+        self._abandoned.discard(stream_id)
+
+    def buffered(self, stream_id: int) -> int:
+        """Bytes buffered for the stream."""
+        return self._codec.buffered(stream_id)
+
+    def data_to_send(self) -> list[bytes]:
+        """Buffers to write now."""
+        buffers = self._codec.data_to_send(_WRITE_SIZE)
+        for stream_id in self._codec.take_finished():
+            stream = self._streams.get(stream_id)
+            if stream is not None:
+                self._response_ended(stream_id, stream)
+                buffers += self._codec.data_to_send(0)
+        if buffers:
+            self._glitches.give(_GLITCHES_PER_WRITE)
+        return buffers
+
+    def drain(self) -> None:
+        """First GOAWAY: no new streams, please (RFC 9113 section 6.8).
+
+        Those already on their way are still taken; the second GOAWAY, a round trip later,
+        says which was the last.
+        """
+        if self._draining or self.closing:
+            return
+        self._draining = True
+        self._codec.goaway(_MAX_STREAM_ID, NO_ERROR)
+        self._codec.ping(_DRAIN_PING)
+
+    def _final_goaway(self) -> None:
+        if self._last_stream_id is None:
+            self._last_stream_id = self._codec.highest_stream_id
+            self._codec.goaway(self._last_stream_id, NO_ERROR)
+            self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if not self._streams and (self._peer_leaving or self._last_stream_id is not None):
+            self.closing = True
+
+    # Time
+
+    def _phase_now(self) -> tuple[object, float | None]:
+        config = self._config
+        if self._codec.mid_frame and not self._streams:
+            return ("head", self._codec.highest_stream_id), config.header_timeout
+        if self._draining and self._last_stream_id is None:
+            return "drain", 0.0
+        if not self._streams:
+            return ("idle", self._requests), config.keep_alive_timeout
+        return None, None
+
+    def handle_timeout(self, now: float) -> list[Event]:
+        """Let time pass (seconds, monotonic)."""
+        events: list[Event] = []
+        self._resets.refill(now)
+        self._glitches.refill(now)
+        if self.closing:
+            return events
+        self._check_streams(now, events)
+        phase, limit = self._phase_now()
+        if phase != self._phase:
+            self._phase, self._since = phase, now
+        self._deadline = None if limit is None else self._since + limit
+        if self._deadline is None or now < self._deadline or now == self._since:
+            return events
+        if phase == "drain":
+            self._final_goaway()
+        else:
+            head = self._codec.mid_frame
+            self._codec.goaway(self._codec.highest_stream_id, NO_ERROR)
+            if head:
+                events.append(PeerFault(0, "timed out in a frame"))
+            self.closing = True
+        return events
+
+    def _check_streams(self, now: float, events: list[Event]) -> None:
+        """Reset streams on which nothing has moved for too long."""
+        for stream_id, stream in list(self._streams.items()):
+            unsent = self._codec.buffered(stream_id)
+            if stream.touched or unsent != stream.stalled:
+                stream.touched = False
+                stream.stalled = unsent
+                stream.since = now
+                continue
+            waited = now - stream.since
+            if unsent:
+                limit, reason = self._config.write_timeout, "peer takes no response data"
+            elif not stream.request_ended and not stream.response_started and not stream.tunnel:
+                # With the application not reading, the silence may be ours.
+                if stream.buffered:
+                    continue
+                limit, reason = self._config.read_timeout, "timed out in the request body"
+            else:
+                continue
+            if limit is not None and waited >= limit:
+                events += [PeerFault(stream_id, reason), StreamReset(stream_id, CANCEL)]
+                self._drop(stream_id)
+                self._reset_by_us(stream_id, CANCEL, events)
+
+    def next_deadline(self) -> float | None:
+        """When ``handle_timeout`` will act on the whole connection, as of its last call."""
+        return self._deadline
+
+
+_HANDLERS = {
+    HeadersFrame: HTTP2Connection._on_headers,
+    DataFrame: HTTP2Connection._on_data,
+    ResetFrame: HTTP2Connection._on_reset,
+    PriorityFrame: HTTP2Connection._on_priority,
+    PriorityUpdateFrame: HTTP2Connection._on_priority_update,
+    SettingsReceived: HTTP2Connection._on_settings,
+    PingAck: HTTP2Connection._on_ping_ack,
+    GoAwayFrame: HTTP2Connection._on_goaway,
+    CodecFailed: HTTP2Connection._on_failed,
+}

@@ -1,0 +1,101 @@
+"""What an HTTP/2 header block means (RFC 9113 section 8.3, RFC 8441)."""
+
+from __future__ import annotations
+
+from tricorn.exceptions import RemoteProtocolError
+from tricorn.protocol import fields
+from tricorn.protocol.events import RequestReceived
+from tricorn.types import Headers
+
+_PSEUDO = frozenset({b":method", b":scheme", b":authority", b":path", b":protocol"})
+
+
+def read_request(
+    headers: Headers, stream_id: int, *, end_stream: bool, max_headers: int, max_target: int
+) -> RequestReceived:
+    """The request a header block carries.
+
+    :raises RemoteProtocolError: 400 where the request is malformed (RFC 9113 8.1.1);
+        another status where it is well formed and refused.
+    """
+    pseudo: dict[bytes, bytes] = {}
+    count = 0
+    for name, value in headers:
+        if not name.startswith(b":"):
+            break
+        if name not in _PSEUDO or name in pseudo:
+            raise RemoteProtocolError(f"unknown or repeated pseudo-header field {name!r}")
+        pseudo[name] = value
+        count += 1
+    regular = headers[count:]
+    if len(regular) > max_headers:
+        raise RemoteProtocolError(f"more than {max_headers} header fields", 431)
+    fields.check_http2_fields(regular)
+    method = pseudo.get(b":method")
+    if method is None or not fields.is_token(method):
+        raise RemoteProtocolError(f"missing or invalid :method {method!r}")
+    protocol = pseudo.get(b":protocol")
+    if method == b"CONNECT":
+        _check_connect(pseudo, protocol)
+    elif protocol is not None:
+        raise RemoteProtocolError(":protocol without CONNECT")
+    path = _check_target(pseudo, method, max_target)
+    event = RequestReceived(
+        stream_id,
+        "2",
+        method.decode("ascii"),
+        path,
+        _with_host(pseudo.get(b":authority"), regular),
+        scheme=pseudo[b":scheme"].decode("ascii"),
+        protocol=protocol,
+        end_stream=end_stream,
+    )
+    for name, value in regular:
+        if name == b"te":
+            event.accepts_trailers = True
+        elif name == b"expect":
+            if value.lower() != b"100-continue":
+                raise RemoteProtocolError("expectation cannot be met", 417)
+            event.expects_continue = not end_stream
+    return event
+
+
+def _check_connect(pseudo: dict[bytes, bytes], protocol: bytes | None) -> None:
+    if protocol is None:
+        # RFC 9113 8.5: a plain CONNECT has neither :scheme nor :path.
+        if b":scheme" in pseudo or b":path" in pseudo or b":authority" not in pseudo:
+            raise RemoteProtocolError("malformed CONNECT")
+        raise RemoteProtocolError("CONNECT is not supported", 501)
+    # RFC 8441 4: an extended one has all of them.
+    if not pseudo.keys() >= {b":scheme", b":path", b":authority"}:
+        raise RemoteProtocolError("malformed extended CONNECT")
+    if protocol != b"websocket":
+        raise RemoteProtocolError(f"protocol {protocol!r} is not supported", 501)
+
+
+def _check_target(pseudo: dict[bytes, bytes], method: bytes, max_target: int) -> bytes:
+    if pseudo.get(b":scheme") not in (b"http", b"https"):
+        raise RemoteProtocolError(f"missing or invalid :scheme {pseudo.get(b':scheme')!r}")
+    path = pseudo.get(b":path")
+    if not path or not fields.valid_target(path):
+        raise RemoteProtocolError(f"missing or invalid :path {path!r}")
+    if len(path) > max_target:
+        raise RemoteProtocolError(f":path over {max_target} bytes", 414)
+    if (path[:1] != b"/" and not (path == b"*" and method == b"OPTIONS")) or b"#" in path:
+        raise RemoteProtocolError(f"invalid :path {path!r}")
+    return path
+
+
+def _with_host(authority: bytes | None, regular: Headers) -> Headers:
+    """``:authority`` as ``host`` at the front (ASGI HTTP); RFC 9113 8.3.1 on disagreement."""
+    hosts = [value for name, value in regular if name == b"host"]
+    if len(hosts) > 1:
+        raise RemoteProtocolError("repeated Host")
+    host = authority if authority is not None else (hosts[0] if hosts else None)
+    if host is None or not fields.valid_host(host):
+        raise RemoteProtocolError(f"missing or invalid authority {host!r}")
+    if hosts and hosts[0].lower() != host.lower():
+        raise RemoteProtocolError("Host differs from :authority")
+    if hosts:
+        regular = [header for header in regular if header[0] != b"host"]
+    return [(b"host", host), *regular]

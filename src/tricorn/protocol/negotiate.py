@@ -1,0 +1,42 @@
+"""Which connection class serves these bytes: ALPN, prior knowledge, or an h2c upgrade.
+
+Also where the codecs are chosen: the one place that knows their names.
+"""
+
+from __future__ import annotations
+
+from tricorn.codecs.http1_h11 import H11Codec
+from tricorn.codecs.http2_h2 import PREFACE, H2Codec, H2Settings
+from tricorn.config import Config
+from tricorn.protocol.http1 import HTTP1Connection
+from tricorn.protocol.http2 import HTTP2Connection
+from tricorn.protocol.scheduler import PriorityDispatcher
+
+#: Codec in use by slot, for ``--version`` and the start-up lines.
+CODECS = {"http1": "h11", "http2": "h2", "websocket": "wsproto"}
+
+
+def http1(config: Config) -> HTTP1Connection:
+    """A new HTTP/1.1 connection."""
+    return HTTP1Connection(H11Codec(), config)
+
+
+def http2(config: Config, *, secure: bool) -> HTTP2Connection:
+    """A new HTTP/2 connection, its server preface not yet queued."""
+    settings = H2Settings(
+        max_concurrent_streams=config.h2_max_concurrent_streams,
+        stream_window=config.h2_stream_window_size,
+        connection_window=config.h2_connection_window_size,
+        max_frame_size=config.h2_max_inbound_frame_size,
+        max_header_list_size=config.h2_max_header_list_size,
+        max_continuation_frames=config.h2_max_continuation_frames,
+    )
+    codec = H2Codec(settings, PriorityDispatcher())
+    return HTTP2Connection(codec, config, secure=secure)
+
+
+def speaks_http2(data: bytes) -> bool | None:
+    """Whether first bytes are the HTTP/2 preface (RFC 9113 section 3.4); None if too few."""
+    if data.startswith(PREFACE):
+        return True
+    return None if PREFACE.startswith(data) else False

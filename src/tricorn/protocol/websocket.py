@@ -1,0 +1,440 @@
+"""One open WebSocket: messages, close handshake, keepalive (RFC 6455). No I/O and no clock.
+
+Bytes go in through ``receive_data`` and come out of ``data_to_send``; time comes in through
+``handle_timeout``. The wire under it may be a TCP stream after 101 or an HTTP/2 stream after
+200: nothing here knows which.
+
+Once ``closed`` is true the transport writes what ``data_to_send`` gives and ends the stream
+(RFC 6455 section 7.1.1: the server closes first); where ``wants_abort`` is true as well, the
+peer has not kept to the close handshake and is cut off without waiting.
+"""
+
+from __future__ import annotations
+
+import enum
+import io
+from collections import deque
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from tricorn.codecs.websocket_base import (
+    BytesPiece,
+    CloseFrame,
+    DeflateParameters,
+    ParseFailure,
+    PingFrame,
+    PongFrame,
+    TextPiece,
+    WebSocketCodecFactory,
+)
+from tricorn.codecs.websocket_wsproto import WsprotoCodec
+from tricorn.exceptions import LocalProtocolError
+
+NO_STATUS_RECEIVED = 1005
+ABNORMAL_CLOSURE = 1006
+INTERNAL_ERROR = 1011
+
+# A control frame holds 125 bytes, two of them the code (RFC 6455 section 5.5).
+MAX_CLOSE_REASON = 123
+
+# RFC 6455 section 5.5.2 lets us answer only the latest ping. Peers that send a few in one go
+# and wait for every pong get them all; a flood finds this much of our memory and no more.
+_MAX_PENDING_PONGS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class WebSocketLimits:
+    """What one peer may cost; sizes in bytes, times in seconds.
+
+    ``max_message_size`` counts after inflation; ``max_frame_size`` the payload announced in
+    one frame header; ``max_fragments`` the frames of one message. A ping is sent after
+    ``ping_interval`` without a byte from the peer (None: never) and the connection fails when
+    ``ping_timeout`` more pass in silence (None: it never does). ``close_timeout`` is how long
+    our close frame may wait for the peer's.
+    """
+
+    max_message_size: int = 16 * 1024 * 1024
+    max_frame_size: int = 16 * 1024 * 1024
+    max_fragments: int = 65536
+    ping_interval: float | None = 20.0
+    ping_timeout: float | None = 20.0
+    close_timeout: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class CompressionOptions:
+    """What we want of permessage-deflate (RFC 7692 section 7.1).
+
+    Window sizes are base-2 logarithms of bytes, 9 to 15: zlib cannot deflate with 8.
+    Messages of less than ``min_size`` bytes are sent uncompressed.
+
+    Raises ValueError for a window size out of range.
+    """
+
+    server_max_window_bits: int = 15
+    client_max_window_bits: int = 15
+    server_context_takeover: bool = True
+    client_context_takeover: bool = True
+    min_size: int = 64
+
+    def __post_init__(self) -> None:
+        for bits in (self.server_max_window_bits, self.client_max_window_bits):
+            if not 9 <= bits <= 15:
+                raise ValueError(f"deflate window bits must be 9 to 15, not {bits}")
+
+
+@dataclass(slots=True)
+class TextReceived:
+    """A whole text message."""
+
+    text: str
+
+
+@dataclass(slots=True)
+class BytesReceived:
+    """A whole binary message."""
+
+    data: bytes
+
+
+@dataclass(slots=True)
+class PongReceived:
+    """A pong, asked for or not, with at most 125 bytes of payload."""
+
+    payload: bytes
+
+
+@dataclass(slots=True)
+class CloseReceived:
+    """The peer's close frame; ``code`` is 1005 and ``reason`` empty where it gave none."""
+
+    code: int
+    reason: str
+
+
+@dataclass(slots=True)
+class ConnectionFailed:
+    """The connection ended without the peer's close frame.
+
+    ``code`` is the close code we sent (1002, 1007, 1008, 1009, ...), or 1006 where the peer is
+    gone, silent or too slow to close.
+    """
+
+    code: int
+    reason: str
+
+
+WebSocketEvent: TypeAlias = (
+    TextReceived | BytesReceived | PongReceived | CloseReceived | ConnectionFailed
+)
+
+
+class WebSocketState(enum.Enum):
+    """Where the closing handshake stands (RFC 6455 section 7.1)."""
+
+    OPEN = "open"
+    CLOSING = "closing"  # Our close frame is out, the peer's is not in.
+    REMOTE_CLOSING = "remote closing"  # The peer's close frame is in, ours is not out.
+    CLOSED = "closed"
+
+
+class _Trigger(enum.Enum):
+    CLOSE_SENT = enum.auto()
+    CLOSE_RECEIVED = enum.auto()
+    ENDED = enum.auto()  # The stream ended, or we gave the connection up.
+
+
+_OPEN = WebSocketState.OPEN
+_CLOSING = WebSocketState.CLOSING
+_CLOSED = WebSocketState.CLOSED
+
+# A pair that is missing here is a defect of this module, and a KeyError.
+TRANSITIONS: dict[tuple[WebSocketState, _Trigger], WebSocketState] = {
+    (_OPEN, _Trigger.CLOSE_SENT): _CLOSING,
+    (_OPEN, _Trigger.CLOSE_RECEIVED): WebSocketState.REMOTE_CLOSING,
+    (_OPEN, _Trigger.ENDED): _CLOSED,
+    (_CLOSING, _Trigger.CLOSE_RECEIVED): _CLOSED,
+    (_CLOSING, _Trigger.ENDED): _CLOSED,
+    (WebSocketState.REMOTE_CLOSING, _Trigger.CLOSE_SENT): _CLOSED,
+}
+
+
+class WebSocketConnection:
+    """Server side of one WebSocket after its handshake.
+
+    ``deflate`` is what the handshake agreed on, None for no compression; ``min_size`` (bytes)
+    the smallest message worth compressing. ``close_code`` and ``close_reason`` say how the
+    connection ended and are None and "" until then.
+    """
+
+    def __init__(
+        self,
+        limits: WebSocketLimits,
+        deflate: DeflateParameters | None = None,
+        min_size: int = 0,
+        codec_factory: WebSocketCodecFactory = WsprotoCodec,
+    ) -> None:
+        self.close_code: int | None = None
+        self.close_reason = ""
+        self.close_received = False
+        self.close_sent = False
+        self.wants_abort = False
+        self._limits = limits
+        self._codec = codec_factory(
+            max_message_size=limits.max_message_size,
+            max_frame_size=limits.max_frame_size,
+            max_fragments=limits.max_fragments,
+            deflate=deflate,
+        )
+        self._compresses = deflate is not None
+        self._min_size = min_size
+        self._state = _OPEN
+        self._output: list[bytes] = []
+        self._pongs: deque[bytes] = deque(maxlen=_MAX_PENDING_PONGS)
+        # The message under way. Buffers, not lists of pieces: a peer that sends one byte at a
+        # time must not cost an object for each.
+        self._text: io.StringIO | None = None
+        self._bytes: bytearray | None = None
+        self._heard = True
+        self._last_heard = 0.0
+        self._ping_sent: float | None = None
+        self._pings = 0
+        self._closing_since: float | None = None
+
+    @property
+    def state(self) -> WebSocketState:
+        return self._state
+
+    @property
+    def closed(self) -> bool:
+        """True once the transport should flush and end the stream."""
+        return self._state is _CLOSED
+
+    def receive_data(self, data: bytes) -> list[WebSocketEvent]:
+        """Take ``data`` from the wire; give what it completed, in order.
+
+        Pings are answered and the peer's close is echoed without being asked. Never raises
+        for what the peer sent: a broken rule closes with its code and is the last event. Data
+        after the end is ignored, and messages are dropped once our close frame is out.
+        """
+        self._heard = True
+        events: list[WebSocketEvent] = []
+        if self._state is _CLOSED:
+            return events
+        for piece in self._codec.receive_data(data):
+            # Messages that come in one piece are nearly all there are.
+            if isinstance(piece, TextPiece):
+                if piece.finished and self._text is None and self._state is _OPEN:
+                    events.append(TextReceived(piece.data))
+                else:
+                    self._add_text(piece, events)
+            elif isinstance(piece, BytesPiece):
+                if piece.finished and self._bytes is None and self._state is _OPEN:
+                    events.append(BytesReceived(piece.data))
+                else:
+                    self._add_bytes(piece, events)
+            else:
+                self._control(piece, events)
+                if self._state is _CLOSED:
+                    break
+        return events
+
+    def _add_text(self, piece: TextPiece, events: list[WebSocketEvent]) -> None:
+        if self._state is not _OPEN:
+            return
+        if self._text is None:
+            self._text = io.StringIO()
+        self._text.write(piece.data)
+        if piece.finished:
+            events.append(TextReceived(self._text.getvalue()))
+            self._text = None
+
+    def _add_bytes(self, piece: BytesPiece, events: list[WebSocketEvent]) -> None:
+        if self._state is not _OPEN:
+            return
+        if self._bytes is None:
+            self._bytes = bytearray()
+        self._bytes += piece.data
+        if piece.finished:
+            events.append(BytesReceived(bytes(self._bytes)))
+            self._bytes = None
+
+    def _control(
+        self,
+        frame: PingFrame | PongFrame | CloseFrame | ParseFailure,
+        events: list[WebSocketEvent],
+    ) -> None:
+        if isinstance(frame, PingFrame):
+            if self._state is _OPEN:
+                self._pongs.append(frame.payload)
+        elif isinstance(frame, PongFrame):
+            events.append(PongReceived(frame.payload))
+        elif isinstance(frame, CloseFrame):
+            events.append(self._close_arrived(frame))
+        else:
+            events += self.fail(frame.code, frame.reason)
+
+    def _close_arrived(self, frame: CloseFrame) -> CloseReceived:
+        code = NO_STATUS_RECEIVED if frame.code is None else frame.code
+        self.close_received = True
+        self.close_code = code
+        self.close_reason = frame.reason
+        was_open = self._state is _OPEN
+        self._move(_Trigger.CLOSE_RECEIVED)
+        if was_open:
+            # RFC 6455 section 5.5.1: the answer typically echoes the status code.
+            self._write_close(frame.code, "")
+            self._move(_Trigger.CLOSE_SENT)
+        self._drop_message()
+        return CloseReceived(code, frame.reason)
+
+    def receive_eof(self) -> list[WebSocketEvent]:
+        """The stream ended. Without the peer's close frame that is a failure, code 1006."""
+        if self._state is _CLOSED:
+            return []
+        return self._end(ABNORMAL_CLOSURE, "connection lost")
+
+    def send_text(self, text: str) -> None:
+        """Queue a text message.
+
+        Raises LocalProtocolError once closing has begun, or for a ``text`` with surrogates,
+        which UTF-8 cannot carry.
+        """
+        self._require_open("text message")
+        try:
+            payload = text.encode()
+        except UnicodeEncodeError as error:
+            raise LocalProtocolError(f"text is not valid Unicode: {error.reason}") from error
+        compress = self._compresses and len(payload) >= self._min_size
+        self._output.append(self._codec.text(payload, compress))
+
+    def send_bytes(self, data: bytes) -> None:
+        """Queue a binary message. Raises LocalProtocolError once closing has begun."""
+        self._require_open("binary message")
+        compress = self._compresses and len(data) >= self._min_size
+        self._output.append(self._codec.binary(data, compress))
+
+    def send_close(self, code: int = 1000, reason: str = "") -> None:
+        """Begin the closing handshake (RFC 6455 section 7.1.2).
+
+        Raises LocalProtocolError once closing has begun, for a ``code`` that may not be sent
+        (section 7.4), or a ``reason`` over 123 bytes of UTF-8.
+        """
+        self._require_open("close frame")
+        if not is_sendable_close_code(code):
+            raise LocalProtocolError(f"close code {code} may not be sent")
+        try:
+            length = len(reason.encode())
+        except UnicodeEncodeError as error:
+            raise LocalProtocolError(f"reason is not valid Unicode: {error.reason}") from error
+        if length > MAX_CLOSE_REASON:
+            raise LocalProtocolError(f"close reason of {length} bytes; {MAX_CLOSE_REASON} fit")
+        self._write_close(code, reason)
+        self._move(_Trigger.CLOSE_SENT)
+        self._drop_message()
+
+    def fail(self, code: int, reason: str = "") -> list[WebSocketEvent]:
+        """Fail the connection (RFC 6455 section 7.1.7): a close frame, and no waiting for one.
+
+        Gives the one event that says so, or none if the connection had ended already. The
+        close frame is left out where ours is out already or ``code`` may not be sent; a
+        ``reason`` that is too long is cut.
+        """
+        return self._fail(code, code, reason)
+
+    def _fail(self, wire_code: int, code: int, reason: str) -> list[WebSocketEvent]:
+        if self._state is _CLOSED:
+            return []
+        if self._state is _OPEN and is_sendable_close_code(wire_code):
+            cut = reason.encode(errors="replace")[:MAX_CLOSE_REASON].decode(errors="ignore")
+            self._write_close(wire_code, cut)
+        return self._end(code, reason)
+
+    def handle_timeout(self, now: float, *, reading: bool = True) -> list[WebSocketEvent]:
+        """Tell the time: ``now`` in seconds of a monotonic clock, every second or oftener.
+
+        All timers run from the call after the event that starts them, so they are late by at
+        most one interval between calls. ``reading`` is False while the transport has paused
+        reading: a peer we do not listen to is not silent.
+        """
+        if self._state is _CLOSED:
+            return []
+        if self._heard or not reading:
+            self._heard = False
+            self._last_heard = now
+            self._ping_sent = None
+        if self._state is _CLOSING:
+            return self._check_close_timeout(now)
+        return self._check_keepalive(now)
+
+    def _check_close_timeout(self, now: float) -> list[WebSocketEvent]:
+        if self._closing_since is None:
+            self._closing_since = now
+        if now - self._closing_since < self._limits.close_timeout:
+            return []
+        self.wants_abort = True
+        return self._end(ABNORMAL_CLOSURE, "close timeout")
+
+    def _check_keepalive(self, now: float) -> list[WebSocketEvent]:
+        interval, timeout = self._limits.ping_interval, self._limits.ping_timeout
+        if interval is None:
+            return []
+        if self._ping_sent is None:
+            due = now - self._last_heard >= interval
+        elif timeout is None:
+            due = now - self._ping_sent >= interval
+        elif now - self._ping_sent >= timeout:
+            # The peer is told 1011; for us it is gone without a close frame.
+            return self._fail(INTERNAL_ERROR, ABNORMAL_CLOSURE, "keepalive ping timeout")
+        else:
+            due = False
+        if due:
+            self._pings += 1
+            self._output.append(self._codec.ping(self._pings.to_bytes(8)))
+            self._ping_sent = now
+        return []
+
+    def data_to_send(self) -> bytes:
+        """Everything queued for the wire since the last call; empty when there is nothing."""
+        if self._pongs:
+            self._write_pongs()
+        output = self._output
+        if not output:
+            return b""
+        data = output[0] if len(output) == 1 else b"".join(output)
+        output.clear()
+        return data
+
+    def _write_pongs(self) -> None:
+        self._output += [self._codec.pong(payload) for payload in self._pongs]
+        self._pongs.clear()
+
+    def _write_close(self, code: int | None, reason: str) -> None:
+        self._write_pongs()
+        self._output.append(self._codec.close(code, reason))
+        self.close_sent = True
+
+    def _end(self, code: int, reason: str) -> list[WebSocketEvent]:
+        self._move(_Trigger.ENDED)
+        self._drop_message()
+        self.close_code = code
+        self.close_reason = reason
+        return [ConnectionFailed(code, reason)]
+
+    def _drop_message(self) -> None:
+        self._text = None
+        self._bytes = None
+
+    def _move(self, trigger: _Trigger) -> None:
+        self._state = TRANSITIONS[self._state, trigger]
+
+    def _require_open(self, what: str) -> None:
+        if self._state is not _OPEN:
+            raise LocalProtocolError(
+                f"{what} cannot be sent: the connection is {self._state.value}"
+            )
+
+
+def is_sendable_close_code(code: int) -> bool:
+    """Whether ``code`` may stand in a close frame (RFC 6455 section 7.4, IANA registry)."""
+    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999

@@ -1,0 +1,251 @@
+"""The command: what it prints, and the code it ends with."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import trustme
+from cli_process import Run
+
+from tricorn import logs
+from tricorn.cli import main
+from tricorn.config import OPTIONS, Config
+from tricorn.config_docs import flags_of
+from tricorn.exceptions import BindError, LifespanError
+
+APP = "async def app(scope, receive, send): ...\n"
+
+
+@pytest.fixture
+def shop(work: Path) -> Path:
+    (work / "shop.py").write_text(APP)
+    return work
+
+
+def only_line(text: str) -> str:
+    lines = text.splitlines()
+    assert len(lines) == 1, text
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        (["--bnd", "x"], "unknown flag '--bnd'; did you mean '--bind'?"),
+        (["--chek-config"], "unknown flag '--chek-config'; did you mean '--check-config'?"),
+        (["--wrokers=3"], "unknown flag '--wrokers'; did you mean '--workers'?"),
+        (["--keep-ali", "3"], "unknown flag '--keep-ali'; did you mean '--keep-alive'?"),
+        (["a:b", "c:d"], "unexpected argument 'c:d'; one APP is served"),
+        (["--backlog"], "argument --backlog: expected one argument"),
+        (["--backlog", "x"], "backlog: expected a whole number, at least 1, got 'x' "
+                             "(flag --backlog)"),
+        (["-b", "h:99999"], "bind: address 'h:99999': port '99999' is not a number from 0 to "
+                            "65535 (flag -b)"),
+        (["-b", "h:1", "-b", "h:1"], "bind: 'h:1' is there twice (bind: flag -b)"),
+        (["-k", "trii"], "worker_class: expected one of auto, asyncio, uvloop, trio, got 'trii' "
+                         "(flag -k); did you mean 'trio'?"),
+        (["-c", "no.toml"], "cannot read no.toml: No such file or directory"),
+        ([], "no application: give APP as module:attribute, or set application in the file"),
+        (["--certfile", "c.pem", "--keyfile", "k.pem", "shop:app"],
+         "certfile: cannot read 'c.pem': No such file or directory"),
+        (["--access-logfile", "no/where.log", "shop:app"],
+         "accesslog: there is no directory 'no' for 'no/where.log'"),
+        (["-b", "unix:no/x.sock", "shop:app"],
+         "bind: there is no directory 'no' for 'no/x.sock'"),
+        (["--user", "no-such-user", "shop:app"], "user: there is no user 'no-such-user'"),
+        (["--group", "no-such-group", "shop:app"], "group: there is no group 'no-such-group'"),
+        (["--app-dir", "no", "shop:app"], "app_dir: 'no' is not a directory"),
+        (["--log-config", "json:no.json", "shop:app"],
+         "logconfig: cannot read 'no.json': No such file or directory"),
+    ],
+)  # fmt: skip
+def test_configuration_errors_are_one_line_and_code_2(
+    argv: list[str], line: str, shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for extra in ([], ["--check-config"]):
+        assert main([*argv, *extra]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert only_line(captured.err) == f"tricorn: error: {line}"
+
+
+@pytest.mark.parametrize(
+    ("argv", "environ", "code", "words"),
+    [
+        (["--backlog", "x"], {}, 2, "(flag --backlog)"),
+        ([], {"TRICORN_BACKLOG": "x"}, 2, "(environment variable TRICORN_BACKLOG)"),
+        ([], {"TRICORN_CONFIG": "bad.toml"}, 2, "(bad.toml)"),
+        (["--check-config", "shpo:app"], {}, 4, "did you mean 'shop'?"),
+        (["--check-config", "shop:ap"], {}, 4, "did you mean 'app'?"),
+    ],
+)
+def test_no_traceback_from_the_process(
+    argv: list[str], environ: dict[str, str], code: int, words: str, shop: Path, run: Run
+) -> None:
+    (shop / "bad.toml").write_text("backlog = 'x'")
+    result = run(*argv, **environ)
+    assert (result.returncode, result.stdout) == (code, "")
+    assert only_line(result.stderr).startswith("tricorn: error: ")
+    assert words in result.stderr
+
+
+def test_the_applications_traceback_has_its_own_frames_only(work: Path, run: Run) -> None:
+    (work / "shop.py").write_text("import helper\n" + APP)
+    (work / "helper.py").write_text("def connect():\n    raise OSError('no database')\nconnect()\n")
+    result = run("--check-config", "shop:app")
+    assert (result.returncode, result.stdout) == (4, "")
+    lines = result.stderr.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    frames = [line.split('"')[1] for line in lines if line.startswith("  File ")]
+    assert [Path(frame).name for frame in frames] == ["shop.py", "helper.py", "helper.py"]
+    assert lines[-2:] == [
+        "OSError: no database",
+        "tricorn: error: importing 'shop' failed: OSError: no database",
+    ]
+
+
+def test_ctrl_c_is_quiet(work: Path, run: Run) -> None:
+    (work / "shop.py").write_text("raise KeyboardInterrupt")
+    result = run("--check-config", "shop:app")
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
+
+
+class TestCheckConfig:
+    def test_valid(self, shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["--check-config", "shop:app", "--insecure-bind", ":80"]) == 0
+        assert capsys.readouterr() == (
+            "tricorn: the configuration is valid: shop:app on 127.0.0.1:8000, :80\n",
+            "",
+        )
+
+    def test_warnings_do_not_fail(self, shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["--check-config", "shop:app", "--workers", "4"]) == 0
+        line = only_line(capsys.readouterr().err)
+        assert line.startswith("tricorn: warning: workers has no effect: ")
+
+    def test_the_file_may_name_the_application(self, shop: Path) -> None:
+        (shop / "tricorn.toml").write_text('application = "shop:app"')
+        assert main(["--check-config"]) == 0
+
+    def test_key_and_certificate_must_match(
+        self, shop: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        ca = trustme.CA()
+        one, other = ca.issue_cert("localhost"), ca.issue_cert("localhost")
+        one.cert_chain_pems[0].write_to_path("cert.pem")
+        one.private_key_pem.write_to_path("key.pem")
+        other.private_key_pem.write_to_path("other.pem")
+        argv = ["--check-config", "shop:app", "--certfile", "cert.pem", "--keyfile"]
+        assert main([*argv, "key.pem"]) == 0
+        capsys.readouterr()
+        assert main([*argv, "other.pem"]) == 2
+        only_line(capsys.readouterr().err)
+        (shop / "empty.pem").write_text("")
+        assert main([*argv, "empty.pem"]) == 2
+        only_line(capsys.readouterr().err)
+
+
+class TestPrintConfig:
+    def test_toml(self, work: Path, run: Run) -> None:
+        (work / "tricorn.toml").write_text("backlog = 1\nh2_max_pushes = 1\n")
+        result = run("--print-config", "--backlog", "3", "shop:app", TRICORN_DEBUG="yes")
+        assert (result.returncode, result.stderr) == (0, "")
+        lines = result.stdout.splitlines()
+        assert 'application = "shop:app"  # argument APP' in lines
+        assert "backlog = 3  # flag --backlog" in lines
+        assert "h2_max_pushes = 1  # tricorn.toml" in lines
+        assert "debug = true  # environment variable TRICORN_DEBUG" in lines
+        assert "keep_alive_timeout = 75.0  # default" in lines
+
+    def test_json(self, work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["--print-config=json", "shop:app"]) == 0
+        values = json.loads(capsys.readouterr().out)
+        assert values.keys() == OPTIONS.keys()
+        assert values["application"] == {"value": "shop:app", "source": "argument APP"}
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("tricorn ")
+    assert any(line.startswith("h2 4.") for line in lines)
+    assert main(["--version=json"]) == 0
+    versions = json.loads(capsys.readouterr().out)
+    assert versions["codecs"]["http1"] == ["h11"]
+    assert versions["libraries"]["anyio"]
+
+
+def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    words = capsys.readouterr().out.replace(",", " ").split()
+    assert {flag for row in OPTIONS.values() for flag in flags_of(row)} <= set(words)
+
+
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    """Puts the loggers back as they were."""
+    loggers = [logging.getLogger(name) for name in ("tricorn.error", "tricorn.access")]
+    before = [(log.level, log.propagate, log.disabled, list(log.handlers)) for log in loggers]
+    yield
+    for log, (level, propagate, disabled, handlers) in zip(loggers, before, strict=True):
+        log.setLevel(level)
+        log.propagate, log.disabled = propagate, disabled
+        log.handlers[:] = handlers
+
+
+@pytest.mark.usefixtures("own_logging")
+class TestRun:
+    @pytest.fixture
+    def calls(self, shop: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, Config]]:
+        """The calls of ``tricorn.server.run``, which is another floor's affair."""
+        calls: list[tuple[object, Config]] = []
+        server = ModuleType("tricorn.server")
+        server.run = lambda app, config: calls.append((app, config))  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "tricorn.server", server)
+        return calls
+
+    def test_runs_the_application_with_the_configuration(
+        self, calls: list[tuple[object, Config]], shop: Path
+    ) -> None:
+        argv = ["shop:app", "-b", ":0", "--errorlog", "error.log", "--workers", "2"]
+        assert main(argv) == 0
+        ((app, config),) = calls
+        assert app is sys.modules["shop"].app
+        assert config == Config(
+            application="shop:app", bind=(":0",), errorlog="error.log", workers=2
+        )
+        logs.shutdown()
+        line = only_line((shop / "error.log").read_text())
+        assert "workers has no effect: one process is run" in line
+
+    @pytest.mark.parametrize(
+        ("error", "code"),
+        [(BindError("in use"), 5), (LifespanError("no"), 3), (KeyboardInterrupt(), 130)],
+    )
+    def test_exit_codes(
+        self,
+        error: BaseException,
+        code: int,
+        calls: list[tuple[object, Config]],
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        def fail(app: object, config: Config) -> None:
+            raise error
+
+        sys.modules["tricorn.server"].run = fail  # type: ignore[attr-defined]
+        assert main(["shop:app", "--errorlog", "none"]) == code
+        expected = "" if code == 130 else f"tricorn: error: {error}\n"
+        assert capsys.readouterr().err == expected
+
+    def test_a_failing_import_does_not_reach_the_server(
+        self, calls: list[tuple[object, Config]], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["shop:ap", "--errorlog", "none"]) == 4
+        assert calls == []
+        only_line(capsys.readouterr().err)

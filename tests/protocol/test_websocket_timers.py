@@ -1,0 +1,154 @@
+"""Keepalive and close timeout of a WebSocket: time is only what handle_timeout is told."""
+
+import struct
+
+import pytest
+
+from tricorn.protocol.websocket import (
+    CloseReceived,
+    ConnectionFailed,
+    PongReceived,
+    WebSocketConnection,
+    WebSocketLimits,
+)
+
+START = 1_000_000.0
+
+
+def frame(opcode, payload=b""):
+    return bytes([0x80 | opcode, 0x80 | len(payload)]) + bytes(4) + payload
+
+
+def opcodes(connection):
+    data, found = connection.data_to_send(), []
+    while data:
+        found.append(data[0] & 0x0F)
+        data = data[2 + data[1] :]
+    return found
+
+
+@pytest.fixture
+def connection():
+    limits = WebSocketLimits(ping_interval=20.0, ping_timeout=10.0, close_timeout=5.0)
+    connection = WebSocketConnection(limits)
+    assert connection.handle_timeout(START) == []
+    return connection
+
+
+def test_first_call_only_sets_the_origin(connection):
+    assert connection.data_to_send() == b""
+
+
+def test_ping_after_silence_and_only_one(connection):
+    assert connection.handle_timeout(START + 19.9) == []
+    assert opcodes(connection) == []
+    assert connection.handle_timeout(START + 20) == []
+    assert opcodes(connection) == [9]
+    assert connection.handle_timeout(START + 29.9) == []
+    assert opcodes(connection) == []
+
+
+def test_pong_in_time_starts_the_interval_again(connection):
+    connection.handle_timeout(START + 20)
+    ping = connection.data_to_send()
+    assert connection.receive_data(frame(10, ping[2:])) == [PongReceived(ping[2:])]
+    assert connection.handle_timeout(START + 25) == []
+    assert connection.handle_timeout(START + 44.9) == []
+    assert opcodes(connection) == []
+    connection.handle_timeout(START + 45)
+    again = connection.data_to_send()
+    assert again[0] == 0x89
+    assert again != ping
+
+
+def test_any_byte_is_a_sign_of_life(connection):
+    message = frame(1, b"slow")
+    connection.handle_timeout(START + 20)
+    assert opcodes(connection) == [9]
+    for i, byte in enumerate(message):
+        assert connection.receive_data(message[i : i + 1]) is not None, byte
+        assert connection.handle_timeout(START + 29 + 19 * i) == []
+    assert opcodes(connection) == []
+
+
+def test_silence_after_the_ping_fails(connection):
+    connection.handle_timeout(START + 20)
+    connection.data_to_send()
+    assert connection.handle_timeout(START + 30) == [
+        ConnectionFailed(1006, "keepalive ping timeout")
+    ]
+    assert connection.data_to_send() == b"\x88\x18" + struct.pack("!H", 1011) + (
+        b"keepalive ping timeout"
+    )
+    assert connection.closed
+    assert connection.close_code == 1006
+    assert connection.handle_timeout(START + 100) == []
+    assert connection.data_to_send() == b""
+
+
+def test_a_peer_we_do_not_read_from_is_not_silent(connection):
+    for second in range(0, 100, 5):
+        assert connection.handle_timeout(START + second, reading=False) == []
+    assert opcodes(connection) == []
+    assert connection.handle_timeout(START + 114) == []
+    assert opcodes(connection) == []
+    assert connection.handle_timeout(START + 115) == []
+    assert opcodes(connection) == [9]
+    connection.handle_timeout(START + 120, reading=False)
+    assert connection.handle_timeout(START + 130) == []
+    assert not connection.closed
+
+
+def test_no_interval_no_pings():
+    connection = WebSocketConnection(WebSocketLimits(ping_interval=None))
+    for second in range(0, 1000, 100):
+        assert connection.handle_timeout(START + second) == []
+    assert connection.data_to_send() == b""
+
+
+def test_no_ping_timeout_pings_for_ever():
+    connection = WebSocketConnection(WebSocketLimits(ping_interval=20.0, ping_timeout=None))
+    for second in range(0, 101, 10):
+        assert connection.handle_timeout(START + second) == []
+    assert opcodes(connection) == [9] * 5
+    assert not connection.closed
+
+
+def test_close_timeout_aborts(connection):
+    connection.send_close(1000)
+    assert opcodes(connection) == [8]
+    assert connection.handle_timeout(START + 3) == []
+    assert connection.handle_timeout(START + 7.9) == []
+    assert not connection.wants_abort
+    assert connection.handle_timeout(START + 8) == [ConnectionFailed(1006, "close timeout")]
+    assert connection.wants_abort
+    assert connection.closed
+    assert connection.close_code == 1006
+    assert connection.data_to_send() == b""
+
+
+def test_data_does_not_extend_the_close_timeout(connection):
+    connection.send_close(1000)
+    connection.handle_timeout(START)
+    for second in range(5):
+        connection.receive_data(frame(1, b"more"))
+        assert connection.handle_timeout(START + second) == []
+    assert connection.handle_timeout(START + 5) == [ConnectionFailed(1006, "close timeout")]
+
+
+def test_close_in_time_needs_no_abort(connection):
+    connection.send_close(1000)
+    connection.handle_timeout(START)
+    assert connection.receive_data(frame(8)) == [CloseReceived(1005, "")]
+    assert connection.handle_timeout(START + 100) == []
+    assert not connection.wants_abort
+
+
+def test_no_pings_while_closing(connection):
+    limits = WebSocketLimits(ping_interval=1.0, ping_timeout=1.0, close_timeout=50.0)
+    connection = WebSocketConnection(limits)
+    connection.send_close(1000)
+    connection.data_to_send()
+    for second in range(50):
+        assert connection.handle_timeout(START + second) == []
+    assert connection.data_to_send() == b""
