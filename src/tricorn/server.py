@@ -23,7 +23,7 @@ from tricorn.config import Config
 from tricorn.exceptions import TricornError
 from tricorn.io.anyio_transport import AnyioTransport
 from tricorn.io.asyncio_transport import AsyncioTransport
-from tricorn.io.connection import Connection
+from tricorn.io.connection import Registry
 from tricorn.io.listener import Listener, bind_all
 from tricorn.io.tls import TLSContext
 from tricorn.logs import RateLimitedLog
@@ -113,7 +113,7 @@ class Server:
 
     def __init__(self, app: ASGIApplication, config: Config) -> None:
         self.config = config
-        self.connections: set[Connection] = set()
+        self.connections = Registry()
         self._peers = RateLimitedLog(_log, config.peer_log_interval)
         self.worker = Worker(
             app, config, access_log=AccessLog.create(config), peer_log=self._log_peer
@@ -315,12 +315,18 @@ class Server:
         with anyio.move_on_after(self.config.graceful_timeout) as scope:
             for connection in list(self.connections):
                 connection.shutdown()
-            while self.connections:
-                await anyio.sleep(_SHORTEST_TICK)
+            await self._emptied()
         if scope.cancelled_caught:
             count = len(self.connections)
             limit = self.config.graceful_timeout
             _log.warning("%d connections still open after graceful_timeout = %g s", count, limit)
+
+    async def _emptied(self) -> None:
+        """Wait until no connection is left."""
+        emptied = anyio.Event()
+        self.connections.on_empty = emptied.set
+        if self.connections:
+            await emptied.wait()
 
     async def _cut(self) -> None:
         """End whatever is left."""
@@ -329,8 +335,7 @@ class Server:
         for connection in list(self.connections):
             connection.cancel()
         with anyio.move_on_after(_CANCEL_TIME):
-            while self.connections:
-                await anyio.sleep(_SHORTEST_TICK)
+            await self._emptied()
         for connection in self.connections:
             _log.error("the application ignores its cancellation: %r", connection)
         self.connections.clear()

@@ -16,16 +16,26 @@ from tricorn.types import ASGIApplication, Headers, Scope
 class Exchange(Protocol):
     """What the access log reads of a finished exchange."""
 
-    scope: Scope
-    status: int | None
-    response_headers: Headers
-    bytes_sent: int
-    bytes_received: int
-    duration: float
-    stream_id: int
-    disconnected: bool
-    close_code: int | None
-    finished_at: float
+    @property
+    def scope(self) -> Scope: ...
+    @property
+    def status(self) -> int | None: ...
+    @property
+    def response_headers(self) -> Headers: ...
+    @property
+    def bytes_sent(self) -> int: ...
+    @property
+    def bytes_received(self) -> int: ...
+    @property
+    def duration(self) -> float: ...
+    @property
+    def stream_id(self) -> int: ...
+    @property
+    def disconnected(self) -> bool: ...
+    @property
+    def close_code(self) -> int | None: ...
+    @property
+    def finished_at(self) -> float: ...
 
 
 class Waiter(Protocol):

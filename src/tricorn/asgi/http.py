@@ -25,7 +25,7 @@ from tricorn.protocol.events import (
     StreamReset,
     TrailersReceived,
 )
-from tricorn.protocol.http2 import INTERNAL_ERROR
+from tricorn.protocol.http2_errors import INTERNAL_ERROR
 from tricorn.types import Headers, Message
 
 _ERROR_HEADERS: Headers = [(b"content-type", b"text/plain; charset=utf-8")]

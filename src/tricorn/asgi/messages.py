@@ -24,7 +24,7 @@ def get_bytes(message: Message, key: str) -> bytes:
     """
     value = message.get(key, b"")
     if value.__class__ is bytes:
-        return value  # type: ignore[no-any-return]
+        return value
     if value is None:
         return b""
     if isinstance(value, bytes | bytearray | memoryview):

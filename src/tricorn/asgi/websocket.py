@@ -19,7 +19,7 @@ from tricorn.asgi.scope import websocket_scope
 from tricorn.config import Config
 from tricorn.exceptions import ClientDisconnected, InvalidMessage, LocalProtocolError
 from tricorn.protocol.events import DataReceived, Event, RequestReceived, StreamEnded, StreamReset
-from tricorn.protocol.http2 import CANCEL, INTERNAL_ERROR
+from tricorn.protocol.http2_errors import CANCEL, INTERNAL_ERROR
 from tricorn.protocol.websocket import (
     BytesReceived,
     CloseReceived,
@@ -37,6 +37,7 @@ from tricorn.types import Headers, Message
 # turn into more messages than the queue should hold.
 _SLICE = 16384
 _SERVICE_RESTART = 1012
+_NEVER = float("inf")
 
 
 class _State(enum.Enum):
@@ -50,13 +51,14 @@ class _State(enum.Enum):
 
 def limits(config: Config) -> WebSocketLimits:
     """The WebSocket limits of a configuration."""
+    close = config.websocket_close_timeout
     return WebSocketLimits(
         max_message_size=config.websocket_max_message_size,
         max_frame_size=config.websocket_max_frame_size,
         max_fragments=config.websocket_max_fragments,
         ping_interval=config.websocket_ping_interval,
         ping_timeout=config.websocket_ping_timeout,
-        close_timeout=config.websocket_close_timeout,
+        close_timeout=_NEVER if close is None else close,
     )
 
 
@@ -241,11 +243,10 @@ class WebSocketStream:
         limit = self.host.worker.config.websocket_handshake_timeout
         if self._connecting_since is None:
             self._connecting_since = now
-        elif limit is not None and now - self._connecting_since >= limit:
-            if self._state is _State.CONNECTING and not self._lost:
-                self.refuse(504, b"Gateway Timeout")
-                self._closed(1006, "handshake timeout")
-                self._wake()
+            return
+        overdue = limit is not None and now - self._connecting_since >= limit
+        if overdue and self._state is _State.CONNECTING and not self._lost:
+            self.refuse(504, b"Gateway Timeout")
 
     def _wake(self) -> None:
         if self._waiters:

@@ -15,11 +15,24 @@ from tricorn.types import Headers
 class RequestHead(Protocol):
     """A parsed HTTP/1.1 request head."""
 
-    method: bytes
-    target: bytes
-    http_version: bytes  # b"1.1"
-    headers: Headers  # lower-case names
-    raw_headers: Headers  # names as received
+    @property
+    def method(self) -> bytes: ...
+    @property
+    def target(self) -> bytes: ...
+    @property
+    def http_version(self) -> bytes:
+        """Such as ``b"1.1"``."""
+        ...
+
+    @property
+    def headers(self) -> Headers:
+        """Fields with lower-case names."""
+        ...
+
+    @property
+    def raw_headers(self) -> Headers:
+        """Fields with their names as received."""
+        ...
 
 
 class ChunkedDecoder(Protocol):
@@ -145,6 +158,37 @@ HTTP2Event: TypeAlias = (
     | SettingsReceived
     | CodecFailed
 )
+
+
+class Scheduler(Protocol):
+    """Who writes next; given in from the protocol floor."""
+
+    def insert(self, stream_id: int) -> None: ...
+    def remove(self, stream_id: int) -> None: ...
+    def ready(self, stream_id: int) -> None: ...
+    def blocked(self, stream_id: int) -> None: ...
+    def next(self) -> int | None: ...
+    def prioritize(
+        self, stream_id: int, urgency: int, incremental: bool, *, initial: bool = False
+    ) -> None: ...
+    def reprioritize(
+        self, stream_id: int, depends_on: int, weight: int, exclusive: bool
+    ) -> None: ...
+    def disable_rfc7540(self) -> None: ...
+    @property
+    def has_ready(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class HTTP2Settings:
+    """What we announce and bound: counts, bytes."""
+
+    max_concurrent_streams: int
+    stream_window: int
+    connection_window: int
+    max_frame_size: int
+    max_header_list_size: int
+    max_continuation_frames: int
 
 
 class HTTP2Codec(Protocol):

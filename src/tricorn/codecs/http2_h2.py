@@ -17,9 +17,8 @@ Header fields are validated above, where a malformed request costs its stream on
 from __future__ import annotations
 
 import contextlib
-from collections import deque
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any
 
 import h2.config
 import h2.connection
@@ -36,12 +35,15 @@ from tricorn.codecs.base import (
     GoAwayFrame,
     HeadersFrame,
     HTTP2Event,
+    HTTP2Settings,
     PingAck,
     PriorityFrame,
     PriorityUpdateFrame,
     ResetFrame,
+    Scheduler,
     SettingsReceived,
 )
+from tricorn.codecs.send_buffer import SendBuffer
 from tricorn.exceptions import RemoteProtocolError
 from tricorn.types import Headers
 
@@ -49,9 +51,11 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 _DATA, _HEADERS, _SETTINGS, _GOAWAY, _CONTINUATION = 0x0, 0x1, 0x4, 0x7, 0x9
 _PRIORITY_UPDATE = 0x10
+_OWN_FRAMES = frozenset({_GOAWAY, _PRIORITY_UPDATE})
 _END_STREAM, _END_HEADERS = 0x1, 0x4
 _MAX_SETTINGS_ENTRIES = 32
 _NO_RFC7540_PRIORITIES = 0x9
+_DEFAULT_WEIGHT = 16
 # Far above any limit we announce: the limit itself is kept above the slot, where a
 # stream over it is refused alone.
 _UNLIMITED_STREAMS = 2**31 - 1
@@ -59,74 +63,12 @@ _UNLIMITED_STREAMS = 2**31 - 1
 _WINDOW_STEP = 4
 
 
-class Scheduler(Protocol):
-    """Who writes next; given in from the protocol floor."""
-
-    def insert(self, stream_id: int) -> None: ...
-    def remove(self, stream_id: int) -> None: ...
-    def ready(self, stream_id: int) -> None: ...
-    def blocked(self, stream_id: int) -> None: ...
-    def next(self) -> int | None: ...
-    def prioritize(
-        self, stream_id: int, urgency: int, incremental: bool, *, initial: bool = False
-    ) -> None: ...
-    def reprioritize(
-        self, stream_id: int, depends_on: int, weight: int, exclusive: bool
-    ) -> None: ...
-    def disable_rfc7540(self) -> None: ...
-    @property
-    def has_ready(self) -> bool: ...
-
-
-@dataclass(frozen=True, slots=True)
-class H2Settings:
-    """What we announce and bound: counts, bytes."""
-
-    max_concurrent_streams: int
-    stream_window: int
-    connection_window: int
-    max_frame_size: int
-    max_header_list_size: int
-    max_continuation_frames: int
-
-
-@dataclass(slots=True)
-class _Outbound:
-    """What waits to be framed on one stream."""
-
-    pieces: deque[bytes | memoryview] = field(default_factory=deque)
-    size: int = 0
-    ended: bool = False
-    trailers: Headers | None = None
-
-    def take(self, room: int) -> bytes | memoryview:
-        """At most ``room`` bytes; small pieces are joined into one frame."""
-        first = self.pieces[0]
-        if len(first) > room:
-            view = memoryview(first)
-            self.pieces[0] = view[room:]
-            self.size -= room
-            return view[:room]
-        self.pieces.popleft()
-        self.size -= len(first)
-        if not self.pieces or len(first) + len(self.pieces[0]) > room:
-            return first
-        joined = [first]
-        room -= len(first)
-        while self.pieces and len(self.pieces[0]) <= room:
-            piece = self.pieces.popleft()
-            joined.append(piece)
-            room -= len(piece)
-            self.size -= len(piece)
-        return b"".join(joined)
-
-
 class H2Codec:
     """One HTTP/2 connection's wire syntax, server side."""
 
     name = "h2"
 
-    def __init__(self, settings: H2Settings, scheduler: Scheduler) -> None:
+    def __init__(self, settings: HTTP2Settings, scheduler: Scheduler) -> None:
         self._settings = settings
         self._scheduler = scheduler
         self._connection = connection = h2.connection.H2Connection(
@@ -138,7 +80,7 @@ class H2Codec:
                 normalize_outbound_headers=False,
             )
         )
-        self._announced: dict[int, int] = {
+        self._announced: dict[SettingCodes | int, int] = {
             SettingCodes.MAX_CONCURRENT_STREAMS: settings.max_concurrent_streams,
             SettingCodes.INITIAL_WINDOW_SIZE: settings.stream_window,
             SettingCodes.MAX_FRAME_SIZE: settings.max_frame_size,
@@ -148,7 +90,7 @@ class H2Codec:
         connection.local_settings = h2.settings.Settings(
             client=False,
             initial_values={
-                **self._announced,
+                **self._announced,  # type: ignore[dict-item]  # h2 names only its own codes
                 SettingCodes.MAX_CONCURRENT_STREAMS: _UNLIMITED_STREAMS,
             },
         )
@@ -161,7 +103,7 @@ class H2Codec:
         self._failed = False
         self._held: list[bytes] = []
         self._held_size = 0
-        self._outbound: dict[int, _Outbound] = {}
+        self._outbound: dict[int, SendBuffer] = {}
         self._finished: list[int] = []
         self.glitches = 0
 
@@ -183,7 +125,7 @@ class H2Codec:
         except Exception as exc:
             raise RemoteProtocolError(f"malformed HTTP2-Settings: {exc}") from None
         self._announce()
-        self._outbound[1] = _Outbound()
+        self._outbound[1] = SendBuffer()
         self._scheduler.insert(1)
 
     def _announce(self) -> None:
@@ -249,7 +191,7 @@ class H2Codec:
             elif kind == _DATA:
                 if not length and not data[position + 4] & _END_STREAM:
                     self.glitches += 1
-            elif kind == _GOAWAY or kind == _PRIORITY_UPDATE:
+            elif kind in _OWN_FRAMES:
                 # h2 gets what came before, so that events keep their order.
                 self._feed(data[start:position], events)
                 self._own_frame(kind, data[position:end], events)
@@ -318,7 +260,7 @@ class H2Codec:
 
     def _on_request(self, event: h2.events.RequestReceived, events: list[HTTP2Event]) -> None:
         stream_id = event.stream_id
-        self._outbound[stream_id] = _Outbound()
+        self._outbound[stream_id] = SendBuffer()
         self._scheduler.insert(stream_id)
         events.append(HeadersFrame(stream_id, event.headers, event.stream_ended is not None))
 
@@ -345,12 +287,17 @@ class H2Codec:
         self, event: h2.events.RemoteSettingsChanged, events: list[HTTP2Event]
     ) -> None:
         self._mark_all_ready()
-        changed = event.changed_settings.get(_NO_RFC7540_PRIORITIES)  # type: ignore[call-overload]
+        changed = event.changed_settings.get(_NO_RFC7540_PRIORITIES)
         events.append(SettingsReceived(changed is not None and changed.new_value == 1))
 
     def _on_priority(self, event: h2.events.PriorityUpdated, events: list[HTTP2Event]) -> None:
         events.append(
-            PriorityFrame(event.stream_id, event.depends_on, event.weight, event.exclusive)
+            PriorityFrame(
+                event.stream_id or 0,
+                event.depends_on or 0,
+                event.weight or _DEFAULT_WEIGHT,
+                bool(event.exclusive),
+            )
         )
 
     def _on_ping_ack(self, event: h2.events.PingAckReceived, events: list[HTTP2Event]) -> None:
@@ -391,7 +338,7 @@ class H2Codec:
         """Queue a PUSH_PROMISE; the promised stream id."""
         promised = self._connection.get_next_available_stream_id()
         self._connection.push_stream(parent_id, promised, headers)
-        self._outbound[promised] = _Outbound()
+        self._outbound[promised] = SendBuffer()
         self._scheduler.insert(promised)
         return promised
 
@@ -547,7 +494,7 @@ class H2Codec:
         return self._connection.highest_inbound_stream_id
 
 
-_TRANSLATE = {
+_TRANSLATE: dict[type[h2.events.Event], Callable[[H2Codec, Any, list[HTTP2Event]], None]] = {
     h2.events.RequestReceived: H2Codec._on_request,
     h2.events.TrailersReceived: H2Codec._on_trailers,
     h2.events.DataReceived: H2Codec._on_data,

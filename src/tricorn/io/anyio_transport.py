@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import anyio.abc
 from anyio.streams.tls import TLSAttribute
 
 from tricorn.asgi.host import Worker
-from tricorn.io.connection import Connection
+from tricorn.io.connection import Connection, Registry
 from tricorn.io.tls import TLSContext
 
 _READ_SIZE = 65536
+_Stream = TypeVar("_Stream")
 _GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
 
 
@@ -46,7 +47,7 @@ class AnyioTransport:
         self,
         stream: anyio.abc.ByteStream,
         worker: Worker,
-        registry: set[Connection],
+        registry: Registry,
         tls: TLSContext | None,
         *,
         client: tuple[str, int] | None,
@@ -218,10 +219,12 @@ class AnyioTransport:
         """Close now."""
         self._reader_scope.cancel()
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> anyio.CancelScope:
+    def spawn(
+        self, function: Callable[[_Stream], Coroutine[Any, Any, None]], stream: _Stream
+    ) -> anyio.CancelScope:
         """Start an application task in the connection's task group."""
         scope = anyio.CancelScope()
-        self._task_group.start_soon(_run_in, scope, coroutine)
+        self._task_group.start_soon(_run_in, scope, function, stream)
         return scope
 
     def waiter(self) -> EventWaiter:
@@ -229,6 +232,10 @@ class AnyioTransport:
         return EventWaiter()
 
 
-async def _run_in(scope: anyio.CancelScope, coroutine: Coroutine[Any, Any, None]) -> None:
+async def _run_in(
+    scope: anyio.CancelScope,
+    function: Callable[[_Stream], Coroutine[Any, Any, None]],
+    stream: _Stream,
+) -> None:
     with scope:
-        await coroutine
+        await function(stream)

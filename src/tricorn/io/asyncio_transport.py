@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from tricorn.asgi.host import Worker
-from tricorn.io.connection import Connection
+from tricorn.io.connection import Connection, Registry
 from tricorn.io.tls import TLSContext
 
 # Below this size (bytes) joining costs less than a vectored write.
 _JOIN_LIMIT = 65536
+
+_Stream = TypeVar("_Stream")
 
 
 class FutureWaiter:
@@ -41,7 +43,7 @@ class AsyncioTransport(asyncio.Protocol):
         self,
         loop: asyncio.AbstractEventLoop,
         worker: Worker,
-        registry: set[Connection],
+        registry: Registry,
         tls: TLSContext | None,
         address: tuple[str, int | None] | None,
     ) -> None:
@@ -153,9 +155,11 @@ class AsyncioTransport(asyncio.Protocol):
         """Close now."""
         self._transport.abort()
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def spawn(
+        self, function: Callable[[_Stream], Coroutine[Any, Any, None]], stream: _Stream
+    ) -> asyncio.Task[None]:
         """Start an application task; the driver owns it."""
-        return self._loop.create_task(coroutine)
+        return self._loop.create_task(function(stream))
 
     def waiter(self) -> FutureWaiter:
         """A new one-shot signal."""

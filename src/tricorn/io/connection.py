@@ -13,7 +13,7 @@ two awaits.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from tricorn.asgi.host import Waiter, Worker
 from tricorn.asgi.http import HTTPStream
@@ -33,6 +33,8 @@ from tricorn.protocol.events import (
 
 _MISDIRECTED = 421
 
+_Stream: TypeAlias = HTTPStream | WebSocketStream
+
 
 class TaskHandle(Protocol):
     """A running application task."""
@@ -45,8 +47,10 @@ class TaskHandle(Protocol):
 class Transport(Protocol):
     """Moves bytes; the two leaves implement it."""
 
-    #: Cancellation exception of the event loop in use.
-    cancelled: type[BaseException]
+    @property
+    def cancelled(self) -> type[BaseException]:
+        """Cancellation exception of the event loop in use."""
+        ...
 
     def write(self, buffers: list[bytes]) -> None:
         """Take bytes; may call ``pause_writing`` on the driver."""
@@ -83,13 +87,29 @@ class Transport(Protocol):
         """Close now."""
         ...
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> TaskHandle:
+    def spawn(
+        self, function: Callable[[_Stream], Coroutine[Any, Any, None]], stream: _Stream
+    ) -> TaskHandle:
         """Start an application task."""
         ...
 
     def waiter(self) -> Waiter:
         """A new one-shot signal."""
         ...
+
+
+class Registry(set["Connection"]):
+    """The open connections of a worker, and those whose applications still run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_empty: Callable[[], None] | None = None
+
+    def discard(self, connection: object) -> None:
+        """Forget a connection; tells ``on_empty`` at the last."""
+        super().discard(connection)  # type: ignore[arg-type]
+        if not self and self.on_empty is not None:
+            self.on_empty()
 
 
 class Connection:
@@ -121,7 +141,7 @@ class Connection:
         self,
         worker: Worker,
         transport: Transport,
-        registry: set[Connection],
+        registry: Registry,
         *,
         client: tuple[str, int] | None,
         server: tuple[str, int | None] | None,
@@ -136,7 +156,7 @@ class Connection:
         self.server = server
         self.secure = secure
         self.tls = tls
-        self._streams: dict[int, HTTPStream | WebSocketStream] = {}
+        self._streams: dict[int, _Stream] = {}
         self._tasks: dict[int, TaskHandle] = {}
         self._leaving: dict[int, float | None] = {}  # abandoned by the peer, since when
         self._sending: dict[int, Waiter] = {}  # applications waiting to send
@@ -255,7 +275,7 @@ class Connection:
 
     def _start(self, request: RequestReceived) -> None:
         worker = self.worker
-        stream: HTTPStream | WebSocketStream
+        stream: _Stream
         if request.protocol is None:
             stream = HTTPStream(self, request)
         else:
@@ -271,9 +291,9 @@ class Connection:
             stream.refuse(_MISDIRECTED, b"Misdirected Request")
             return
         self._streams[stream_id] = stream
-        self._tasks[stream_id] = self.transport.spawn(self._run(stream))
+        self._tasks[stream_id] = self.transport.spawn(self._run, stream)
 
-    async def _run(self, stream: HTTPStream | WebSocketStream) -> None:
+    async def _run(self, stream: _Stream) -> None:
         try:
             await run(self.worker, stream, self.transport.cancelled)
         finally:

@@ -18,10 +18,6 @@ from tricorn.types import Headers
 class HTTPConnection(Protocol):
     """HTTP/1.1 or HTTP/2, server side."""
 
-    http_version: str
-    can_push: bool
-    can_early_hint: bool
-
     #: Nothing will be written behind what is queued; flush, then close the transport.
     closing: bool
     #: With ``closing``: the peer may still be sending; read and discard before closing,
@@ -29,6 +25,13 @@ class HTTPConnection(Protocol):
     lingering: bool
     #: More events can be had from ``take_events`` without further bytes.
     has_events: bool
+
+    @property
+    def http_version(self) -> str: ...
+    @property
+    def can_push(self) -> bool: ...
+    @property
+    def can_early_hint(self) -> bool: ...
 
     @property
     def wants_data(self) -> bool:

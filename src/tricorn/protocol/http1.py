@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 
-from tricorn.codecs.base import ChunkedDecoder, HTTP1Codec
+from tricorn.codecs.base import HTTP1Codec
 from tricorn.config import Config
 from tricorn.exceptions import RemoteProtocolError
 from tricorn.protocol import fields, http1_response
@@ -23,7 +23,8 @@ from tricorn.protocol.events import (
     StreamReset,
     TrailersReceived,
 )
-from tricorn.protocol.http1_request import Request, check_lines, read_request
+from tricorn.protocol.http1_body import BodyReader
+from tricorn.protocol.http1_request import Request, read_request, split_head
 from tricorn.types import Headers
 
 # A body this long or shorter (bytes) that nobody wants is read to keep the connection;
@@ -32,8 +33,6 @@ _DISCARD_LIMIT = 65536
 # One write (bytes): large enough for throughput, small enough that a transport that
 # copies what it cannot send holds little.
 _WRITE_SIZE = 262144
-# Empty lines tolerated before a request line (RFC 9112 2.2 says at least one).
-_MAX_EMPTY_LINES = 8
 
 
 class _Input(enum.Enum):
@@ -77,9 +76,7 @@ class HTTP1Connection:
         self._output = _Output.DONE
         self._stream_id = 0
         self._request: Request | None = None
-        self._remaining = 0  # Content-Length bytes to come
-        self._decoder: ChunkedDecoder | None = None
-        self._overhead = 0  # chunk framing bytes of this body beyond the usual
+        self._body: BodyReader | None = None
         self._unconsumed = 0  # body bytes the application has not taken
         self._discarded = 0
         self._keep_alive = True
@@ -156,19 +153,13 @@ class HTTP1Connection:
 
     def _parse_head(self, events: list[Event]) -> bool:
         """Read a request head if it is complete; whether it was."""
-        buffer = self._buffer
-        if buffer[:1] in (b"\r", b"\n"):
-            buffer = self._strip_empty_lines(buffer)
-        end = buffer.find(b"\r\n\r\n")
-        size = len(buffer) if end < 0 else end + 4
-        self._check_head_size(buffer, size)
-        if end < 0:
-            check_lines(buffer, complete=False)
-            self._buffer = buffer
+        head, self._buffer = split_head(
+            self._buffer,
+            max_head=self._config.h11_max_incomplete_size,
+            max_target=self._config.max_request_target_size,
+        )
+        if head is None:
             return False
-        head = bytes(buffer[:size]) if size != len(buffer) else bytes(buffer)
-        self._buffer = buffer[size:]
-        check_lines(head, complete=True)
         self._stream_id += 1
         self._output = _Output.NONE
         parsed = self._codec.parse_head(head)
@@ -187,105 +178,49 @@ class HTTP1Connection:
         self._keep_alive = (
             request.keep_alive and not self._draining and (limit is None or self._stream_id < limit)
         )
-        self._discarded = self._overhead = 0
-        self._unconsumed = 0
-        self._remaining = request.content_length
-        self._decoder = self._codec.chunked_decoder() if request.chunked else None
+        self._discarded = self._unconsumed = 0
+        if request.has_body:
+            decoder = self._codec.chunked_decoder() if request.chunked else None
+            self._body = BodyReader(self._config, request.content_length, decoder)
         if request.event.protocol is not None:
             self._input = _Input.UPGRADING
         elif request.has_body:
             self._input = _Input.BODY
         else:
             self._input = _Input.DONE
-        if self._config.h2c_upgrade and request.http2_settings is not None:
-            # The answer waits for the whole request (RFC 7540 3.2), so only a small body
-            # can be taken along; with a larger one the offer is passed over.
-            if self._remaining <= self._config.request_buffer_size:
-                self._h2c = []
-                if self._input is _Input.DONE:
-                    self._grant_h2c(events)
-                return
+        # The answer waits for the whole request (RFC 7540 3.2), so only a small body can
+        # be taken along; with a larger one the offer is passed over.
+        small = request.content_length <= self._config.request_buffer_size
+        if self._config.h2c_upgrade and request.http2_settings is not None and small:
+            self._h2c = []
+            if self._input is _Input.DONE:
+                self._grant_h2c(events)
+            return
         events.append(request.event)
-
-    def _strip_empty_lines(self, buffer: bytes | bytearray) -> bytes | bytearray:
-        for _ in range(_MAX_EMPTY_LINES):
-            if not buffer.startswith(b"\r\n"):
-                break
-            buffer = buffer[2:]
-        if buffer[:1] == b"\n" or (buffer[:1] == b"\r" and len(buffer) > 1):
-            raise RemoteProtocolError("empty lines before the request line")
-        self._buffer = buffer
-        return buffer
-
-    def _check_head_size(self, buffer: bytes | bytearray, size: int) -> None:
-        longest = self._config.max_request_target_size
-        line_end = buffer.find(b"\r\n", 0, longest + 1024)
-        if line_end < 0:
-            line_end = min(size, longest + 1024)
-        if line_end > longest:
-            # Method and version belong to the line; only the target is limited.
-            target = bytes(buffer[:line_end]).split(b" ")[1:2]
-            if target and len(target[0]) > longest:
-                raise RemoteProtocolError(f"request target over {longest} bytes", 414)
-            if not target:
-                raise RemoteProtocolError("request line without a target")
-        if size > self._config.h11_max_incomplete_size:
-            limit = self._config.h11_max_incomplete_size
-            raise RemoteProtocolError(f"request head over {limit} bytes", 431)
 
     def _parse_body(self, events: list[Event]) -> None:
         if not self._buffer:
             return
-        data, self._buffer = bytes(self._buffer), b""
-        trailers: Headers = []
-        if self._decoder is None:
-            if len(data) > self._remaining:
-                data, self._buffer = data[: self._remaining], data[self._remaining :]
-            self._remaining -= len(data)
-            pieces, complete = [data], not self._remaining
-        else:
-            pieces, complete, trailers = self._decode_chunks(self._decoder, data)
+        reader = self._body
+        assert reader is not None
+        body, self._buffer = reader.read(bytes(self._buffer))
         if self._output is _Output.DONE:
-            self._discard(sum(map(len, pieces)), complete)
+            self._discard(len(body), reader.complete)
         elif self._h2c is not None:
-            self._h2c += pieces
+            self._h2c.append(body)
             if sum(map(len, self._h2c)) > self._config.request_buffer_size:
                 raise RemoteProtocolError("request body too large for an h2c upgrade", 413)
-            if complete:
+            if reader.complete:
                 self._grant_h2c(events)
         else:
-            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             if body:
                 self._unconsumed += len(body)
                 events.append(DataReceived(self._stream_id, body))
-            if complete:
-                if trailers:
-                    events.append(TrailersReceived(self._stream_id, trailers))
+            if reader.complete:
+                if reader.trailers:
+                    events.append(TrailersReceived(self._stream_id, reader.trailers))
                 events.append(StreamEnded(self._stream_id))
                 self._input = _Input.DONE
-
-    def _decode_chunks(
-        self, decoder: ChunkedDecoder, data: bytes
-    ) -> tuple[list[bytes], bool, Headers]:
-        """Body pieces, whether the body is complete, and its trailers.
-
-        Chunk extensions and trailers are bounded in sum: a peer may otherwise wrap
-        gigabytes of framing round a small body. Each chunk earns what an honest one costs.
-        """
-        chunks = decoder.chunks
-        pieces = decoder.feed(data)
-        self._overhead += len(data) - sum(map(len, pieces)) - 16 * (decoder.chunks - chunks)
-        if decoder.complete:
-            self._buffer = decoder.unused()
-            self._overhead -= len(self._buffer)
-        self._overhead = max(self._overhead, 0)
-        if self._overhead > self._config.max_chunk_overhead:
-            raise RemoteProtocolError("chunk extensions or trailers too large", 431)
-        if decoder.trailers:
-            if len(decoder.trailers) > self._config.max_header_count:
-                raise RemoteProtocolError("too many trailer fields", 431)
-            fields.check_trailers(decoder.trailers)
-        return pieces, decoder.complete, decoder.trailers
 
     def _discard(self, n: int, complete: bool) -> None:
         """Body bytes behind a finished response."""
@@ -409,7 +344,7 @@ class HTTP1Connection:
             return True
         if request.event.expects_continue and not self._buffer and not self._unconsumed:
             return False  # the peer may send the body or not: only closing is safe
-        return request.chunked or self._remaining <= _DISCARD_LIMIT
+        return self._body is None or self._body.remaining <= _DISCARD_LIMIT
 
     def send_data(self, stream_id: int, data: bytes, end_stream: bool = False) -> None:
         """Body bytes, framed; or tunnel bytes."""
@@ -456,7 +391,8 @@ class HTTP1Connection:
 
     def _grant_h2c(self, events: list[Event]) -> None:
         request = self._request
-        assert request is not None and request.http2_settings is not None
+        assert request is not None
+        assert request.http2_settings is not None
         head = [(b"connection", b"Upgrade"), (b"upgrade", b"h2c")]
         self._write(http1_response.head(101, head, b""))
         body, rest = b"".join(self._h2c or ()), bytes(self._buffer)
@@ -483,7 +419,7 @@ class HTTP1Connection:
 
     def _next_exchange(self) -> None:
         self._request = None
-        self._decoder = None
+        self._body = None
         if self._keep_alive and not self._draining:
             self._input = _Input.HEAD
             self.has_events = bool(self._buffer)

@@ -19,6 +19,9 @@ _DIGITS = re.compile(rb"[0-9]{1,19}")
 _ABSOLUTE = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(.*)", re.DOTALL)
 _CONTROL = bytes(range(9)) + b"\x0b\x0c" + bytes(range(14, 32)) + b"\x7f"
 
+# Empty lines tolerated before a request line (RFC 9112 2.2 says at least one).
+_MAX_EMPTY_LINES = 8
+
 _INTERESTING = frozenset(
     {
         b"host",
@@ -48,6 +51,52 @@ class Request:
     def has_body(self) -> bool:
         """Whether any body byte is to come."""
         return self.chunked or self.content_length > 0
+
+
+def split_head(
+    buffer: bytes | bytearray, *, max_head: int, max_target: int
+) -> tuple[bytes | None, bytes | bytearray]:
+    """The first request head in ``buffer``, None while it is incomplete, and the rest.
+
+    :raises RemoteProtocolError: 400, 414 or 431.
+    """
+    if buffer[:1] in (b"\r", b"\n"):
+        buffer = _strip_empty_lines(buffer)
+    end = buffer.find(b"\r\n\r\n")
+    size = len(buffer) if end < 0 else end + 4
+    _check_head_size(buffer, size, max_head, max_target)
+    if end < 0:
+        check_lines(buffer, complete=False)
+        return None, buffer
+    head = bytes(buffer[:size]) if size != len(buffer) else bytes(buffer)
+    check_lines(head, complete=True)
+    return head, buffer[size:]
+
+
+def _strip_empty_lines(buffer: bytes | bytearray) -> bytes | bytearray:
+    for _ in range(_MAX_EMPTY_LINES):
+        if not buffer.startswith(b"\r\n"):
+            break
+        buffer = buffer[2:]
+    if buffer[:1] == b"\n" or (buffer[:1] == b"\r" and len(buffer) > 1):
+        raise RemoteProtocolError("empty lines before the request line")
+    return buffer
+
+
+def _check_head_size(buffer: bytes | bytearray, size: int, max_head: int, max_target: int) -> None:
+    # Method and version belong to the line too; only the target has the limit.
+    longest = max_target + 1024
+    line_end = buffer.find(b"\r\n", 0, longest)
+    if line_end < 0:
+        line_end = min(size, longest)
+    if line_end > max_target:
+        target = bytes(buffer[:line_end]).split(b" ")[1:2]
+        if not target:
+            raise RemoteProtocolError("request line without a target")
+        if len(target[0]) > max_target:
+            raise RemoteProtocolError(f"request target over {max_target} bytes", 414)
+    if size > max_head:
+        raise RemoteProtocolError(f"request head over {max_head} bytes", 431)
 
 
 def check_lines(head: bytes | bytearray, complete: bool) -> None:
@@ -144,10 +193,8 @@ def _read_target(
     # RFC 9112 3.2.2: Host is ignored in favour of the target's host.
     others = [header for header in headers if header[0] != b"host"]
     if not rest.startswith(b"/"):
-        if not rest and head.method == b"OPTIONS":
-            rest = b"*"
-        else:
-            rest = b"/" + rest
+        # RFC 9112 3.2.4: OPTIONS without a path means the server as a whole.
+        rest = b"*" if not rest and head.method == b"OPTIONS" else b"/" + rest
     return rest, [(b"host", authority), *others]
 
 

@@ -12,12 +12,16 @@ can trick us into resetting), and "glitches", frames that are legal and odd in n
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from tricorn.codecs.base import (
     CodecFailed,
     DataFrame,
     GoAwayFrame,
     HeadersFrame,
     HTTP2Codec,
+    HTTP2Event,
     PingAck,
     PriorityFrame,
     PriorityUpdateFrame,
@@ -37,24 +41,23 @@ from tricorn.protocol.events import (
     StreamReset,
     TrailersReceived,
 )
+from tricorn.protocol.http2_errors import (
+    CANCEL,
+    ENHANCE_YOUR_CALM,
+    FRAME_SIZE_ERROR,
+    NO_ERROR,
+    PROTOCOL_ERROR,
+    REFUSED_STREAM,
+)
+from tricorn.protocol.http2_push import PushPolicy
 from tricorn.protocol.http2_request import read_request
+from tricorn.protocol.http2_stream import HTTP2Stream
 from tricorn.protocol.scheduler import (
     PriorityUpdateSizeError,
     parse_priority,
     parse_priority_update,
 )
 from tricorn.types import Headers
-
-# RFC 9113 section 7.
-NO_ERROR = 0x0
-PROTOCOL_ERROR = 0x1
-INTERNAL_ERROR = 0x2
-FLOW_CONTROL_ERROR = 0x3
-STREAM_CLOSED = 0x5
-FRAME_SIZE_ERROR = 0x6
-REFUSED_STREAM = 0x7
-CANCEL = 0x8
-ENHANCE_YOUR_CALM = 0xB
 
 _MAX_STREAM_ID = 2**31 - 1
 _DRAIN_PING = b"tricorn\0"
@@ -67,41 +70,6 @@ _CONTROL_FRAME = 17
 # What honest work earns back of the glitch budget.
 _GLITCHES_PER_REQUEST = 10
 _GLITCHES_PER_WRITE = 40
-# Paths remembered so that none is pushed twice on a connection.
-_MAX_PUSHED_PATHS = 1024
-
-
-class _Stream:
-    """One exchange."""
-
-    __slots__ = (
-        "buffered",
-        "credit",
-        "headers",
-        "method",
-        "pushed",
-        "request_ended",
-        "response_ended",
-        "response_started",
-        "since",
-        "stalled",
-        "touched",
-        "tunnel",
-    )
-
-    def __init__(self, event: RequestReceived) -> None:
-        self.method = event.method
-        self.headers = event.headers
-        self.pushed = event.pushed
-        self.tunnel = event.protocol is not None
-        self.request_ended = event.end_stream
-        self.response_started = False
-        self.response_ended = False
-        self.buffered = 0  # body bytes the application has not taken
-        self.credit = 0  # bytes taken and not yet given back to the peer
-        self.touched = True  # progress since the last tick
-        self.stalled = -1  # bytes unsent at the last tick
-        self.since = 0.0
 
 
 class HTTP2Connection:
@@ -118,13 +86,12 @@ class HTTP2Connection:
         self.lingering = False
         self.has_events = False
         self._events: list[Event] = []
-        self._streams: dict[int, _Stream] = {}
+        self._streams: dict[int, HTTP2Stream] = {}
         self._client_streams = 0
-        self._pushed_streams = 0
+        self._pushes = PushPolicy(config.h2_max_pushes)
         self._abandoned: set[int] = set()  # reset, with the application still running
         self._buffered = 0
         self._requests = 0
-        self._pushed_paths: set[bytes] = set()
         self._resets = TokenBucket(config.h2_max_resets, config.h2_resets_per_second)
         self._glitches = TokenBucket(config.h2_max_glitches, config.h2_glitches_per_second)
         self._draining = False
@@ -252,7 +219,7 @@ class HTTP2Connection:
         self._open(event, events)
 
     def _open(self, event: RequestReceived, events: list[Event]) -> None:
-        self._streams[event.stream_id] = _Stream(event)
+        self._streams[event.stream_id] = HTTP2Stream(event)
         self._client_streams += 1
         self._requests += 1
         events.append(event)
@@ -303,7 +270,7 @@ class HTTP2Connection:
         elif frame.flow > size:
             self._codec.credit(stream_id, frame.flow - size)
 
-    def _request_ended(self, stream_id: int, stream: _Stream, events: list[Event]) -> None:
+    def _request_ended(self, stream_id: int, stream: HTTP2Stream, events: list[Event]) -> None:
         stream.request_ended = True
         events.append(StreamEnded(stream_id))
 
@@ -429,39 +396,16 @@ class HTTP2Connection:
             or parent.pushed
             or parent.response_ended
             or not self.can_push
-            or path in self._pushed_paths
-            or len(self._pushed_paths) >= _MAX_PUSHED_PATHS
-            or self._pushed_streams >= self._config.h2_max_pushes
-            or self._pushed_streams >= self._codec.peer_max_streams
+            or not self._pushes.allows(path, self._codec.peer_max_streams)
         ):
             return None
         authority = next((v for n, v in parent.headers if n == b"host"), b"")
-        promised = self._codec.push(
-            stream_id,
-            [
-                (b":method", b"GET"),
-                (b":scheme", self._scheme),
-                (b":authority", authority),
-                (b":path", path),
-                *headers,
-            ],
-        )
-        self._pushed_paths.add(path)
-        event = RequestReceived(
-            promised,
-            "2",
-            "GET",
-            path,
-            [(b"host", authority), *headers],
-            scheme=self._scheme.decode(),
-            end_stream=True,
-            pushed=True,
-        )
-        self._streams[promised] = _Stream(event)
-        self._pushed_streams += 1
+        promise, event = self._pushes.promise(self._scheme, authority, path, headers)
+        event.stream_id = self._codec.push(stream_id, promise)
+        self._streams[event.stream_id] = HTTP2Stream(event)
         self._events.append(event)
         self.has_events = True
-        return promised
+        return event.stream_id
 
     def upgrade(self, stream_id: int, status: int, headers: Headers) -> None:
         """Accept an extended CONNECT; the stream is a tunnel from here on (RFC 8441)."""
@@ -473,7 +417,7 @@ class HTTP2Connection:
             self._drop(stream_id)
             self._codec.reset(stream_id, code)
 
-    def _response_ended(self, stream_id: int, stream: _Stream) -> None:
+    def _response_ended(self, stream_id: int, stream: HTTP2Stream) -> None:
         """END_STREAM is framed: the exchange is over."""
         stream.response_ended = True
         self._drop(stream_id, completed=True)
@@ -485,7 +429,7 @@ class HTTP2Connection:
         stream = self._streams.pop(stream_id)
         self._buffered -= stream.buffered
         if stream.pushed:
-            self._pushed_streams -= 1
+            self._pushes.open -= 1
         else:
             self._client_streams -= 1
             if completed:
@@ -593,10 +537,7 @@ class HTTP2Connection:
         """Reset streams on which nothing has moved for too long."""
         for stream_id, stream in list(self._streams.items()):
             unsent = self._codec.buffered(stream_id)
-            if stream.touched or unsent != stream.stalled:
-                stream.touched = False
-                stream.stalled = unsent
-                stream.since = now
+            if not stream.stands_still(now, unsent):
                 continue
             waited = now - stream.since
             if unsent:
@@ -618,7 +559,7 @@ class HTTP2Connection:
         return self._deadline
 
 
-_HANDLERS = {
+_HANDLERS: dict[type[HTTP2Event], Callable[[HTTP2Connection, Any, list[Event]], None]] = {
     HeadersFrame: HTTP2Connection._on_headers,
     DataFrame: HTTP2Connection._on_data,
     ResetFrame: HTTP2Connection._on_reset,

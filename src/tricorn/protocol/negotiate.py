@@ -5,8 +5,9 @@ Also where the codecs are chosen: the one place that knows their names.
 
 from __future__ import annotations
 
+from tricorn.codecs.base import HTTP2Settings
 from tricorn.codecs.http1_h11 import H11Codec
-from tricorn.codecs.http2_h2 import PREFACE, H2Codec, H2Settings
+from tricorn.codecs.http2_h2 import PREFACE, H2Codec
 from tricorn.config import Config
 from tricorn.protocol.http1 import HTTP1Connection
 from tricorn.protocol.http2 import HTTP2Connection
@@ -23,7 +24,7 @@ def http1(config: Config) -> HTTP1Connection:
 
 def http2(config: Config, *, secure: bool) -> HTTP2Connection:
     """A new HTTP/2 connection, its server preface not yet queued."""
-    settings = H2Settings(
+    settings = HTTP2Settings(
         max_concurrent_streams=config.h2_max_concurrent_streams,
         stream_window=config.h2_stream_window_size,
         connection_window=config.h2_connection_window_size,
