@@ -208,12 +208,14 @@ def _judge(report: Report, options: argparse.Namespace, worker: str) -> bool:
         print(f"autobahn: {label}: {line}")
     met = not lines
     if options.server == "tricorn":
-        met &= _ratchet(report, options, label, worker)
+        met &= _ratchet(report, options, label, worker, met=met)
     sys.stdout.flush()
     return met
 
 
-def _ratchet(report: Report, options: argparse.Namespace, label: str, key: str) -> bool:
+def _ratchet(
+    report: Report, options: argparse.Namespace, label: str, key: str, *, met: bool
+) -> bool:
     file = ResultsFile(RESULTS)
     accepted = file.accepted(key)
     held = True
@@ -224,6 +226,9 @@ def _ratchet(report: Report, options: argparse.Namespace, label: str, key: str) 
         for line in comparison.improvements:
             print(f"autobahn: {label}: better than results.json (run --update): {line}")
         held = not comparison.regressions
+    if options.update and not met and not options.force:
+        print(f"autobahn: {label}: below the bar, results.json left as it is", flush=True)
+        return False
     if options.update:
         try:
             record = SCALE.tighten(accepted, report.results, force=options.force)

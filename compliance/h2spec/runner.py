@@ -36,6 +36,7 @@ APP = "compliance.h2spec.app:app"
 RESULTS = Path(__file__).with_name("results.json")
 RUN_TIMEOUT = 300.0
 PROBE_TIMEOUT = 5.0
+LINES_SHOWN = 25
 
 EXIT_FAILED = 1
 EXIT_ABSENT = 3
@@ -96,7 +97,11 @@ def _run_one(program: str, options: argparse.Namespace, worker: str, *, tls: boo
         except ReportError as error:
             print(f"h2spec: {label}: {error}\nend of the server's log:\n{tail(log)}", flush=True)
             return False
-    return _judge(report, options, label, f"{'tls' if tls else 'cleartext'}/{worker}", answers_400)
+        key = f"{'tls' if tls else 'cleartext'}/{worker}"
+        met = _judge(report, options, label, key, answers_400)
+        if not met:
+            print(f"h2spec: {label}: end of the server's log:\n{tail(log)}", flush=True)
+    return met
 
 
 def _h2spec(
@@ -140,16 +145,20 @@ def _judge(
     print(f"h2spec: {label}: {report.summary()} [{build}]")
     for case in sorted(waived(report, tls=tls, answers_400=answers_400)):
         print(f"h2spec: {label}: {case} answered with 400 as HTTP/1.1, which is right")
-    for line in lines:
+    for line in lines[:LINES_SHOWN]:
         print(f"h2spec: {label}: {line}")
+    if len(lines) > LINES_SHOWN:
+        print(f"h2spec: {label}: and {len(lines) - LINES_SHOWN} more")
     met = not lines
     if options.server == "tricorn":
-        met &= _ratchet(report, options, label, key)
+        met &= _ratchet(report, options, label, key, met=met)
     sys.stdout.flush()
     return met
 
 
-def _ratchet(report: Report, options: argparse.Namespace, label: str, key: str) -> bool:
+def _ratchet(
+    report: Report, options: argparse.Namespace, label: str, key: str, *, met: bool
+) -> bool:
     file = ResultsFile(RESULTS)
     accepted = file.accepted(key)
     held = True
@@ -160,6 +169,9 @@ def _ratchet(report: Report, options: argparse.Namespace, label: str, key: str) 
         for line in comparison.improvements:
             print(f"h2spec: {label}: better than results.json (run --update): {line}")
         held = not comparison.regressions
+    if options.update and not met and not options.force:
+        print(f"h2spec: {label}: below the bar, results.json left as it is", flush=True)
+        return False
     if options.update:
         try:
             record = SCALE.tighten(accepted, report.results, force=options.force)

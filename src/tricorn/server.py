@@ -37,6 +37,13 @@ _TICK = 1.0
 _SHORTEST_TICK = 0.02
 # Seconds a cancelled application is waited for.
 _CANCEL_TIME = 5.0
+# How a connection can fail before it is one; a lookup fails where the peer is gone already.
+_NO_CONNECTION = (
+    OSError,
+    anyio.BrokenResourceError,
+    anyio.EndOfStream,
+    anyio.TypedAttributeLookupError,
+)
 # Seconds the accept loop rests when the system is out of descriptors.
 _ACCEPT_PAUSE = 0.2
 
@@ -270,7 +277,7 @@ class Server:
                     transport_stream = await TLSStream.wrap(
                         stream, server_side=True, ssl_context=tls.ssl, standard_compatible=False
                     )
-        except (OSError, anyio.BrokenResourceError, anyio.EndOfStream) as exc:
+        except _NO_CONNECTION as exc:
             _log.debug("no TLS with %s: %r", client, exc)
             await anyio.aclose_forcefully(stream)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import socket
 import sys
@@ -151,6 +152,49 @@ class TestH2specRunner:
             server = RunningServer(HOST, listener.getsockname()[1], 0, Path())
             assert h2spec_runner.answers_with_400(server) is expected
             thread.join()
+
+
+class TestUpdate:
+    """--update never turns a run below the bar into the accepted one."""
+
+    OPTIONS = argparse.Namespace(server="tricorn", cases=None, check=False, update=True)
+
+    def judge(
+        self, suite: str, bad: bool, force: bool, path: Path, patch: pytest.MonkeyPatch
+    ) -> bool:
+        options = argparse.Namespace(**vars(self.OPTIONS), force=force)
+        if suite == "h2spec":
+            patch.setattr(h2spec_runner, "RESULTS", path)
+            failed = {"generic/1/1": "failed"} if bad else {}
+            report = full_h2spec(147, failed)
+            return h2spec_runner._judge(report, options, "label", "tls/trio", False)
+        patch.setattr(autobahn_runner, "RESULTS", path)
+        frames = full_autobahn(**{"1.1.1": "FAILED" if bad else "NON-STRICT"})
+        return autobahn_runner._judge(frames, options, "trio")
+
+    @pytest.mark.parametrize("suite", ["h2spec", "autobahn"])
+    def test_a_first_run_below_the_bar_is_not_recorded(
+        self, suite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "results.json"
+        assert not self.judge(suite, True, False, path, monkeypatch)
+        assert not path.exists()
+
+    @pytest.mark.parametrize("suite", ["h2spec", "autobahn"])
+    def test_force_records_it_and_the_bar_still_fails_the_run(
+        self, suite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "results.json"
+        assert not self.judge(suite, True, True, path, monkeypatch)
+        assert path.exists()
+
+    @pytest.mark.parametrize("suite", ["h2spec", "autobahn"])
+    def test_a_first_run_that_meets_the_bar_is_recorded(
+        self, suite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "results.json"
+        assert self.judge(suite, False, False, path, monkeypatch)
+        assert path.exists()
 
 
 class TestAutobahnReport:

@@ -130,6 +130,15 @@ def test_ping_is_answered_after_what_was_queued(connection):
     assert sent(connection) == [(TEXT, b"first"), (PONG, b"p")]
 
 
+def test_an_answer_is_not_overtaken_by_a_later_message(connection):
+    wire = frame(TEXT, b"a", fin=False) + frame(PING, b"p") + frame(CONT, b"b")
+    connection.receive_data(wire)
+    connection.send_text("ab")
+    connection.receive_data(frame(PING, b"q"))
+    connection.send_bytes(b"c")
+    assert sent(connection) == [(PONG, b"p"), (TEXT, b"ab"), (PONG, b"q"), (BINARY, b"c")]
+
+
 def test_a_few_pings_are_all_answered_a_flood_by_its_end(connection):
     connection.receive_data(b"".join(frame(PING, b"%d" % i) for i in range(10)))
     assert sent(connection) == [(PONG, b"%d" % i) for i in range(10)]
@@ -250,13 +259,40 @@ def test_close_code_default(connection):
     ],
 )
 def test_broken_rules_close_with_their_code(connection, wire, code):
-    good, failed = connection.receive_data(frame(TEXT, b"good") + wire + frame(TEXT, b"late"))
-    assert good == TextReceived("good")
+    (failed,) = connection.receive_data(wire + frame(TEXT, b"late"))
     assert isinstance(failed, ConnectionFailed)
     assert failed.code == connection.close_code == code
     assert failed.reason == connection.close_reason != ""
     assert (connection.close_sent, connection.close_received) == (True, False)
     assert sent(connection) == [sent_close(code, failed.reason.encode())]
+    assert ended(connection)
+
+
+@pytest.mark.parametrize("then", ["settle", "receive_data", "receive_eof", "handle_timeout"])
+def test_messages_before_a_broken_rule_can_still_be_answered(connection, then):
+    wire = frame(PING, b"p") + frame(TEXT, b"good") + frame(3) + frame(TEXT, b"late")
+    assert connection.receive_data(wire) == [TextReceived("good")]
+    assert connection.state is WebSocketState.OPEN
+    connection.send_text("answer")
+    arguments = {"receive_data": [frame(TEXT, b"later")], "handle_timeout": [1.0]}.get(then, [])
+    (failed,) = getattr(connection, then)(*arguments)
+    assert isinstance(failed, ConnectionFailed)
+    assert failed.code == connection.close_code == 1002
+    assert sent(connection) == [
+        (PONG, b"p"),
+        (TEXT, b"answer"),
+        sent_close(1002, failed.reason.encode()),
+    ]
+    assert connection.settle() == []
+    assert ended(connection)
+
+
+def test_our_close_before_a_held_failure_is_the_only_one(connection):
+    assert connection.receive_data(frame(TEXT, b"good") + frame(3)) == [TextReceived("good")]
+    connection.send_close(1000)
+    (failed,) = connection.settle()
+    assert failed.code == 1002
+    assert sent(connection) == [sent_close(1000)]
     assert ended(connection)
 
 

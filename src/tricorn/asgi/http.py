@@ -28,6 +28,8 @@ from tricorn.protocol.events import (
 from tricorn.protocol.http2_errors import INTERNAL_ERROR
 from tricorn.types import Headers, Message
 
+# The fields the server adds where the application does not.
+_DEFAULTS = frozenset({b"date", b"server", b"alt-svc"})
 _ERROR_HEADERS: Headers = [(b"content-type", b"text/plain; charset=utf-8")]
 
 
@@ -44,35 +46,24 @@ class _State(enum.Enum):
 class HTTPStream:
     """Runs one exchange between an HTTP connection and an application."""
 
-    __slots__ = (
-        "_allowed",
-        "_body",
-        "_discard",
-        "_disconnected",
-        "_expects_continue",
-        "_headers",
-        "_http",
-        "_logged",
-        "_lost",
-        "_remaining",
-        "_request_ended",
-        "_request_trailers",
-        "_started_at",
-        "_state",
-        "_told_end",
-        "_trailers",
-        "_waiters",
-        "bytes_received",
-        "bytes_sent",
-        "close_code",
-        "duration",
-        "finished_at",
-        "host",
-        "method",
-        "scope",
-        "status",
-        "stream_id",
-    )
+    # What most exchanges never change is set here once instead of for each of them.
+    status: int | None = None
+    bytes_sent = 0
+    bytes_received = 0
+    duration = 0.0  # seconds
+    finished_at = 0.0  # seconds since the epoch
+    close_code: int | None = None
+    _state = _State.REQUEST
+    _told_end = False  # the application has had its last http.request
+    _disconnected = False  # the peer has left; writing may still work
+    _lost = False  # the stream is gone; sending is an error
+    _discard = False  # a body that must not be sent (HEAD, 204, 304)
+    _own_defaults = False  # the application gives Date or Server itself
+    _remaining: int | None = None  # bytes of the declared Content-Length to come
+    _trailers: Headers | None = None
+    _request_trailers: Headers = ()  # type: ignore[assignment]
+    _headers: Headers = ()  # type: ignore[assignment]
+    _started_at = 0.0
 
     def __init__(self, host: Host, request: RequestReceived) -> None:
         self.host = host
@@ -80,28 +71,14 @@ class HTTPStream:
         self.method = request.method
         self.scope = http_scope(host, request)
         self._http = host.http
-        self._state = _State.REQUEST
-        self._allowed = _TABLE[_State.REQUEST]
+        self._allowed = _REQUEST_TABLE
         self._body: list[bytes] = []
         self._request_ended = request.end_stream
-        self._request_trailers: Headers = []
-        self._told_end = False  # the application has had its last http.request
         self._expects_continue = request.expects_continue
-        self._disconnected = False  # the peer has left; writing may still work
-        self._lost = False  # the stream is gone; sending is an error
         self._waiters: list[Waiter] = []
-        self._headers: Headers = []
-        self._trailers: Headers | None = None
-        self._remaining: int | None = None  # bytes of the declared Content-Length to come
-        self._discard = False  # a body that must not be sent (HEAD, 204, 304)
-        self.status: int | None = None
-        self.bytes_sent = 0
-        self.bytes_received = 0
-        self.duration = 0.0
-        self.finished_at = 0.0
-        self.close_code: int | None = None
         self._logged = host.worker.access_log is None
-        self._started_at = 0.0 if self._logged else time.perf_counter()
+        if not self._logged:
+            self._started_at = time.perf_counter()
 
     def __repr__(self) -> str:
         return f"<HTTPStream {self.stream_id} {self.method} {self._state.value}>"
@@ -166,13 +143,15 @@ class HTTPStream:
     async def receive(self) -> Message:
         """The next ``http.request`` or ``http.disconnect``."""
         while True:
-            if self._disconnected or self._state is _State.DONE:
+            if self._lost or self._state is _State.DONE:
                 return {"type": "http.disconnect"}
             if self._body:
                 return self._take_body()
             if self._request_ended and not self._told_end:
                 self._told_end = True
                 return self._request(b"", False)
+            if self._disconnected:
+                return {"type": "http.disconnect"}
             if self._expects_continue and not self._request_ended:
                 # RFC 9110 10.1.1: only now does anybody want the body.
                 self._expects_continue = False
@@ -181,6 +160,7 @@ class HTTPStream:
                     flushed = self.host.flush(self.stream_id)
                     if flushed is not None:
                         await flushed
+                        continue  # the body may have come meanwhile
             waiter = self.host.waiter()
             self._waiters.append(waiter)
             await waiter.wait()
@@ -229,6 +209,8 @@ class HTTPStream:
                 if not value.isdigit() or (length is not None and int(value) != length):
                     raise InvalidMessage(f"http.response.start: invalid content-length {value!r}")
                 length = int(value)
+            elif name in _DEFAULTS:
+                self._own_defaults = True
         self._remaining = length
         self._headers = headers
         self._discard = not fields.has_body(self.method, self.status)
@@ -296,8 +278,11 @@ class HTTPStream:
             assert self.status is not None
             if self.status not in fields.NO_BODY_STATUSES:
                 sent.append((b"content-length", b"%d" % (size if self._discard else len(data))))
-        names = {header[0] for header in headers}
-        sent += [header for header in self.host.worker.default_headers() if header[0] not in names]
+        defaults = self.host.worker.default_headers()
+        if self._own_defaults:
+            names = {header[0] for header in headers}
+            defaults = [header for header in defaults if header[0] not in names]
+        sent += defaults
         assert self.status is not None
         self._http.send_headers(self.stream_id, self.status, sent, end_stream)
 
@@ -444,3 +429,4 @@ _TABLE: dict[_State, dict[str, _Handler]] = {
         HTTPStream._ignore,
     ),
 }
+_REQUEST_TABLE = _TABLE[_State.REQUEST]

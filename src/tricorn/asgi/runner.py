@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from tricorn.asgi.host import Worker
@@ -25,10 +26,16 @@ class Stream(Protocol):
     def abandoned(self) -> bool: ...
 
 
-async def run(worker: Worker, stream: Stream, cancelled: type[BaseException]) -> None:
+async def run(
+    worker: Worker,
+    stream: Stream,
+    cancelled: type[BaseException],
+    released: Callable[[int], None],
+) -> None:
     """Call the application; never raises but for cancellation.
 
     :param cancelled: the cancellation exception of the event loop in use.
+    :param released: told the stream id at the very end.
     """
     error: BaseException | None = None
     try:
@@ -47,7 +54,11 @@ async def run(worker: Worker, stream: Stream, cancelled: type[BaseException]) ->
         if not stream.complete and not stream.abandoned and stream.scope["type"] == "http":
             worker.log.error("application returned without a whole response: %s", describe(stream))
     finally:
-        stream.finished(error)
+        try:
+            if not stream.complete:
+                stream.finished(error)
+        finally:
+            released(stream.stream_id)
 
 
 def describe(stream: Stream) -> str:

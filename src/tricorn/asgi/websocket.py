@@ -269,6 +269,13 @@ class WebSocketStream:
                     self._pump()
                     self.host.flush()
                 return message
+            connection = self._connection
+            if connection is not None and self._disconnect is None:
+                # What came before a fault in the same bytes has been taken: now the fault.
+                self._take(connection.settle())
+                if connection.closed:
+                    self._flush_wire()
+                    self.host.flush()
             if self._disconnect is not None and self._state is not _State.DENYING:
                 code, reason = self._disconnect
                 return {"type": "websocket.disconnect", "code": code, "reason": reason}

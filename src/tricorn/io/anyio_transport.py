@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVarTuple
 
 import anyio
 import anyio.abc
@@ -19,7 +19,7 @@ from tricorn.io.connection import Connection, Registry
 from tricorn.io.tls import TLSContext
 
 _READ_SIZE = 65536
-_Stream = TypeVar("_Stream")
+_Args = TypeVarTuple("_Args")
 _GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
 
 
@@ -197,11 +197,13 @@ class AnyioTransport:
             self._resume.set()
             self._resume = None
 
-    def write_eof(self) -> None:
+    def write_eof(self) -> bool:
         """Shut down the sending side behind what is unsent; TLS has no half-close."""
-        if self._tls is None:
-            self._eof_wanted = True
-            self._end_soon()
+        if self._tls is not None:
+            return False
+        self._eof_wanted = True
+        self._end_soon()
+        return True
 
     def close(self) -> None:
         """Close once what is unsent has gone."""
@@ -220,11 +222,11 @@ class AnyioTransport:
         self._reader_scope.cancel()
 
     def spawn(
-        self, function: Callable[[_Stream], Coroutine[Any, Any, None]], stream: _Stream
+        self, function: Callable[[*_Args], Coroutine[Any, Any, None]], *args: *_Args
     ) -> anyio.CancelScope:
         """Start an application task in the connection's task group."""
         scope = anyio.CancelScope()
-        self._task_group.start_soon(_run_in, scope, function, stream)
+        self._task_group.start_soon(_run_in, scope, function, *args)
         return scope
 
     def waiter(self) -> EventWaiter:
@@ -234,8 +236,8 @@ class AnyioTransport:
 
 async def _run_in(
     scope: anyio.CancelScope,
-    function: Callable[[_Stream], Coroutine[Any, Any, None]],
-    stream: _Stream,
+    function: Callable[[*_Args], Coroutine[Any, Any, None]],
+    *args: *_Args,
 ) -> None:
     with scope:
-        await function(stream)
+        await function(*args)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVarTuple, cast
 
 from tricorn.asgi.host import Worker
 from tricorn.io.connection import Connection, Registry
@@ -13,7 +13,7 @@ from tricorn.io.tls import TLSContext
 # Below this size (bytes) joining costs less than a vectored write.
 _JOIN_LIMIT = 65536
 
-_Stream = TypeVar("_Stream")
+_Args = TypeVarTuple("_Args")
 
 
 class FutureWaiter:
@@ -142,10 +142,12 @@ class AsyncioTransport(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.resume_reading()
 
-    def write_eof(self) -> None:
+    def write_eof(self) -> bool:
         """Shut down the sending side; TLS has no half-close."""
-        if self._transport.can_write_eof() and not self._transport.is_closing():
-            self._transport.write_eof()
+        if not self._transport.can_write_eof() or self._transport.is_closing():
+            return False
+        self._transport.write_eof()
+        return True
 
     def close(self) -> None:
         """Close once what is unsent has gone."""
@@ -156,10 +158,10 @@ class AsyncioTransport(asyncio.Protocol):
         self._transport.abort()
 
     def spawn(
-        self, function: Callable[[_Stream], Coroutine[Any, Any, None]], stream: _Stream
+        self, function: Callable[[*_Args], Coroutine[Any, Any, None]], *args: *_Args
     ) -> asyncio.Task[None]:
         """Start an application task; the driver owns it."""
-        return self._loop.create_task(function(stream))
+        return self._loop.create_task(function(*args))
 
     def waiter(self) -> FutureWaiter:
         """A new one-shot signal."""

@@ -13,7 +13,7 @@ two awaits.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVarTuple
 
 from tricorn.asgi.host import Waiter, Worker
 from tricorn.asgi.http import HTTPStream
@@ -30,9 +30,11 @@ from tricorn.protocol.events import (
     RequestReceived,
     StreamReset,
 )
+from tricorn.protocol.http2 import HTTP2Connection
 
 _MISDIRECTED = 421
 
+_Args = TypeVarTuple("_Args")
 _Stream: TypeAlias = HTTPStream | WebSocketStream
 
 
@@ -75,8 +77,8 @@ class Transport(Protocol):
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
 
-    def write_eof(self) -> None:
-        """Shut down the sending side behind what is unsent, where the wire allows it."""
+    def write_eof(self) -> bool:
+        """Shut down the sending side behind what is unsent; False where the wire cannot."""
         ...
 
     def close(self) -> None:
@@ -88,7 +90,7 @@ class Transport(Protocol):
         ...
 
     def spawn(
-        self, function: Callable[[_Stream], Coroutine[Any, Any, None]], stream: _Stream
+        self, function: Callable[[*_Args], Coroutine[Any, Any, None]], *args: *_Args
     ) -> TaskHandle:
         """Start an application task."""
         ...
@@ -107,7 +109,7 @@ class Registry(set["Connection"]):
 
     def discard(self, connection: object) -> None:
         """Forget a connection; tells ``on_empty`` at the last."""
-        super().discard(connection)  # type: ignore[arg-type]
+        super().discard(connection)
         if not self and self.on_empty is not None:
             self.on_empty()
 
@@ -172,7 +174,7 @@ class Connection:
             self.http = self._start_http2()
             self.flush()
         else:
-            self.http = negotiate.http1(worker.config)
+            self.http = negotiate.http1(worker.config, worker.default_headers)
             if not secure and worker.config.h2_prior_knowledge:
                 self._sniff = b""
         registry.add(self)
@@ -182,8 +184,12 @@ class Connection:
     def __repr__(self) -> str:
         return f"<Connection {self.client} {self.http!r}>"
 
+    def _new_http2(self) -> HTTP2Connection:
+        worker = self.worker
+        return negotiate.http2(worker.config, worker.default_headers, secure=self.secure)
+
     def _start_http2(self) -> HTTPConnection:
-        http = negotiate.http2(self.worker.config, secure=self.secure)
+        http = self._new_http2()
         http.initiate()
         return http
 
@@ -291,13 +297,10 @@ class Connection:
             stream.refuse(_MISDIRECTED, b"Misdirected Request")
             return
         self._streams[stream_id] = stream
-        self._tasks[stream_id] = self.transport.spawn(self._run, stream)
-
-    async def _run(self, stream: _Stream) -> None:
-        try:
-            await run(self.worker, stream, self.transport.cancelled)
-        finally:
-            self._released(stream.stream_id)
+        transport = self.transport
+        self._tasks[stream_id] = transport.spawn(
+            run, worker, stream, transport.cancelled, self._released
+        )
 
     def _released(self, stream_id: int) -> None:
         """The application of a stream has ended."""
@@ -329,7 +332,7 @@ class Connection:
         """Go on in HTTP/2 behind the 101 answer (RFC 7540 section 3.2)."""
         for buffers in iter(self.http.data_to_send, []):
             self.transport.write(buffers)
-        http = negotiate.http2(self.worker.config, secure=self.secure)
+        http = self._new_http2()
         try:
             http.initiate_upgrade(event.settings, event.request, event.body)
         except RemoteProtocolError as exc:
@@ -397,12 +400,12 @@ class Connection:
 
     def _close(self) -> None:
         """Everything is handed over: end the connection."""
-        if self.http.lingering:
-            if not self._closing:
-                self._closing = True
-                self.transport.write_eof()
-        else:
-            self._closing = True
+        lingers = self.http.lingering
+        if lingers and not self._closing:
+            # TLS has no half-close; closing it waits for the peer's close_notify instead.
+            lingers = self.transport.write_eof()
+        self._closing = True
+        if not lingers:
             self.transport.close()
 
     async def _wait_writable(self, stream_id: int) -> None:

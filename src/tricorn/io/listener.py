@@ -49,7 +49,8 @@ class Listener:
 
     def close(self) -> None:
         """Close the socket; remove the path of a Unix socket that is still ours."""
-        path = self.socket.getsockname() if self.inode is not None else None
+        # Not getsockname: the event loop may have closed the socket already.
+        path = self.bind.path if self.inode is not None else None
         self.socket.close()
         if path:
             with contextlib.suppress(OSError):

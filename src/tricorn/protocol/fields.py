@@ -6,6 +6,7 @@ RFC 9110 section 5 (fields), RFC 9112 sections 3 and 6, RFC 9113 sections 8.2 an
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from tricorn.exceptions import LocalProtocolError, RemoteProtocolError
 from tricorn.types import Headers
@@ -61,6 +62,7 @@ def is_token(value: bytes) -> bool:
     return _TOKEN.fullmatch(value) is not None
 
 
+@lru_cache(maxsize=256)  # one server is asked for few hosts
 def valid_host(value: bytes) -> bool:
     """Whether ``value`` is a valid Host or :authority value: no userinfo, path or spaces."""
     return _HOST.fullmatch(value) is not None

@@ -8,6 +8,7 @@ disconnect is seen at once.
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 
 from tricorn.codecs.base import HTTP1Codec
 from tricorn.config import Config
@@ -33,6 +34,9 @@ _DISCARD_LIMIT = 65536
 # One write (bytes): large enough for throughput, small enough that a transport that
 # copies what it cannot send holds little.
 _WRITE_SIZE = 262144
+# Response fields that are decided or rewritten here, not passed through.
+_FRAMING = fields.CONNECTION_SPECIFIC | {b"content-length"}
+_TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 
 class _Input(enum.Enum):
@@ -64,9 +68,13 @@ class HTTP1Connection:
     http_version = "1.1"
     can_push = False
 
-    def __init__(self, codec: HTTP1Codec, config: Config) -> None:
+    def __init__(
+        self, codec: HTTP1Codec, config: Config, defaults: Callable[[], Headers] = list
+    ) -> None:
         self._codec = codec
         self._config = config
+        self._defaults = defaults  # fields of our own answers
+        self._peer_closed = False
         self.can_early_hint = config.early_hints_http1
         self.closing = False
         self.lingering = False
@@ -102,7 +110,12 @@ class HTTP1Connection:
         """Whether the transport should go on reading."""
         if self._input is _Input.BODY or self._input is _Input.TUNNEL:
             return self._unconsumed < self._config.request_buffer_size
-        return len(self._buffer) < self._config.h11_max_incomplete_size
+        # A head under way is refused once it is too long; what comes behind a request waits.
+        return (
+            self._input is _Input.HEAD
+            or self._input is _Input.CLOSED
+            or len(self._buffer) < self._config.h11_max_incomplete_size
+        )
 
     @property
     def idle(self) -> bool:
@@ -147,6 +160,9 @@ class HTTP1Connection:
                 return events
             if self._input is _Input.BODY:
                 self._parse_body(events)
+                if self._peer_closed and self._input is _Input.BODY:
+                    events.append(StreamReset(self._stream_id))
+                    self._close()
         except RemoteProtocolError as exc:
             self._refuse(exc, events)
         return events
@@ -159,6 +175,8 @@ class HTTP1Connection:
             max_target=self._config.max_request_target_size,
         )
         if head is None:
+            if self._peer_closed:
+                self._close()
             return False
         self._stream_id += 1
         self._output = _Output.NONE
@@ -197,6 +215,8 @@ class HTTP1Connection:
                 self._grant_h2c(events)
             return
         events.append(request.event)
+        if self._peer_closed and self._input is not _Input.BODY:
+            events.append(PeerHalfClosed(self._stream_id))
 
     def _parse_body(self, events: list[Event]) -> None:
         if not self._buffer:
@@ -247,9 +267,7 @@ class HTTP1Connection:
             self._input = _Input.CLOSED
             events.append(StreamEnded(self._stream_id))
         elif self._input is not _Input.CLOSED:
-            self._keep_alive = False
-            self._buffer = b""
-            self._input = _Input.DONE
+            self._peer_closed = True
             events.append(PeerHalfClosed(self._stream_id))
         else:
             self.lingering = False
@@ -267,7 +285,7 @@ class HTTP1Connection:
             self._write(
                 http1_response.head(
                     exc.status,
-                    [*exc.headers, (b"content-type", b"text/plain; charset=utf-8")],
+                    [*exc.headers, _TEXT, *self._defaults()],
                     b"content-length: %d\r\nconnection: close\r\n" % len(phrase),
                 )
                 + phrase
@@ -300,17 +318,19 @@ class HTTP1Connection:
         sent: Headers = []
         options: list[bytes] = []
         length = None
-        for name, value in headers:
-            if name == b"connection":
-                self._keep_alive = self._keep_alive and b"close" not in fields.split_tokens(value)
+        for header in headers:
+            name = header[0]
+            if name not in _FRAMING:
+                sent.append(header)
             elif name == b"content-length":
-                length = value
+                length = header[1]
+            elif name == b"connection":
+                if b"close" in fields.split_tokens(header[1]):
+                    self._keep_alive = False
             elif name == b"upgrade":
                 # RFC 9110 7.8: whoever sends Upgrade names it in Connection (426 does).
-                sent.append((name, value))
+                sent.append(header)
                 options.append(b"upgrade")
-            elif name not in fields.CONNECTION_SPECIFIC:
-                sent.append((name, value))
         framing = b""
         if not fields.has_body(request.event.method, status):
             self._output = _Output.DISCARD
@@ -420,7 +440,8 @@ class HTTP1Connection:
     def _next_exchange(self) -> None:
         self._request = None
         self._body = None
-        if self._keep_alive and not self._draining:
+        more = self._buffer or not self._peer_closed
+        if self._keep_alive and not self._draining and more:
             self._input = _Input.HEAD
             self.has_events = bool(self._buffer)
         else:

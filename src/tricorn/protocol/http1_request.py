@@ -139,19 +139,18 @@ def read_request(
         if name in _INTERESTING:
             found.setdefault(name, []).append(value)
     http10 = version == b"1.0"
-    method = head.method.decode("ascii")
-    target, headers = _read_target(head, headers, found.get(b"host", ()), http10)
+    target, headers = _read_target(head, headers, found.pop(b"host", ()), http10)
+    event = RequestReceived(
+        stream_id, "1.0" if http10 else "1.1", head.method.decode("ascii"), target, headers
+    )
+    if raw_headers:
+        event.raw_headers = head.raw_headers
+    if not found:
+        event.end_stream = True
+        return Request(event, 0, False, not http10, [])
     length, chunked = _read_framing(found, http10)
     options = [t for value in found.get(b"connection", ()) for t in fields.split_tokens(value)]
     keep_alive = b"close" not in options and (not http10 or b"keep-alive" in options)
-    event = RequestReceived(
-        stream_id,
-        "1.0" if http10 else "1.1",
-        method,
-        target,
-        headers,
-        raw_headers=head.raw_headers if raw_headers else None,
-    )
     event.expects_continue = not http10 and _expects_continue(found.get(b"expect", ()))
     event.accepts_trailers = any(fields.wants_trailers(v) for v in found.get(b"te", ()))
     request = Request(event, length, chunked, keep_alive, [])

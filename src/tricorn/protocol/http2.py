@@ -78,9 +78,17 @@ class HTTP2Connection:
     http_version = "2"
     can_early_hint = True
 
-    def __init__(self, codec: HTTP2Codec, config: Config, *, secure: bool) -> None:
+    def __init__(
+        self,
+        codec: HTTP2Codec,
+        config: Config,
+        defaults: Callable[[], Headers] = list,
+        *,
+        secure: bool,
+    ) -> None:
         self._codec = codec
         self._config = config
+        self._defaults = defaults
         self._scheme = b"https" if secure else b"http"
         self.closing = False
         self.lingering = False
@@ -231,7 +239,8 @@ class HTTP2Connection:
         """A malformed request costs its stream; a well-formed one is answered (RFC 9113 8.1.1)."""
         events.append(PeerFault(stream_id, str(exc), exc.status))
         if exc.status != 400:
-            self._codec.send_headers(stream_id, [(b":status", b"%d" % exc.status)], True)
+            status = (b":status", b"%d" % exc.status)
+            self._codec.send_headers(stream_id, [status, *exc.headers, *self._defaults()], True)
             self._reset_by_us(stream_id, NO_ERROR, events)
         else:
             self._reset_by_us(stream_id, PROTOCOL_ERROR, events)

@@ -5,6 +5,8 @@ Also where the codecs are chosen: the one place that knows their names.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tricorn.codecs.base import HTTP2Settings
 from tricorn.codecs.http1_h11 import H11Codec
 from tricorn.codecs.http2_h2 import PREFACE, H2Codec
@@ -12,17 +14,20 @@ from tricorn.config import Config
 from tricorn.protocol.http1 import HTTP1Connection
 from tricorn.protocol.http2 import HTTP2Connection
 from tricorn.protocol.scheduler import PriorityDispatcher
+from tricorn.types import Headers
 
 #: Codec in use by slot, for ``--version`` and the start-up lines.
 CODECS = {"http1": "h11", "http2": "h2", "websocket": "wsproto"}
 
 
-def http1(config: Config) -> HTTP1Connection:
-    """A new HTTP/1.1 connection."""
-    return HTTP1Connection(H11Codec(), config)
+def http1(config: Config, defaults: Callable[[], Headers] = list) -> HTTP1Connection:
+    """A new HTTP/1.1 connection; ``defaults`` gives the fields of its own answers."""
+    return HTTP1Connection(H11Codec(), config, defaults)
 
 
-def http2(config: Config, *, secure: bool) -> HTTP2Connection:
+def http2(
+    config: Config, defaults: Callable[[], Headers] = list, *, secure: bool
+) -> HTTP2Connection:
     """A new HTTP/2 connection, its server preface not yet queued."""
     settings = HTTP2Settings(
         max_concurrent_streams=config.h2_max_concurrent_streams,
@@ -33,7 +38,7 @@ def http2(config: Config, *, secure: bool) -> HTTP2Connection:
         max_continuation_frames=config.h2_max_continuation_frames,
     )
     codec = H2Codec(settings, PriorityDispatcher())
-    return HTTP2Connection(codec, config, secure=secure)
+    return HTTP2Connection(codec, config, defaults, secure=secure)
 
 
 def speaks_http2(data: bytes) -> bool | None:

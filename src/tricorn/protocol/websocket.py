@@ -191,6 +191,7 @@ class WebSocketConnection:
         self._state = _OPEN
         self._output: list[bytes] = []
         self._pongs: deque[bytes] = deque(maxlen=_MAX_PENDING_PONGS)
+        self._held: ParseFailure | None = None
         # The message under way. Buffers, not lists of pieces: a peer that sends one byte at a
         # time must not cost an object for each.
         self._text: io.StringIO | None = None
@@ -214,13 +215,17 @@ class WebSocketConnection:
         """Take ``data`` from the wire; give what it completed, in order.
 
         Pings are answered and the peer's close is echoed without being asked. Never raises
-        for what the peer sent: a broken rule closes with its code and is the last event. Data
-        after the end is ignored, and messages are dropped once our close frame is out.
+        for what the peer sent: a broken rule closes with its code and is the last event. Where
+        other events came before it in ``data``, the failure is held back until ``settle``, so
+        that what they lead to can still be sent. Data after the end is ignored, and messages
+        are dropped once our close frame is out.
         """
         self._heard = True
         events: list[WebSocketEvent] = []
         if self._state is _CLOSED:
             return events
+        if self._held is not None:
+            return self.settle()
         for piece in self._codec.receive_data(data):
             # Messages that come in one piece are nearly all there are.
             if isinstance(piece, TextPiece):
@@ -233,11 +238,23 @@ class WebSocketConnection:
                     events.append(BytesReceived(piece.data))
                 else:
                     self._add_bytes(piece, events)
+            elif isinstance(piece, ParseFailure) and events:
+                self._held = piece
+                break
             else:
                 self._control(piece, events)
                 if self._state is _CLOSED:
                     break
         return events
+
+    def settle(self) -> list[WebSocketEvent]:
+        """Carry out the failure that ``receive_data`` held back, if any; give its event.
+
+        To be called once the events before it have been dealt with. The next
+        ``receive_data``, ``receive_eof`` or ``handle_timeout`` does it too.
+        """
+        held, self._held = self._held, None
+        return [] if held is None else self.fail(held.code, held.reason)
 
     def _add_text(self, piece: TextPiece, events: list[WebSocketEvent]) -> None:
         if self._state is not _OPEN:
@@ -290,9 +307,10 @@ class WebSocketConnection:
 
     def receive_eof(self) -> list[WebSocketEvent]:
         """The stream ended. Without the peer's close frame that is a failure, code 1006."""
-        if self._state is _CLOSED:
-            return []
-        return self._end(ABNORMAL_CLOSURE, "connection lost")
+        events = self.settle()
+        if self._state is not _CLOSED:
+            events += self._end(ABNORMAL_CLOSURE, "connection lost")
+        return events
 
     def send_text(self, text: str) -> None:
         """Queue a text message.
@@ -305,12 +323,16 @@ class WebSocketConnection:
             payload = text.encode()
         except UnicodeEncodeError as error:
             raise LocalProtocolError(f"text is not valid Unicode: {error.reason}") from error
+        if self._pongs:
+            self._write_pongs()
         compress = self._compresses and len(payload) >= self._min_size
         self._output.append(self._codec.text(payload, compress))
 
     def send_bytes(self, data: bytes) -> None:
         """Queue a binary message. Raises LocalProtocolError once closing has begun."""
         self._require_open("binary message")
+        if self._pongs:
+            self._write_pongs()
         compress = self._compresses and len(data) >= self._min_size
         self._output.append(self._codec.binary(data, compress))
 
@@ -359,6 +381,8 @@ class WebSocketConnection:
         """
         if self._state is _CLOSED:
             return []
+        if self._held is not None:
+            return self.settle()
         if self._heard or not reading:
             self._heard = False
             self._last_heard = now
@@ -406,6 +430,7 @@ class WebSocketConnection:
         return data
 
     def _write_pongs(self) -> None:
+        # Before a message that is sent later than the ping came in, or the answer overtakes it.
         self._output += [self._codec.pong(payload) for payload in self._pongs]
         self._pongs.clear()
 

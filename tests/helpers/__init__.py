@@ -1,0 +1,1 @@
+"""What the tests of the running server share: servers on any event loop, and wire clients."""
