@@ -212,8 +212,8 @@ class Config:
         "Uvicorn, Hypercorn")
     websocket_max_frame_size: int = option(Kind.SIZE, WEBSOCKET, 16 * 2**20,
         "Largest frame; above it the close code is 1009.", "one message in one frame", low=125)
-    websocket_max_fragments: int = option(Kind.COUNT, WEBSOCKET, 65536,
-        "Frames of one message.", "256-byte frames fill the largest message", low=1)
+    websocket_max_fragments: int = option(Kind.COUNT, WEBSOCKET, 131072,
+        "Frames of one message.", "128-byte frames fill the largest message", low=1)
     websocket_max_queue_size: int = option(Kind.SIZE, WEBSOCKET, 262144,
         "Messages held for the application before reading pauses.", "as one HTTP/2 stream")
     websocket_ping_interval: float | None = option(Kind.SECONDS, WEBSOCKET, 20.0,

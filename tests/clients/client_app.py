@@ -42,7 +42,8 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "lifespan.shutdown.complete"})
         return
     table = HTTP if scope["type"] == "http" else WEBSOCKET
-    await table[scope["path"].split("/")[1]](scope, receive, send)
+    # OPTIONS of "*" has no path to speak of.
+    await table[scope["path"].lstrip("/").split("/")[0]](scope, receive, send)
 
 
 async def respond(
@@ -82,6 +83,16 @@ async def download(scope: Scope, receive: Receive, send: Send) -> None:
         body = _block()[:left]
         left -= len(body)
         await send({"type": "http.response.body", "body": body, "more_body": left > 0})
+
+
+async def endless(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send for as long as anybody takes it; note under the last part of the path how it ended."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    try:
+        while True:
+            await send({"type": "http.response.body", "body": _block(), "more_body": True})
+    except OSError as exc:
+        note_end(scope["path"].rsplit("/", 1)[1], type(exc).__name__)
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
@@ -176,6 +187,7 @@ async def grpc(scope: Scope, receive: Receive, send: Send) -> None:
     headers = [(b"content-type", b"application/grpc")]
     if scope["path"].endswith("/Missing"):
         # "Trailers-Only": one header section that ends the stream.
+        await read_body(receive)
         await send(
             {
                 "type": "http.response.start",
@@ -204,20 +216,26 @@ async def grpc(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.trailers", "headers": fields})
 
 
-#: Sentences of WebSockets by the id their tests gave them: how each ended for the application.
-_ends: dict[str, tuple[int, str]] = {}
+#: How exchanges ended for the application, by the key their tests gave them.
+_ends: dict[str, Any] = {}
 _ended: dict[str, anyio.Event] = {}
 
 
-async def websocket_end(scope: Scope, receive: Receive, send: Send) -> None:
-    """Close code and reason the application of a WebSocket was told, once it was."""
+def note_end(key: str, how: Any) -> None:
+    """Keep how an exchange ended, for ``/end/KEY``."""
+    _ends[key] = how
+    _ended.setdefault(key, anyio.Event()).set()
+
+
+async def show_end(scope: Scope, receive: Receive, send: Send) -> None:
+    """How the exchange of this key ended for the application, once it did."""
     key = scope["path"].rsplit("/", 1)[1]
     await _ended.setdefault(key, anyio.Event()).wait()
     await respond(send, json.dumps(_ends[key]).encode())
 
 
 async def websocket_echo(scope: Scope, receive: Receive, send: Send) -> None:
-    """Send every message back; note how it ended under the ``id`` of the query."""
+    """Send every message back; note how it ended under the ``key`` of the query."""
     await receive()
     await send({"type": "websocket.accept"})
     while (message := await receive())["type"] == "websocket.receive":
@@ -225,9 +243,8 @@ async def websocket_echo(scope: Scope, receive: Receive, send: Send) -> None:
             await send({"type": "websocket.send", "text": message["text"]})
         else:
             await send({"type": "websocket.send", "bytes": message["bytes"]})
-    key = parse_qs(scope["query_string"].decode()).get("id", [""])[0]
-    _ends[key] = (message["code"], message["reason"])
-    _ended.setdefault(key, anyio.Event()).set()
+    key = parse_qs(scope["query_string"].decode()).get("key", [""])[0]
+    note_end(key, (message["code"], message["reason"]))
 
 
 async def websocket_scope(scope: Scope, receive: Receive, send: Send) -> None:
@@ -246,7 +263,7 @@ async def websocket_scope(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def websocket_close(scope: Scope, receive: Receive, send: Send) -> None:
-    """Close with the code and reason of the query; without a code, raise."""
+    """Close with the code and reason of the query."""
     await receive()
     await send({"type": "websocket.accept"})
     query = parse_qs(scope["query_string"].decode())
@@ -270,6 +287,7 @@ async def websocket_deny(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 HTTP = {
+    "*": hello,
     "hello": hello,
     "download": download,
     "echo": echo,
@@ -281,7 +299,8 @@ HTTP = {
     "pushed": pushed,
     "trailers": trailers,
     "grpc": grpc,
-    "websocket-end": websocket_end,
+    "end": show_end,
+    "endless": endless,
 }
 WEBSOCKET = {
     "echo": websocket_echo,

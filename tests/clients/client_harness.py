@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import re
@@ -55,6 +56,13 @@ def require_curl(feature: str = "") -> str:
         if feature not in version.stdout.split():
             missing(f"curl with {feature}")
     return path
+
+
+@functools.cache
+def curl_version() -> tuple[int, ...]:
+    """The version of curl, such as (8, 5, 0)."""
+    text = run_client([require_curl(), "--version"]).text
+    return tuple(int(part) for part in text.split()[1].split("-")[0].split("."))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from client_app import content
-from client_harness import Daemon, Output, require_curl, run_client
+from client_harness import Daemon, Output, curl_version, require_curl, run_client
 
 #: How curl reaches each kind of connection: option, over TLS, ``http_version`` it gives.
 WAYS = {
@@ -58,6 +58,15 @@ class Curl:
         output = self(path, options=("--dump-header", str(head), *options), data=data)
         return output.stdout, head.read_text("latin-1").lower().replace("\r\n", "\n")
 
+    @property
+    def upgrades(self) -> bool:
+        """Whether it begins in HTTP/1.1 and asks for ``Upgrade: h2c``."""
+        return self.option == "--http2" and not self.secure
+
+    def skip_without_reuse(self) -> None:
+        if self.option == "--http2-prior-knowledge" and curl_version() < (8,):
+            pytest.skip("curl 7 cannot reuse such a connection (curl issue 10634)")
+
     def upload_file(self, size: int) -> Path:
         file = self.directory / "upload"
         file.write_bytes(content(size))
@@ -93,6 +102,7 @@ def test_small_post_arrives_whole(curl: Curl) -> None:
 
 
 def test_head_has_the_length_and_no_body(curl: Curl) -> None:
+    curl.skip_without_reuse()
     output = curl("/hello", "/hello", options=("--head", "--write-out", "|%{num_connects}|"))
     assert output.text.lower().count("content-length: 5") == 2
     assert "hello" not in output.text
@@ -101,15 +111,18 @@ def test_head_has_the_length_and_no_body(curl: Curl) -> None:
 
 
 def test_connection_is_reused(curl: Curl) -> None:
+    curl.skip_without_reuse()
     form = ("--write-out", "%{num_connects}\n")
     output = curl("/hello", "/hello", "/hello", options=form)
     assert output.text == "hello1\nhello0\nhello0\n"
 
 
 def test_large_download_keeps_its_checksum(curl: Curl) -> None:
-    body = curl(f"/download/{LARGE}").stdout
-    assert len(body) == LARGE
-    assert sha256(body) == sha256(content(LARGE))
+    # curl 7 takes no more than 32 KiB together with the 101 of an upgrade.
+    size = 16_000 if curl.upgrades else LARGE
+    body = curl(f"/download/{size}").stdout
+    assert len(body) == size
+    assert sha256(body) == sha256(content(size))
 
 
 def test_upload_comes_back_unchanged(curl: Curl) -> None:
@@ -121,7 +134,7 @@ def test_upload_comes_back_unchanged(curl: Curl) -> None:
 
 
 def test_upload_of_unknown_length(curl: Curl) -> None:
-    if curl.version == "2" and curl.option == "--http2" and not curl.secure:
+    if curl.upgrades:
         pytest.skip("curl cannot ask for an upgrade with a chunked body")
     body = content(500_000)
     facts = curl.json("/digest", options=("--upload-file", "-"), data=body)
@@ -150,8 +163,8 @@ def test_upload_waits_for_continue(curl: Curl) -> None:
     if "expect" in dict(facts["headers"]):
         assert head.index(" 100") < head.index(" 200")
     else:
-        # An upgrade drops the expectation: 101 told the client already.
-        assert curl.option == "--http2"
+        # Only an HTTP/2 curl leaves the expectation out, however it is asked.
+        assert curl.version == "2"
 
 
 def test_refused_expectation_saves_the_upload(curl: Curl) -> None:

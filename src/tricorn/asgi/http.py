@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from tricorn.asgi import messages
 from tricorn.asgi.host import Host, Waiter
@@ -43,6 +43,10 @@ class _State(enum.Enum):
     DONE = "after the response"
 
 
+# CPython 3.11 needs 60 ns for each look at an enum's member through its class.
+_REQUEST, _HELD, _BODY, _TRAILERS, _DONE = _State
+
+
 class HTTPStream:
     """Runs one exchange between an HTTP connection and an application."""
 
@@ -53,7 +57,7 @@ class HTTPStream:
     duration = 0.0  # seconds
     finished_at = 0.0  # seconds since the epoch
     close_code: int | None = None
-    _state = _State.REQUEST
+    _state = _REQUEST
     _told_end = False  # the application has had its last http.request
     _disconnected = False  # the peer has left; writing may still work
     _lost = False  # the stream is gone; sending is an error
@@ -91,17 +95,17 @@ class HTTPStream:
     @property
     def disconnected(self) -> bool:
         """Whether the peer left before the response was complete."""
-        return self._lost and self._state is not _State.DONE
+        return self._lost and self._state is not _DONE
 
     @property
     def complete(self) -> bool:
         """Whether nothing more will happen on the wire."""
-        return self._lost or self._state is _State.DONE
+        return self._lost or self._state is _DONE
 
     @property
     def abandoned(self) -> bool:
         """Whether the peer left a response that is not complete."""
-        return (self._lost or self._disconnected) and self._state is not _State.DONE
+        return (self._lost or self._disconnected) and self._state is not _DONE
 
     # From the connection
 
@@ -111,9 +115,10 @@ class HTTPStream:
         if kind is DataReceived:
             data = event.data  # type: ignore[union-attr]
             self.bytes_received += len(data)
-            if self._state is _State.DONE:
+            if self._state is _DONE:
                 self._http.consumed(self.stream_id, len(data))
                 return
+            self._expects_continue = False  # the peer did not wait
             self._body.append(data)
         elif kind is StreamEnded:
             self._request_ended = True
@@ -143,7 +148,7 @@ class HTTPStream:
     async def receive(self) -> Message:
         """The next ``http.request`` or ``http.disconnect``."""
         while True:
-            if self._lost or self._state is _State.DONE:
+            if self._lost or self._state is _DONE:
                 return {"type": "http.disconnect"}
             if self._body:
                 return self._take_body()
@@ -155,7 +160,7 @@ class HTTPStream:
             if self._expects_continue and not self._request_ended:
                 # RFC 9110 10.1.1: only now does anybody want the body.
                 self._expects_continue = False
-                if self._state is _State.REQUEST or self._state is _State.HELD:
+                if self._state is _REQUEST or self._state is _HELD:
                     self._http.send_informational(self.stream_id, 100, [])
                     flushed = self.host.flush(self.stream_id)
                     if flushed is not None:
@@ -191,7 +196,7 @@ class HTTPStream:
             handler = self._allowed[message["type"]]
         except (KeyError, TypeError):
             raise messages.refuse(self._state.value, message, self._allowed) from None
-        if self._lost and self._state is not _State.DONE:
+        if self._lost and self._state is not _DONE:
             raise ClientDisconnected("the client has disconnected")
         if handler(self, message):
             flushed = self.host.flush(self.stream_id)
@@ -206,7 +211,9 @@ class HTTPStream:
         length = None
         for name, value in headers:
             if name == b"content-length":
-                if not value.isdigit() or (length is not None and int(value) != length):
+                # 19 digits are more than any file; int() has a limit of its own.
+                valid = value.isdigit() and len(value) <= 19
+                if not valid or (length is not None and int(value) != length):
                     raise InvalidMessage(f"http.response.start: invalid content-length {value!r}")
                 length = int(value)
             elif name in _DEFAULTS:
@@ -216,7 +223,7 @@ class HTTPStream:
         self._discard = not fields.has_body(self.method, self.status)
         if message.get("trailers", False):
             self._trailers = []
-        self._move(_State.HELD)
+        self._move(_HELD)
         return False
 
     def _body_message(self, message: Message) -> bool:
@@ -242,7 +249,7 @@ class HTTPStream:
         short = not more and self._remaining
         if short:
             # Half a promise is no response: the peer must be able to tell (RFC 9112 8).
-            if self._state is _State.HELD:
+            if self._state is _HELD:
                 self._send_head(data, complete=False)
             self._abort()
             raise InvalidMessage(f"response is {short} bytes shorter than its content-length")
@@ -255,7 +262,7 @@ class HTTPStream:
     def _send_body(self, data: bytes, more: bool, size: int) -> None:
         end = not more and self._trailers is None
         ended = False
-        if self._state is _State.HELD:
+        if self._state is _HELD:
             ended = end and not data
             self._send_head(data, complete=end, size=size, end_stream=ended)
         self.bytes_sent += len(data)
@@ -264,9 +271,9 @@ class HTTPStream:
         if end:
             self._complete()
         elif not more:
-            self._move(_State.TRAILERS)
-        elif self._state is not _State.BODY:
-            self._move(_State.BODY)
+            self._move(_TRAILERS)
+        elif self._state is not _BODY:
+            self._move(_BODY)
 
     def _send_head(
         self, data: bytes, *, complete: bool, size: int = 0, end_stream: bool = False
@@ -305,9 +312,11 @@ class HTTPStream:
 
     def _early_hint(self, message: Message) -> bool:
         links = message.get("links", ())
-        if isinstance(links, bytes | str) or not all(isinstance(link, bytes) for link in links):
+        listed = isinstance(links, Iterable) and not isinstance(links, bytes | str)
+        links = list(links) if listed else [None]
+        if not all(isinstance(link, bytes) for link in links):
             raise InvalidMessage("http.response.early_hint: 'links' must be a list of bytes")
-        if self._state in (_State.BODY, _State.TRAILERS) or not links:
+        if self._state in (_BODY, _TRAILERS) or not links:
             return False  # too late to be a hint
         headers = messages.get_headers(
             {"type": message["type"], "headers": [(b"link", link) for link in links]}
@@ -320,8 +329,8 @@ class HTTPStream:
         path = message.get("path")
         if not isinstance(path, str) or not path.startswith("/"):
             raise InvalidMessage("http.response.push: 'path' must be a str that begins with '/'")
-        target = path.encode()
-        if not fields.valid_target(target):
+        target = path.encode("utf-8", "replace")
+        if not fields.valid_target(target) or not path.isascii() or "#" in path:
             raise InvalidMessage(f"http.response.push: 'path' must be percent-encoded: {path!r}")
         headers = [
             header
@@ -341,7 +350,7 @@ class HTTPStream:
         self._allowed = _TABLE[state]
 
     def _complete(self) -> None:
-        self._move(_State.DONE)
+        self._move(_DONE)
         if self._body:
             self._http.consumed(self.stream_id, sum(map(len, self._body)))
             self._body.clear()
@@ -360,16 +369,16 @@ class HTTPStream:
 
     def finished(self, error: BaseException | None) -> None:
         """The application returned or raised: what it left undone is answered or reset."""
-        if self._lost or self._state is _State.DONE:
+        if self._lost or self._state is _DONE:
             return
-        if self._state in (_State.REQUEST, _State.HELD):
+        if self._state in (_REQUEST, _HELD):
             self.status = None
             self._headers = _ERROR_HEADERS
             self._trailers = None
             self._remaining = None
             self._discard = self.method == "HEAD"
             self.status = 500
-            self._move(_State.HELD)
+            self._move(_HELD)
             self._send_body(b"" if self._discard else b"Internal Server Error", False, 21)
             self.host.flush()
         else:
@@ -380,7 +389,7 @@ class HTTPStream:
         self._headers = [*_ERROR_HEADERS, *(headers or ())]
         self.status = status
         self._discard = self.method == "HEAD"
-        self._move(_State.HELD)
+        self._move(_HELD)
         self._send_body(b"" if self._discard else text, False, len(text))
         self.host.flush()
 
@@ -398,27 +407,27 @@ class HTTPStream:
 _Handler = Callable[[HTTPStream, Message], bool]
 
 _TABLE: dict[_State, dict[str, _Handler]] = {
-    _State.REQUEST: {
+    _REQUEST: {
         "http.response.start": HTTPStream._start,
         "http.response.early_hint": HTTPStream._early_hint,
         "http.response.push": HTTPStream._push,
     },
-    _State.HELD: {
+    _HELD: {
         "http.response.body": HTTPStream._body_message,
         "http.response.early_hint": HTTPStream._early_hint,
         "http.response.push": HTTPStream._push,
     },
-    _State.BODY: {
+    _BODY: {
         "http.response.body": HTTPStream._body_message,
         "http.response.early_hint": HTTPStream._early_hint,
         "http.response.push": HTTPStream._push,
     },
-    _State.TRAILERS: {
+    _TRAILERS: {
         "http.response.trailers": HTTPStream._trailers_message,
         "http.response.push": HTTPStream._push,
     },
     # ASGI HTTP: messages behind the last one are ignored.
-    _State.DONE: dict.fromkeys(
+    _DONE: dict.fromkeys(
         (
             "http.response.start",
             "http.response.body",
@@ -429,4 +438,4 @@ _TABLE: dict[_State, dict[str, _Handler]] = {
         HTTPStream._ignore,
     ),
 }
-_REQUEST_TABLE = _TABLE[_State.REQUEST]
+_REQUEST_TABLE = _TABLE[_REQUEST]

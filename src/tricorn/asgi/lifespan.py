@@ -128,7 +128,7 @@ class Lifespan:
         return {"type": "lifespan.shutdown"}
 
     async def _send(self, message: Message) -> None:
-        kind = message["type"]
+        kind = message.get("type") if hasattr(message, "get") else message
         if kind not in _ALLOWED[self._state]:
             expected = ", ".join(map(repr, _ALLOWED[self._state])) or "nothing"
             raise InvalidMessage(
@@ -140,6 +140,7 @@ class Lifespan:
             self._started.set()
         elif kind == "lifespan.startup.failed":
             self._failure = message.get("message") or "no message given"
+            self._state = _State.DONE
             self._started.set()
         else:
             if kind == "lifespan.shutdown.failed":

@@ -290,7 +290,8 @@ class WebSocketStream:
         :raises ClientDisconnected: once the WebSocket is closed (ASGI WebSocket 2.4).
         """
         kind = message.get("type") if hasattr(message, "get") else None
-        handler = _TABLE[self._state].get(kind)  # type: ignore[arg-type]
+        kind = kind if isinstance(kind, str) else ""
+        handler = _TABLE[self._state].get(kind)
         if handler is None:
             if self._state is _State.CLOSED and kind in _KNOWN:
                 raise ClientDisconnected("the WebSocket is closed")
@@ -376,7 +377,9 @@ class WebSocketStream:
 
     def _deny_start(self, message: Message) -> None:
         self.status = messages.get_status(message)
-        self._sent_headers = messages.get_headers(message)
+        # The framing is decided below, whatever length the application had in mind.
+        headers = messages.get_headers(message)
+        self._sent_headers = [header for header in headers if header[0] != b"content-length"]
         self._state = _State.DENYING
         self._denial_discard = self.status in (204, 304)
 

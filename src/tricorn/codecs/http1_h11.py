@@ -54,7 +54,7 @@ class H11ChunkedDecoder:
                 if event is h11.NEED_DATA or event is h11.PAUSED:
                     break
                 if type(event) is h11.Data:
-                    self.chunks += event.chunk_start
+                    self.chunks += event.chunk_end  # h11 loses a start that ends a read
                     pieces.append(bytes(event.data))
                 elif type(event) is h11.EndOfMessage:
                     self.complete = True

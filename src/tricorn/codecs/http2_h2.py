@@ -52,13 +52,16 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _SETTINGS, _GOAWAY, _CONTINUATION = 0x0, 0x1, 0x4, 0x7, 0x9
 _PRIORITY_UPDATE = 0x10
 _OWN_FRAMES = frozenset({_GOAWAY, _PRIORITY_UPDATE})
-_END_STREAM, _END_HEADERS = 0x1, 0x4
+_END_STREAM, _END_HEADERS, _PADDED = 0x1, 0x4, 0x8
 _MAX_SETTINGS_ENTRIES = 32
 _NO_RFC7540_PRIORITIES = 0x9
 _DEFAULT_WEIGHT = 16
 # Far above any limit we announce: the limit itself is kept above the slot, where a
 # stream over it is refused alone.
 _UNLIMITED_STREAMS = 2**31 - 1
+# The peer may offer us a compression table of 4 GiB; hpack would fill it and search it
+# field by field (RFC 7541 4.2 lets the encoder use less).
+_MAX_ENCODER_TABLE = 4096
 # The connection window is topped up in steps of at least this share of its target.
 _WINDOW_STEP = 4
 
@@ -189,7 +192,10 @@ class H2Codec:
             if kind == _HEADERS:
                 self._in_headers = 0 if data[position + 4] & _END_HEADERS else 1
             elif kind == _DATA:
-                if not length and not data[position + 4] & _END_STREAM:
+                flags = data[position + 4]
+                # Nothing, or nothing but padding.
+                empty = not length or (flags & _PADDED and data[position + 9] == length - 1)
+                if empty and not flags & _END_STREAM:
                     self.glitches += 1
             elif kind in _OWN_FRAMES:
                 # h2 gets what came before, so that events keep their order.
@@ -287,8 +293,17 @@ class H2Codec:
         self, event: h2.events.RemoteSettingsChanged, events: list[HTTP2Event]
     ) -> None:
         self._mark_all_ready()
+        encoder = self._connection.encoder
+        if encoder.header_table_size > _MAX_ENCODER_TABLE:
+            encoder.header_table_size = _MAX_ENCODER_TABLE
         changed = event.changed_settings.get(_NO_RFC7540_PRIORITIES)
-        events.append(SettingsReceived(changed is not None and changed.new_value == 1))
+        value = changed.new_value if changed is not None else 0
+        if value not in (0, 1):
+            # RFC 9218 2.1.
+            code = h2.errors.ErrorCodes.PROTOCOL_ERROR
+            self._fail(events, code, f"SETTINGS_NO_RFC7540_PRIORITIES of {value}")
+            return
+        events.append(SettingsReceived(value == 1))
 
     def _on_priority(self, event: h2.events.PriorityUpdated, events: list[HTTP2Event]) -> None:
         events.append(

@@ -12,6 +12,9 @@ from tricorn.io.tls import TLSContext
 
 # Below this size (bytes) joining costs less than a vectored write.
 _JOIN_LIMIT = 65536
+# Writes an application may make before the loop turns, so that a fast reader cannot keep
+# the others out, and so that the news of a lost connection comes through.
+_WRITES_A_TURN = 4
 
 _Args = TypeVarTuple("_Args")
 
@@ -54,6 +57,7 @@ class AsyncioTransport(asyncio.Protocol):
         self._address = address
         self._transport: asyncio.Transport
         self._connection: Connection | None = None
+        self._writes = 0  # since the loop is known to have turned
 
     # asyncio.Protocol
 
@@ -81,6 +85,7 @@ class AsyncioTransport(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the peer."""
+        self._writes = 0
         if self._connection is not None:
             self._connection.bytes_received(data)
 
@@ -109,6 +114,7 @@ class AsyncioTransport(asyncio.Protocol):
 
     def write(self, buffers: list[bytes]) -> None:
         """Take bytes."""
+        self._writes += 1
         if len(buffers) == 1:
             self._transport.write(buffers[0])
         elif sum(map(len, buffers)) <= _JOIN_LIMIT:
@@ -117,8 +123,11 @@ class AsyncioTransport(asyncio.Protocol):
             self._transport.writelines(buffers)
 
     def drain(self) -> None:
-        """Writing is eager."""
-        return None
+        """Writing is eager; but now and then the loop has to turn."""
+        if self._writes < _WRITES_A_TURN:
+            return None
+        self._writes = 0
+        return asyncio.sleep(0)
 
     def kick(self) -> None:
         """Writing is eager."""

@@ -124,7 +124,8 @@ def normalise_outbound(headers: object) -> Headers:
                 raise LocalProtocolError(
                     f"value of header {lower!r} holds a control character: {value!r}"
                 )
-            result.append((lower, value))
+            # Peers reset the stream for white space around it (RFC 9113 8.2.1).
+            result.append((lower, value.strip(b" \t")))
     except (TypeError, ValueError) as exc:
         raise LocalProtocolError(
             f"headers must be an iterable of (name, value) byte pairs: {exc}"

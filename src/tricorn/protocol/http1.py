@@ -62,6 +62,22 @@ class _Output(enum.Enum):
     DONE = enum.auto()
 
 
+# CPython 3.11 needs 60 ns for each look at an enum's member through its class.
+_IN_HEAD = _Input.HEAD
+_IN_BODY = _Input.BODY
+_IN_DONE = _Input.DONE
+_IN_UPGRADING = _Input.UPGRADING
+_IN_TUNNEL = _Input.TUNNEL
+_IN_CLOSED = _Input.CLOSED
+_OUT_NONE = _Output.NONE
+_OUT_LENGTH = _Output.LENGTH
+_OUT_CHUNKED = _Output.CHUNKED
+_OUT_UNTIL_CLOSE = _Output.UNTIL_CLOSE
+_OUT_DISCARD = _Output.DISCARD
+_OUT_TUNNEL = _Output.TUNNEL
+_OUT_DONE = _Output.DONE
+
+
 class HTTP1Connection:
     """Server side of one HTTP/1.1 connection (RFC 9112)."""
 
@@ -80,8 +96,8 @@ class HTTP1Connection:
         self.lingering = False
         self.has_events = False
         self._buffer: bytes | bytearray = b""
-        self._input = _Input.HEAD
-        self._output = _Output.DONE
+        self._input = _IN_HEAD
+        self._output = _OUT_DONE
         self._stream_id = 0
         self._request: Request | None = None
         self._body: BodyReader | None = None
@@ -108,19 +124,19 @@ class HTTP1Connection:
     @property
     def wants_data(self) -> bool:
         """Whether the transport should go on reading."""
-        if self._input is _Input.BODY or self._input is _Input.TUNNEL:
+        if self._input is _IN_BODY or self._input is _IN_TUNNEL:
             return self._unconsumed < self._config.request_buffer_size
         # A head under way is refused once it is too long; what comes behind a request waits.
         return (
-            self._input is _Input.HEAD
-            or self._input is _Input.CLOSED
+            self._input is _IN_HEAD
+            or self._input is _IN_CLOSED
             or len(self._buffer) < self._config.h11_max_incomplete_size
         )
 
     @property
     def idle(self) -> bool:
         """Whether no exchange is open."""
-        return self._output is _Output.DONE and self._input is not _Input.BODY
+        return self._output is _OUT_DONE and self._input is not _IN_BODY
 
     @property
     def busy_streams(self) -> int:
@@ -130,10 +146,10 @@ class HTTP1Connection:
     def receive_data(self, data: bytes) -> list[Event]:
         """Feed bytes from the peer."""
         self._touched = True
-        if self._input is _Input.TUNNEL:
+        if self._input is _IN_TUNNEL:
             self._unconsumed += len(data)
             return [DataReceived(self._stream_id, data)]
-        if self._input is _Input.CLOSED:
+        if self._input is _IN_CLOSED:
             return []
         if self._buffer:
             if isinstance(self._buffer, bytes):
@@ -141,14 +157,14 @@ class HTTP1Connection:
             self._buffer += data
         else:
             self._buffer = data
-        if self._input is _Input.DONE or self._input is _Input.UPGRADING:
+        if self._input is _IN_DONE or self._input is _IN_UPGRADING:
             return []
         return self._parse()
 
     def take_events(self) -> list[Event]:
         """Events of bytes that waited for our own response."""
         self.has_events = False
-        if self._input is _Input.TUNNEL:
+        if self._input is _IN_TUNNEL:
             data, self._buffer = bytes(self._buffer), b""
             return self.receive_data(data) if data else []
         return self._parse() if self._buffer else []
@@ -156,11 +172,11 @@ class HTTP1Connection:
     def _parse(self) -> list[Event]:
         events: list[Event] = []
         try:
-            if self._input is _Input.HEAD and not self._parse_head(events):
+            if self._input is _IN_HEAD and not self._parse_head(events):
                 return events
-            if self._input is _Input.BODY:
+            if self._input is _IN_BODY:
                 self._parse_body(events)
-                if self._peer_closed and self._input is _Input.BODY:
+                if self._peer_closed and self._input is _IN_BODY:
                     events.append(StreamReset(self._stream_id))
                     self._close()
         except RemoteProtocolError as exc:
@@ -179,7 +195,7 @@ class HTTP1Connection:
                 self._close()
             return False
         self._stream_id += 1
-        self._output = _Output.NONE
+        self._output = _OUT_NONE
         parsed = self._codec.parse_head(head)
         request = read_request(
             parsed,
@@ -201,21 +217,23 @@ class HTTP1Connection:
             decoder = self._codec.chunked_decoder() if request.chunked else None
             self._body = BodyReader(self._config, request.content_length, decoder)
         if request.event.protocol is not None:
-            self._input = _Input.UPGRADING
+            self._input = _IN_UPGRADING
         elif request.has_body:
-            self._input = _Input.BODY
+            self._input = _IN_BODY
         else:
-            self._input = _Input.DONE
+            self._input = _IN_DONE
         # The answer waits for the whole request (RFC 7540 3.2), so only a small body can
         # be taken along; with a larger one the offer is passed over.
         small = request.content_length <= self._config.request_buffer_size
+        # RFC 9110 7.8: 100 would have to go before 101, and nobody is asked for it here.
+        small = small and not request.event.expects_continue
         if self._config.h2c_upgrade and request.http2_settings is not None and small:
             self._h2c = []
-            if self._input is _Input.DONE:
+            if self._input is _IN_DONE:
                 self._grant_h2c(events)
             return
         events.append(request.event)
-        if self._peer_closed and self._input is not _Input.BODY:
+        if self._peer_closed and self._input is not _IN_BODY:
             events.append(PeerHalfClosed(self._stream_id))
 
     def _parse_body(self, events: list[Event]) -> None:
@@ -224,7 +242,7 @@ class HTTP1Connection:
         reader = self._body
         assert reader is not None
         body, self._buffer = reader.read(bytes(self._buffer))
-        if self._output is _Output.DONE:
+        if self._output is _OUT_DONE:
             self._discard(len(body), reader.complete)
         elif self._h2c is not None:
             self._h2c.append(body)
@@ -240,13 +258,13 @@ class HTTP1Connection:
                 if reader.trailers:
                     events.append(TrailersReceived(self._stream_id, reader.trailers))
                 events.append(StreamEnded(self._stream_id))
-                self._input = _Input.DONE
+                self._input = _IN_DONE
 
     def _discard(self, n: int, complete: bool) -> None:
         """Body bytes behind a finished response."""
         self._discarded += n
         if complete:
-            self._input = _Input.DONE
+            self._input = _IN_DONE
             self._next_exchange()
         elif self._discarded > _DISCARD_LIMIT:
             self._close(linger=True)
@@ -254,19 +272,19 @@ class HTTP1Connection:
     def receive_eof(self) -> list[Event]:
         """The peer closed its sending side."""
         events: list[Event] = []
-        if self._input is _Input.HEAD:
+        if self._input is _IN_HEAD:
             if self._buffer and self._buffer.strip(b"\r\n"):
                 events.append(PeerFault(0, "connection closed inside a request head"))
             self._close()
-        elif self._input is _Input.BODY:
-            if self._output is not _Output.DONE:
+        elif self._input is _IN_BODY:
+            if self._output is not _OUT_DONE:
                 events.append(PeerFault(self._stream_id, "connection closed inside a body"))
                 events.append(StreamReset(self._stream_id))
             self._close()
-        elif self._input is _Input.TUNNEL:
-            self._input = _Input.CLOSED
+        elif self._input is _IN_TUNNEL:
+            self._input = _IN_CLOSED
             events.append(StreamEnded(self._stream_id))
-        elif self._input is not _Input.CLOSED:
+        elif self._input is not _IN_CLOSED:
             self._peer_closed = True
             events.append(PeerHalfClosed(self._stream_id))
         else:
@@ -276,11 +294,11 @@ class HTTP1Connection:
     def _refuse(self, exc: RemoteProtocolError, events: list[Event]) -> None:
         """Answer a broken request where an answer is still possible, and close."""
         events.append(PeerFault(self._stream_id, str(exc), exc.status))
-        started = self._output not in (_Output.NONE, _Output.DONE)
-        in_body = self._input is _Input.BODY
-        if in_body and self._output is not _Output.DONE and self._h2c is None:
+        started = self._output not in (_OUT_NONE, _OUT_DONE)
+        in_body = self._input is _IN_BODY
+        if in_body and self._output is not _OUT_DONE and self._h2c is None:
             events.append(StreamReset(self._stream_id))
-        if not started and not (in_body and self._output is _Output.DONE):
+        if not started and not (in_body and self._output is _OUT_DONE):
             phrase = http1_response.status_line(exc.status)[9:-2]
             self._write(
                 http1_response.head(
@@ -290,20 +308,20 @@ class HTTP1Connection:
                 )
                 + phrase
             )
-        self._output = _Output.DONE
+        self._output = _OUT_DONE
         self._close(linger=True)
 
     # Output
 
     def send_informational(self, stream_id: int, status: int, headers: Headers) -> None:
         """A 1xx response; dropped for HTTP/1.0 and once the final one has begun."""
-        if stream_id != self._stream_id or self._output is not _Output.NONE:
+        if stream_id != self._stream_id or self._output is not _OUT_NONE:
             return
         request = self._request
         if request is None or request.event.http_version == "1.0":
             return
         # RFC 9110 10.1.1: needless once content has arrived.
-        if status == 100 and (self._input is not _Input.BODY or self._unconsumed or self._buffer):
+        if status == 100 and (self._input is not _IN_BODY or self._unconsumed or self._buffer):
             return
         self._write(http1_response.head(status, headers, b""))
 
@@ -311,7 +329,7 @@ class HTTP1Connection:
         self, stream_id: int, status: int, headers: Headers, end_stream: bool = False
     ) -> None:
         """The final response head; the framing is decided here (RFC 9112 section 6.3)."""
-        if stream_id != self._stream_id or self._output is not _Output.NONE:
+        if stream_id != self._stream_id or self._output is not _OUT_NONE:
             return
         request = self._request
         assert request is not None
@@ -333,18 +351,18 @@ class HTTP1Connection:
                 options.append(b"upgrade")
         framing = b""
         if not fields.has_body(request.event.method, status):
-            self._output = _Output.DISCARD
+            self._output = _OUT_DISCARD
             # RFC 9110 8.6: not with 204; HEAD and 304 tell what GET would give.
             if length is not None and status != 204:
                 framing = b"content-length: %b\r\n" % length
         elif length is not None:
-            self._output = _Output.LENGTH
+            self._output = _OUT_LENGTH
             framing = b"content-length: %b\r\n" % length
         elif request.event.http_version == "1.0":
-            self._output = _Output.UNTIL_CLOSE
+            self._output = _OUT_UNTIL_CLOSE
             self._keep_alive = False
         else:
-            self._output = _Output.CHUNKED
+            self._output = _OUT_CHUNKED
             framing = b"transfer-encoding: chunked\r\n"
         if self._keep_alive and not self._can_reuse(request):
             self._keep_alive = False
@@ -360,7 +378,7 @@ class HTTP1Connection:
 
     def _can_reuse(self, request: Request) -> bool:
         """Whether what is left of the request body can be read away."""
-        if self._input is not _Input.BODY:
+        if self._input is not _IN_BODY:
             return True
         if request.event.expects_continue and not self._buffer and not self._unconsumed:
             return False  # the peer may send the body or not: only closing is safe
@@ -371,15 +389,15 @@ class HTTP1Connection:
         if stream_id != self._stream_id:
             return
         output = self._output
-        if output is _Output.CHUNKED:
+        if output is _OUT_CHUNKED:
             if data:
                 data = http1_response.chunk(data)
             if end_stream:
                 data += http1_response.LAST_CHUNK
             self._write(data)
-        elif output in (_Output.LENGTH, _Output.UNTIL_CLOSE, _Output.TUNNEL):
+        elif output in (_OUT_LENGTH, _OUT_UNTIL_CLOSE, _OUT_TUNNEL):
             self._write(data)
-        elif output is not _Output.DISCARD:
+        elif output is not _OUT_DISCARD:
             return
         if end_stream:
             self._response_complete()
@@ -388,7 +406,7 @@ class HTTP1Connection:
         """The trailer section; only a chunked response can carry one."""
         if stream_id != self._stream_id:
             return
-        if self._output is _Output.CHUNKED:
+        if self._output is _OUT_CHUNKED:
             self._write(http1_response.last_chunk(headers))
             self._response_complete()
         else:
@@ -400,13 +418,13 @@ class HTTP1Connection:
 
     def upgrade(self, stream_id: int, status: int, headers: Headers) -> None:
         """Accept the tunnel: 101, then raw bytes both ways."""
-        if stream_id != self._stream_id or self._output is not _Output.NONE:
+        if stream_id != self._stream_id or self._output is not _OUT_NONE:
             return
         self._write(http1_response.head(status, headers, b""))
-        self._output = _Output.TUNNEL
+        self._output = _OUT_TUNNEL
         self._keep_alive = False
-        if self._input is _Input.UPGRADING:
-            self._input = _Input.TUNNEL
+        if self._input is _IN_UPGRADING:
+            self._input = _IN_TUNNEL
             self.has_events = bool(self._buffer)
 
     def _grant_h2c(self, events: list[Event]) -> None:
@@ -417,16 +435,17 @@ class HTTP1Connection:
         self._write(http1_response.head(101, head, b""))
         body, rest = b"".join(self._h2c or ()), bytes(self._buffer)
         self._h2c, self._buffer = None, b""
-        self._input, self._output = _Input.CLOSED, _Output.DONE
+        self._input, self._output = _IN_CLOSED, _OUT_DONE
         settings = request.http2_settings
         events.append(HTTP2Upgraded(self._stream_id, request.event, settings, body, rest))
 
     def _response_complete(self) -> None:
-        tunnel = self._output is _Output.TUNNEL
-        self._output = _Output.DONE
+        tunnel = self._output is _OUT_TUNNEL
+        self._output = _OUT_DONE
         if tunnel:
-            self._close()
-        elif self._input is _Input.BODY:
+            # Closing with bytes unread would send a reset, and take the last ones along.
+            self._close(linger=True)
+        elif self._input is _IN_BODY:
             if not self._keep_alive:
                 self._close(linger=True)
             else:
@@ -442,21 +461,21 @@ class HTTP1Connection:
         self._body = None
         more = self._buffer or not self._peer_closed
         if self._keep_alive and not self._draining and more:
-            self._input = _Input.HEAD
+            self._input = _IN_HEAD
             self.has_events = bool(self._buffer)
         else:
             self._close(linger=bool(self._buffer))
 
     def _close(self, linger: bool = False) -> None:
-        self._input = _Input.CLOSED
+        self._input = _IN_CLOSED
         self._buffer = b""
         self.closing = True
         self.lingering = linger
 
     def reset(self, stream_id: int, code: int) -> None:
         """Abandon the exchange: nothing but closing tells an HTTP/1.1 peer."""
-        if stream_id == self._stream_id and self._output is not _Output.DONE:
-            self._output = _Output.DONE
+        if stream_id == self._stream_id and self._output is not _OUT_DONE:
+            self._output = _OUT_DONE
             self._close()
 
     def consumed(self, stream_id: int, n: int) -> None:
@@ -501,8 +520,8 @@ class HTTP1Connection:
     def drain(self) -> None:
         """Finish the open exchange, then close."""
         self._draining = True
-        self._keep_alive = self._keep_alive and self._output not in (_Output.NONE, _Output.DONE)
-        if self._input is _Input.HEAD:
+        self._keep_alive = self._keep_alive and self._output not in (_OUT_NONE, _OUT_DONE)
+        if self._input is _IN_HEAD:
             self._close()
 
     # Time
@@ -510,21 +529,21 @@ class HTTP1Connection:
     def _phase_now(self) -> tuple[object, float | None]:
         """What is being waited for, and for how long at most (seconds)."""
         config = self._config
-        if self._input is _Input.HEAD:
+        if self._input is _IN_HEAD:
             if self._stream_id and not self._buffer:
                 return ("idle", self._stream_id), config.keep_alive_timeout
             return ("head", self._stream_id), config.header_timeout
-        if self._input is _Input.BODY and self.wants_data:
-            if self._output in (_Output.NONE, _Output.DONE):
+        if self._input is _IN_BODY and self.wants_data:
+            if self._output in (_OUT_NONE, _OUT_DONE):
                 return ("body", self._stream_id), config.read_timeout
-        elif self._input is _Input.CLOSED and self.lingering:
+        elif self._input is _IN_CLOSED and self.lingering:
             return "linger", config.close_timeout
         return None, None
 
     def handle_timeout(self, now: float) -> list[Event]:
         """Let time pass (seconds, monotonic)."""
         phase, self._limit = self._phase_now()
-        moved = phase != self._phase or (self._touched and self._input is _Input.BODY)
+        moved = phase != self._phase or (self._touched and self._input is _IN_BODY)
         self._touched = False
         if moved:
             self._phase, self._since = phase, now
@@ -532,12 +551,12 @@ class HTTP1Connection:
         if self._limit is None or now - self._since < self._limit:
             return []
         events: list[Event] = []
-        if self._input is _Input.HEAD and not self._buffer:
+        if self._input is _IN_HEAD and not self._buffer:
             self._close()
-        elif self._input is _Input.CLOSED:
+        elif self._input is _IN_CLOSED:
             self.lingering = False
         else:
-            where = "head" if self._input is _Input.HEAD else "body"
+            where = "head" if self._input is _IN_HEAD else "body"
             self._refuse(RemoteProtocolError(f"timed out in the request {where}", 408), events)
         return events
 

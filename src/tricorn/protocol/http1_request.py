@@ -91,9 +91,9 @@ def _check_head_size(buffer: bytes | bytearray, size: int, max_head: int, max_ta
         line_end = min(size, longest)
     if line_end > max_target:
         target = bytes(buffer[:line_end]).split(b" ")[1:2]
-        if not target:
+        if not target and line_end == longest:
             raise RemoteProtocolError("request line without a target")
-        if len(target[0]) > max_target:
+        if target and len(target[0]) > max_target:
             raise RemoteProtocolError(f"request target over {max_target} bytes", 414)
     if size > max_head:
         raise RemoteProtocolError(f"request head over {max_head} bytes", 431)

@@ -562,6 +562,8 @@ class HTTP2Connection:
                 events += [PeerFault(stream_id, reason), StreamReset(stream_id, CANCEL)]
                 self._drop(stream_id)
                 self._reset_by_us(stream_id, CANCEL, events)
+                if self.closing:
+                    return
 
     def next_deadline(self) -> float | None:
         """When ``handle_timeout`` will act on the whole connection, as of its last call."""

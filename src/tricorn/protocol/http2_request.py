@@ -57,6 +57,9 @@ def read_request(
             if value.lower() != b"100-continue":
                 raise RemoteProtocolError("expectation cannot be met", 417)
             event.expects_continue = not end_stream
+        elif name == b"content-length" and end_stream and value.strip(b"0"):
+            # RFC 9113 8.1.1: it must equal what comes in DATA.
+            raise RemoteProtocolError(f"Content-Length {value!r} without content")
     return event
 
 
@@ -92,7 +95,7 @@ def _with_host(authority: bytes | None, regular: Headers) -> Headers:
     if len(hosts) > 1:
         raise RemoteProtocolError("repeated Host")
     host = authority if authority is not None else (hosts[0] if hosts else None)
-    if host is None or not fields.valid_host(host):
+    if not host or not fields.valid_host(host):
         raise RemoteProtocolError(f"missing or invalid authority {host!r}")
     if hosts and hosts[0].lower() != host.lower():
         raise RemoteProtocolError("Host differs from :authority")
