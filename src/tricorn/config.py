@@ -107,7 +107,7 @@ class Config:
     root_path: str = option(Kind.TEXT, PROCESS, "",
         "Path under which a proxy shows the application: root_path of the ASGI scope.")
     server_names: tuple[str, ...] = option(Kind.LIST, PROCESS, (),
-        "Host names that are served, others get 404; empty: all.", flags=("--server-name",))
+        "Host names that are served, others get 421; empty: all.", flags=("--server-name",))
     lifespan: str = option(Kind.TEXT, PROCESS, "auto",
         "ASGI lifespan: auto goes on where the application does not support it.",
         choices=("auto", "on", "off"))
@@ -205,7 +205,7 @@ class Config:
     h2_max_continuation_frames: int = option(Kind.COUNT, HTTP2, 8,
         "CONTINUATION frames of one field section (VU#421644).", "nghttp2")
     h2_max_output_control: int = option(Kind.COUNT, HTTP2, 1000,
-        "Control frames waiting to be sent; above it the connection ends.", "Envoy", low=1)
+        "Control frames waiting to be sent; above it reading pauses.", "Envoy", low=1)
 
     websocket_max_message_size: int = option(Kind.SIZE, WEBSOCKET, 16 * 2**20,
         "Largest message, after decompression; above it the close code is 1009.",

@@ -184,9 +184,11 @@ class _Run:
         self.cut = cut
         self.events = []
         self.output = b""
+        self.memory = {}  # for steps that keep something from look to look
         self.log = [f"cut into {cut}"]
 
     def play(self):
+        self.take([])
         for direction, step in self.playbook.steps:
             if direction == ">>":
                 self.nothing_left()
@@ -196,6 +198,8 @@ class _Run:
             else:
                 self.expect(step)
         self.nothing_left()
+        if self.output:
+            self.fail(f"unexpected output {self.output!r}")
 
     def do(self, step):
         connection = self.connection
@@ -244,6 +248,8 @@ class _Run:
         elif isinstance(step, SomeData):
             if self.events and type(self.events[0]) is DataReceived:
                 self.log.append(f"   {self.events.pop(0)!r}")
+        elif hasattr(step, "check"):
+            step.check(self)
         elif step is ANY_OUTPUT:
             self.output = b""
         elif isinstance(step, Output):
@@ -263,8 +269,6 @@ class _Run:
     def nothing_left(self):
         if self.events:
             self.fail(f"unexpected events {self.events!r}")
-        if self.output:
-            self.fail(f"unexpected output {self.output!r}")
 
     def fail(self, reason):
         raise AssertionError("\n".join([*self.log, f"!! {reason}", f"   {self.connection!r}"]))

@@ -330,7 +330,7 @@ class TestRFC9112Section6Body:
     @conversation
     def test_9_6_an_eof_behind_pipelined_requests_still_gets_their_answers(self):
         play = Playbook(http1()) >> get() + get() << Request(1) >> EOF << PeerHalfClosed(1)
-        play >> respond(1) << OK << Request(2)
+        play >> respond(1) << OK << Request(2) << PeerHalfClosed(2)
         return play >> respond(2) << contains(b"HTTP/1.1 200 OK\r\n") << State(closing=True)
 
 

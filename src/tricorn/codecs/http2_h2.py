@@ -52,7 +52,8 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _SETTINGS, _GOAWAY, _CONTINUATION = 0x0, 0x1, 0x4, 0x7, 0x9
 _PRIORITY_UPDATE = 0x10
 _OWN_FRAMES = frozenset({_GOAWAY, _PRIORITY_UPDATE})
-_END_STREAM, _END_HEADERS, _PADDED = 0x1, 0x4, 0x8
+_ACK = _END_STREAM = 0x1
+_END_HEADERS, _PADDED = 0x4, 0x8
 _MAX_SETTINGS_ENTRIES = 32
 _NO_RFC7540_PRIORITIES = 0x9
 _DEFAULT_WEIGHT = 16
@@ -101,6 +102,7 @@ class H2Codec:
         connection.max_inbound_frame_size = settings.max_frame_size
         connection.decoder.max_header_list_size = settings.max_header_list_size
         self._preface: bytes = PREFACE
+        self._greeted = False  # the peer's first SETTINGS is here
         self._partial = b""
         self._in_headers = 0  # frames of the header block being received
         self._failed = False
@@ -168,6 +170,13 @@ class H2Codec:
         if self._partial:
             data = self._partial + data
             self._partial = b""
+        if not self._greeted and len(data) >= 9:
+            self._greeted = True
+            if data[3] != _SETTINGS or data[4] & _ACK:
+                # RFC 9113 3.4: SETTINGS is the second half of the preface.
+                code = h2.errors.ErrorCodes.PROTOCOL_ERROR
+                self._fail(events, code, "invalid preface: no SETTINGS")
+                return events
         start = self._scan(data, events)
         if not self._failed:
             self._partial = data[start:]

@@ -1,17 +1,21 @@
 """The byte-moving leaf for any anyio byte stream: trio, and asyncio as a cross-check.
 
-A reader loop pushes to the driver. There is no writer task: whoever has queued bytes
-writes them, one at a time, and what others queue meanwhile goes with the next write.
+A reader loop pushes to the driver. There is no writer task. In cleartext on trio, bytes
+go to the socket as they are given, as asyncio's own transports do it. What the socket
+does not take, and all bytes of other streams, whoever queued them writes, one at a time;
+what others queue meanwhile goes with the next write.
 """
 
 from __future__ import annotations
 
 import math
+import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVarTuple
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 from anyio.streams.tls import TLSAttribute
 
 from tricorn.asgi.host import Worker
@@ -19,6 +23,8 @@ from tricorn.io.connection import Connection, Registry
 from tricorn.io.tls import TLSContext
 
 _READ_SIZE = 65536
+# What a write counts beyond its bytes: many small ones need a turn of the loop too.
+_WRITE_COST = 1024
 _Args = TypeVarTuple("_Args")
 _GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
 
@@ -72,6 +78,14 @@ class AnyioTransport:
         self._gone = False
         self._resume: anyio.Event | None = None
         self._connection: Connection
+        self._socket = self._plain_socket()
+        self._eager = 0  # bytes sent without a wait since the last one
+
+    def _plain_socket(self) -> socket.socket | None:
+        """The socket below the stream, where nothing (TLS, an asyncio transport) is between."""
+        raw = self._stream.extra(anyio.abc.SocketAttribute.raw_socket, None)
+        plain = self._tls is None and isinstance(raw, socket.socket)
+        return raw if plain else None
 
     async def run(self) -> None:
         """Serve the connection to its end, application tasks included."""
@@ -119,15 +133,39 @@ class AnyioTransport:
 
     def write(self, buffers: list[bytes]) -> None:
         """Take bytes."""
+        if self._socket is not None and not self._out and not self._writing:
+            buffers = self._send_now(self._socket, buffers)
+            if not buffers:
+                return
         self._out += buffers
         self._out_size += sum(map(len, buffers))
         if self._out_size > self._high and not self._over:
             self._over = True
             self._connection.pause_writing()
 
+    def _send_now(self, sock: socket.socket, buffers: list[bytes]) -> list[bytes]:
+        """Send what the socket takes at once; the rest."""
+        data = buffers[0] if len(buffers) == 1 else b"".join(buffers)
+        try:
+            sent = sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._reader_scope.cancel()
+            self._eager = self._high + 1  # so that the reader gets its turn
+            return []
+        self._eager += sent + _WRITE_COST
+        return [data[sent:]] if sent < len(data) else []
+
     def drain(self) -> Awaitable[None] | None:
         """Write what was taken, unless somebody is about it already."""
-        return None if self._writing or not self._out else self._write_out()
+        if self._out and not self._writing:
+            return self._write_out()
+        if self._eager > self._high:
+            # An application that only sends must leave the others their turn.
+            self._eager = 0
+            return anyio.lowlevel.checkpoint()
+        return None
 
     def kick(self) -> None:
         """Write what was taken in a task of its own."""
@@ -157,7 +195,7 @@ class AnyioTransport:
             self._over = False
             self._connection.resume_writing()
         self.kick()
-        if not self._out and not self._writing:
+        if (self._eof_wanted or self._close_wanted) and not self._out and not self._writing:
             await self._finish()
 
     async def _finish(self) -> None:

@@ -93,6 +93,9 @@ class AsyncioTransport(asyncio.Protocol):
         """The peer shut down its side; keep ours open where the wire has two (not TLS)."""
         if self._connection is not None:
             self._connection.eof_received()
+            if self._tls is not None:
+                # asyncio closes the transport now; writing to it would only be logged.
+                self._connection.lost()
         return self._tls is None
 
     def pause_writing(self) -> None:
@@ -122,7 +125,7 @@ class AsyncioTransport(asyncio.Protocol):
         else:
             self._transport.writelines(buffers)
 
-    def drain(self) -> None:
+    def drain(self) -> Awaitable[None] | None:
         """Writing is eager; but now and then the loop has to turn."""
         if self._writes < _WRITES_A_TURN:
             return None

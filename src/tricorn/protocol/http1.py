@@ -13,7 +13,7 @@ from collections.abc import Callable
 from tricorn.codecs.base import HTTP1Codec
 from tricorn.config import Config
 from tricorn.exceptions import RemoteProtocolError
-from tricorn.protocol import fields, http1_response
+from tricorn.protocol import http1_response
 from tricorn.protocol.events import (
     DataReceived,
     Event,
@@ -24,8 +24,10 @@ from tricorn.protocol.events import (
     StreamReset,
     TrailersReceived,
 )
+from tricorn.protocol.flow import WriteQueue
 from tricorn.protocol.http1_body import BodyReader
 from tricorn.protocol.http1_request import Request, read_request, split_head
+from tricorn.protocol.timer import PhaseTimer
 from tricorn.types import Headers
 
 # A body this long or shorter (bytes) that nobody wants is read to keep the connection;
@@ -34,8 +36,7 @@ _DISCARD_LIMIT = 65536
 # One write (bytes): large enough for throughput, small enough that a transport that
 # copies what it cannot send holds little.
 _WRITE_SIZE = 262144
-# Response fields that are decided or rewritten here, not passed through.
-_FRAMING = fields.CONNECTION_SPECIFIC | {b"content-length"}
+_CLOSE = frozenset({b"close"})
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 
@@ -76,6 +77,12 @@ _OUT_UNTIL_CLOSE = _Output.UNTIL_CLOSE
 _OUT_DISCARD = _Output.DISCARD
 _OUT_TUNNEL = _Output.TUNNEL
 _OUT_DONE = _Output.DONE
+_OUTPUT_OF = {
+    http1_response.Framing.LENGTH: _OUT_LENGTH,
+    http1_response.Framing.CHUNKED: _OUT_CHUNKED,
+    http1_response.Framing.UNTIL_CLOSE: _OUT_UNTIL_CLOSE,
+    http1_response.Framing.NO_CONTENT: _OUT_DISCARD,
+}
 
 
 class HTTP1Connection:
@@ -106,17 +113,14 @@ class HTTP1Connection:
         self._keep_alive = True
         self._draining = False
         self._h2c: list[bytes] | None = None  # body of a request that asks for h2c
-        self._out: list[bytes] = []
-        self._out_size = 0
+        self._out = WriteQueue()
         self._touched = False  # progress since the last tick
-        self._phase: object = None
-        self._since = 0.0
-        self._limit: float | None = None
+        self._timer = PhaseTimer()
 
     def __repr__(self) -> str:
         return (
             f"<HTTP1Connection exchange={self._stream_id} in={self._input.name} "
-            f"out={self._output.name} queued={self._out_size}B>"
+            f"out={self._output.name} queued={self._out.size}B>"
         )
 
     # Input
@@ -300,7 +304,7 @@ class HTTP1Connection:
             events.append(StreamReset(self._stream_id))
         if not started and not (in_body and self._output is _OUT_DONE):
             phrase = http1_response.status_line(exc.status)[9:-2]
-            self._write(
+            self._out.put(
                 http1_response.head(
                     exc.status,
                     [*exc.headers, _TEXT, *self._defaults()],
@@ -323,7 +327,7 @@ class HTTP1Connection:
         # RFC 9110 10.1.1: needless once content has arrived.
         if status == 100 and (self._input is not _IN_BODY or self._unconsumed or self._buffer):
             return
-        self._write(http1_response.head(status, headers, b""))
+        self._out.put(http1_response.head(status, headers, b""))
 
     def send_headers(
         self, stream_id: int, status: int, headers: Headers, end_stream: bool = False
@@ -333,46 +337,22 @@ class HTTP1Connection:
             return
         request = self._request
         assert request is not None
-        sent: Headers = []
-        options: list[bytes] = []
-        length = None
-        for header in headers:
-            name = header[0]
-            if name not in _FRAMING:
-                sent.append(header)
-            elif name == b"content-length":
-                length = header[1]
-            elif name == b"connection":
-                if b"close" in fields.split_tokens(header[1]):
-                    self._keep_alive = False
-            elif name == b"upgrade":
-                # RFC 9110 7.8: whoever sends Upgrade names it in Connection (426 does).
-                sent.append(header)
-                options.append(b"upgrade")
-        framing = b""
-        if not fields.has_body(request.event.method, status):
-            self._output = _OUT_DISCARD
-            # RFC 9110 8.6: not with 204; HEAD and 304 tell what GET would give.
-            if length is not None and status != 204:
-                framing = b"content-length: %b\r\n" % length
-        elif length is not None:
-            self._output = _OUT_LENGTH
-            framing = b"content-length: %b\r\n" % length
-        elif request.event.http_version == "1.0":
-            self._output = _OUT_UNTIL_CLOSE
+        http10 = request.event.http_version == "1.0"
+        sent, mode, lines, options = http1_response.frame(
+            request.event.method, status, headers, http10=http10
+        )
+        self._output = _OUTPUT_OF[mode]
+        if b"close" in options or mode is http1_response.Framing.UNTIL_CLOSE:
             self._keep_alive = False
-        else:
-            self._output = _OUT_CHUNKED
-            framing = b"transfer-encoding: chunked\r\n"
         if self._keep_alive and not self._can_reuse(request):
             self._keep_alive = False
         if not self._keep_alive:
-            options.append(b"close")
-        elif request.event.http_version == "1.0":
-            options.append(b"keep-alive")
-        if options:
-            framing += b"connection: %b\r\n" % b", ".join(options)
-        self._write(http1_response.head(status, sent, framing))
+            lines += b"connection: %b\r\n" % b", ".join([*(options - _CLOSE), b"close"])
+        elif http10:
+            lines += b"connection: %b\r\n" % b", ".join([*options, b"keep-alive"])
+        elif options:
+            lines += b"connection: %b\r\n" % b", ".join(options)
+        self._out.put(http1_response.head(status, sent, lines))
         if end_stream:
             self.send_data(stream_id, b"", True)
 
@@ -394,9 +374,9 @@ class HTTP1Connection:
                 data = http1_response.chunk(data)
             if end_stream:
                 data += http1_response.LAST_CHUNK
-            self._write(data)
+            self._out.put(data)
         elif output in (_OUT_LENGTH, _OUT_UNTIL_CLOSE, _OUT_TUNNEL):
-            self._write(data)
+            self._out.put(data)
         elif output is not _OUT_DISCARD:
             return
         if end_stream:
@@ -407,7 +387,7 @@ class HTTP1Connection:
         if stream_id != self._stream_id:
             return
         if self._output is _OUT_CHUNKED:
-            self._write(http1_response.last_chunk(headers))
+            self._out.put(http1_response.last_chunk(headers))
             self._response_complete()
         else:
             self.send_data(stream_id, b"", True)
@@ -420,7 +400,7 @@ class HTTP1Connection:
         """Accept the tunnel: 101, then raw bytes both ways."""
         if stream_id != self._stream_id or self._output is not _OUT_NONE:
             return
-        self._write(http1_response.head(status, headers, b""))
+        self._out.put(http1_response.head(status, headers, b""))
         self._output = _OUT_TUNNEL
         self._keep_alive = False
         if self._input is _IN_UPGRADING:
@@ -432,7 +412,7 @@ class HTTP1Connection:
         assert request is not None
         assert request.http2_settings is not None
         head = [(b"connection", b"Upgrade"), (b"upgrade", b"h2c")]
-        self._write(http1_response.head(101, head, b""))
+        self._out.put(http1_response.head(101, head, b""))
         body, rest = b"".join(self._h2c or ()), bytes(self._buffer)
         self._h2c, self._buffer = None, b""
         self._input, self._output = _IN_CLOSED, _OUT_DONE
@@ -488,34 +468,11 @@ class HTTP1Connection:
 
     def buffered(self, stream_id: int) -> int:
         """Bytes queued and not yet given to the transport."""
-        return self._out_size
-
-    def _write(self, data: bytes) -> None:
-        if data:
-            self._out.append(data)
-            self._out_size += len(data)
+        return self._out.size
 
     def data_to_send(self) -> list[bytes]:
         """Buffers to write now."""
-        out = self._out
-        if self._out_size <= _WRITE_SIZE:
-            self._out = []
-            self._out_size = 0
-            return out
-        taken: list[bytes] = []
-        size = 0
-        while size < _WRITE_SIZE:
-            piece = out[0]
-            room = _WRITE_SIZE - size
-            if len(piece) <= room:
-                taken.append(out.pop(0))
-            else:
-                view = memoryview(piece)
-                taken.append(view[:room])  # type: ignore[arg-type]
-                out[0] = view[room:]  # type: ignore[call-overload]
-            size += len(taken[-1])
-        self._out_size -= size
-        return taken
+        return self._out.take(_WRITE_SIZE)
 
     def drain(self) -> None:
         """Finish the open exchange, then close."""
@@ -542,13 +499,10 @@ class HTTP1Connection:
 
     def handle_timeout(self, now: float) -> list[Event]:
         """Let time pass (seconds, monotonic)."""
-        phase, self._limit = self._phase_now()
-        moved = phase != self._phase or (self._touched and self._input is _IN_BODY)
+        phase, limit = self._phase_now()
+        moved = self._touched and self._input is _IN_BODY
         self._touched = False
-        if moved:
-            self._phase, self._since = phase, now
-            return []
-        if self._limit is None or now - self._since < self._limit:
+        if not self._timer.expired(now, phase, limit, moved=moved):
             return []
         events: list[Event] = []
         if self._input is _IN_HEAD and not self._buffer:
@@ -562,4 +516,4 @@ class HTTP1Connection:
 
     def next_deadline(self) -> float | None:
         """When ``handle_timeout`` will act, as of its last call."""
-        return None if self._limit is None else self._since + self._limit
+        return self._timer.deadline

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import enum
 from http import HTTPStatus
 
+from tricorn.protocol import fields
 from tricorn.types import Headers
 
 # Reason phrases are read by load testers and old clients (RFC 9112 4 lets them be empty).
@@ -40,3 +42,57 @@ def chunk(data: bytes) -> bytes:
 def last_chunk(trailers: Headers) -> bytes:
     """The last chunk with its trailer section (RFC 9112 section 7.1.2)."""
     return b"0\r\n%b\r\n" % b"".join([b"%b: %b\r\n" % field for field in trailers])
+
+
+class Framing(enum.Enum):
+    """How the peer finds the end of a response body (RFC 9112 section 6.3)."""
+
+    LENGTH = "Content-Length"
+    CHUNKED = "chunked"
+    UNTIL_CLOSE = "until the connection closes"
+    NO_CONTENT = "no content"
+
+
+_LENGTH = Framing.LENGTH
+_DECIDED_HERE = fields.CONNECTION_SPECIFIC | {b"content-length"}
+_NO_OPTIONS: frozenset[bytes] = frozenset()
+
+
+def frame(
+    method: str, status: int, headers: Headers, *, http10: bool
+) -> tuple[Headers, Framing, bytes, frozenset[bytes]]:
+    """Decide the framing of a response.
+
+    :param headers: the application's fields, checked, lower-case names.
+    :return: the fields to send; the framing; its field lines; the connection options that
+        the application asked for or its fields need (``close``, ``upgrade``).
+    """
+    sent: Headers = []
+    options = _NO_OPTIONS
+    length = None
+    for header in headers:
+        name = header[0]
+        if name not in _DECIDED_HERE:
+            sent.append(header)
+        elif name == b"content-length":
+            length = header[1]
+        elif name == b"connection":
+            if b"close" in fields.split_tokens(header[1]):
+                options |= {b"close"}
+        elif name == b"upgrade":
+            # RFC 9110 7.8: whoever sends Upgrade names it in Connection (426 does).
+            sent.append(header)
+            options |= {b"upgrade"}
+    if not fields.has_body(method, status):
+        # RFC 9110 8.6: no length with 204; HEAD and 304 tell what GET would give.
+        known = length is not None and status != 204
+        return sent, Framing.NO_CONTENT, _length_line(length) if known else b"", options
+    if length is not None:
+        return sent, _LENGTH, _length_line(length), options
+    if http10:
+        return sent, Framing.UNTIL_CLOSE, b"", options
+    return sent, Framing.CHUNKED, b"transfer-encoding: chunked\r\n", options
+
+
+def _length_line(length: bytes | None) -> bytes:
+    return b"content-length: %b\r\n" % (length or b"0")

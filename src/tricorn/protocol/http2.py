@@ -57,6 +57,7 @@ from tricorn.protocol.scheduler import (
     parse_priority,
     parse_priority_update,
 )
+from tricorn.protocol.timer import PhaseTimer
 from tricorn.types import Headers
 
 _MAX_STREAM_ID = 2**31 - 1
@@ -105,9 +106,7 @@ class HTTP2Connection:
         self._draining = False
         self._last_stream_id: int | None = None  # told in the final GOAWAY
         self._peer_leaving = False
-        self._phase: object = None
-        self._since = 0.0
-        self._deadline: float | None = None
+        self._timer = PhaseTimer()
 
     def __repr__(self) -> str:
         state = "closing" if self.closing else "draining" if self._draining else "open"
@@ -527,10 +526,7 @@ class HTTP2Connection:
             return events
         self._check_streams(now, events)
         phase, limit = self._phase_now()
-        if phase != self._phase:
-            self._phase, self._since = phase, now
-        self._deadline = None if limit is None else self._since + limit
-        if self._deadline is None or now < self._deadline or now == self._since:
+        if not self._timer.expired(now, phase, limit):
             return events
         if phase == "drain":
             self._final_goaway()
@@ -567,7 +563,7 @@ class HTTP2Connection:
 
     def next_deadline(self) -> float | None:
         """When ``handle_timeout`` will act on the whole connection, as of its last call."""
-        return self._deadline
+        return self._timer.deadline
 
 
 _HANDLERS: dict[type[HTTP2Event], Callable[[HTTP2Connection, Any, list[Event]], None]] = {
