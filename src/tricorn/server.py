@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import logging
+import os
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 from typing import Any, Protocol
 
 import anyio
@@ -20,7 +22,7 @@ from tricorn.access_log import AccessLog
 from tricorn.asgi.host import Worker
 from tricorn.asgi.lifespan import Lifespan
 from tricorn.config import Config
-from tricorn.exceptions import TricornError
+from tricorn.exceptions import ConfigError, TricornError
 from tricorn.io.anyio_transport import AnyioTransport
 from tricorn.io.asyncio_transport import AsyncioTransport
 from tricorn.io.connection import Registry
@@ -109,7 +111,29 @@ def run(app: ASGIApplication, config: Config | None = None) -> None:
     options: dict[str, Any] = {}
     if loop != "trio":
         options = {"use_uvloop": loop == "uvloop", "debug": config.debug}
-    anyio.run(main, backend="trio" if loop == "trio" else "asyncio", backend_options=options)
+    with _pid_file(config.pid_path):
+        anyio.run(main, backend="trio" if loop == "trio" else "asyncio", backend_options=options)
+
+
+@contextmanager
+def _pid_file(path: str | None) -> Iterator[None]:
+    """Write the process id to ``path`` while serving; replaced whole, removed at the end."""
+    if path is None:
+        yield
+        return
+    target = Path(path)
+    fresh = target.with_name(f"{target.name}.{os.getpid()}")
+    try:
+        fresh.write_text(f"{os.getpid()}\n", "ascii")
+        fresh.replace(target)
+    except OSError as exc:
+        raise ConfigError(f"pid_path: cannot write {path!r}: {exc.strerror}") from None
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            if target.read_text("ascii").strip() == str(os.getpid()):
+                target.unlink()
 
 
 class Server:

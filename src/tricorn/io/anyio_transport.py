@@ -188,6 +188,10 @@ class AnyioTransport:
                 await self._stream.send(data)
             except _GONE:
                 self._reader_scope.cancel()
+                # So that the reader gets its turn; the stream may raise without one.
+                await anyio.lowlevel.checkpoint()
+                # A broken TLS stream fails at once: the reader needs its turn to tell.
+                await anyio.lowlevel.checkpoint()
             finally:
                 self._writing = False
                 self._out_size -= len(data)

@@ -5,9 +5,6 @@ a matter of choice is here. The reader never stops for one stream: a stream's wi
 given back as its application consumes, so an idle application costs its peer that
 stream's window and nothing else. The connection window is the memory bound less what is
 buffered: it never holds a stream back before the bound is reached.
-
-Two token buckets bound what a peer gets done cheaply: resets in either direction (a peer
-can trick us into resetting), and "glitches", frames that are legal and odd in number.
 """
 
 from __future__ import annotations
@@ -31,7 +28,7 @@ from tricorn.codecs.base import (
 from tricorn.config import Config
 from tricorn.exceptions import RemoteProtocolError
 from tricorn.protocol import fields
-from tricorn.protocol.budget import TokenBucket
+from tricorn.protocol import http2_errors as errors
 from tricorn.protocol.events import (
     DataReceived,
     Event,
@@ -41,14 +38,7 @@ from tricorn.protocol.events import (
     StreamReset,
     TrailersReceived,
 )
-from tricorn.protocol.http2_errors import (
-    CANCEL,
-    ENHANCE_YOUR_CALM,
-    FRAME_SIZE_ERROR,
-    NO_ERROR,
-    PROTOCOL_ERROR,
-    REFUSED_STREAM,
-)
+from tricorn.protocol.http2_flood import FloodGuard
 from tricorn.protocol.http2_push import PushPolicy
 from tricorn.protocol.http2_request import read_request
 from tricorn.protocol.http2_stream import HTTP2Stream
@@ -68,9 +58,6 @@ _WRITE_SIZE = 131072
 _CREDIT_STEP = 4
 # What a queued control frame weighs at most: a PING acknowledgement (bytes).
 _CONTROL_FRAME = 17
-# What honest work earns back of the glitch budget.
-_GLITCHES_PER_REQUEST = 10
-_GLITCHES_PER_WRITE = 40
 
 
 class HTTP2Connection:
@@ -101,8 +88,7 @@ class HTTP2Connection:
         self._abandoned: set[int] = set()  # reset, with the application still running
         self._buffered = 0
         self._requests = 0
-        self._resets = TokenBucket(config.h2_max_resets, config.h2_resets_per_second)
-        self._glitches = TokenBucket(config.h2_max_glitches, config.h2_glitches_per_second)
+        self._floods = FloodGuard(config)
         self._draining = False
         self._last_stream_id: int | None = None  # told in the final GOAWAY
         self._peer_leaving = False
@@ -178,8 +164,8 @@ class HTTP2Connection:
                 break
         if codec.glitches:
             glitches, codec.glitches = codec.glitches, 0
-            if not self._glitches.take(min(glitches, self._config.h2_max_glitches)):
-                self._fail(ENHANCE_YOUR_CALM, "too many control or empty frames", events)
+            if not self._floods.glitch(glitches):
+                self._fail(errors.ENHANCE_YOUR_CALM, "too many control or empty frames", events)
         codec.open_connection_window(self._config.h2_connection_window_size - self._buffered)
         return events
 
@@ -202,12 +188,12 @@ class HTTP2Connection:
             return
         stream_id = frame.stream_id
         if self._last_stream_id is not None and stream_id > self._last_stream_id:
-            self._codec.reset(stream_id, REFUSED_STREAM)
+            self._codec.reset(stream_id, errors.REFUSED_STREAM)
             return
         busy = self._client_streams + len(self._abandoned)
         if busy >= self._config.h2_max_concurrent_streams:
             # RFC 9113 5.1.2: this stream alone; the request was not acted upon.
-            self._reset_by_us(stream_id, REFUSED_STREAM, events)
+            self._reset_by_us(stream_id, errors.REFUSED_STREAM, events)
             return
         try:
             event = read_request(
@@ -240,9 +226,9 @@ class HTTP2Connection:
         if exc.status != 400:
             status = (b":status", b"%d" % exc.status)
             self._codec.send_headers(stream_id, [status, *exc.headers, *self._defaults()], True)
-            self._reset_by_us(stream_id, NO_ERROR, events)
+            self._reset_by_us(stream_id, errors.NO_ERROR, events)
         else:
-            self._reset_by_us(stream_id, PROTOCOL_ERROR, events)
+            self._reset_by_us(stream_id, errors.PROTOCOL_ERROR, events)
 
     def _on_trailers(self, frame: HeadersFrame, events: list[Event]) -> None:
         stream = self._streams.get(frame.stream_id)
@@ -255,9 +241,9 @@ class HTTP2Connection:
             fields.check_http2_fields(frame.headers)
         except RemoteProtocolError as exc:
             events.append(PeerFault(frame.stream_id, str(exc)))
-            events.append(StreamReset(frame.stream_id, PROTOCOL_ERROR))
+            events.append(StreamReset(frame.stream_id, errors.PROTOCOL_ERROR))
             self._drop(frame.stream_id)
-            self._reset_by_us(frame.stream_id, PROTOCOL_ERROR, events)
+            self._reset_by_us(frame.stream_id, errors.PROTOCOL_ERROR, events)
             return
         events.append(TrailersReceived(frame.stream_id, frame.headers))
         self._request_ended(frame.stream_id, stream, events)
@@ -281,6 +267,8 @@ class HTTP2Connection:
     def _request_ended(self, stream_id: int, stream: HTTP2Stream, events: list[Event]) -> None:
         stream.request_ended = True
         events.append(StreamEnded(stream_id))
+        if stream.sent:
+            self._drop(stream_id, completed=True)
 
     def _on_reset(self, frame: ResetFrame, events: list[Event]) -> None:
         stream = self._streams.get(frame.stream_id)
@@ -288,25 +276,25 @@ class HTTP2Connection:
             events.append(StreamReset(frame.stream_id, frame.code))
             self._drop(frame.stream_id)
         # After a whole response a reset is a courtesy, not an attack.
-        if (stream is not None or frame.local) and not self._resets.take():
-            self._fail(ENHANCE_YOUR_CALM, "too many stream resets", events)
+        if (stream is not None or frame.local) and not self._floods.reset():
+            self._fail(errors.ENHANCE_YOUR_CALM, "too many stream resets", events)
 
     def _on_priority(self, frame: PriorityFrame, events: list[Event]) -> None:
         if not self._codec.reprioritize(
             frame.stream_id, frame.depends_on, frame.weight, frame.exclusive
         ):
             if frame.stream_id in self._streams:
-                events.append(StreamReset(frame.stream_id, PROTOCOL_ERROR))
+                events.append(StreamReset(frame.stream_id, errors.PROTOCOL_ERROR))
                 self._drop(frame.stream_id)
-            self._reset_by_us(frame.stream_id, PROTOCOL_ERROR, events)
+            self._reset_by_us(frame.stream_id, errors.PROTOCOL_ERROR, events)
 
     def _on_priority_update(self, frame: PriorityUpdateFrame, events: list[Event]) -> None:
         try:
             stream_id, value = parse_priority_update(frame.payload)
         except PriorityUpdateSizeError as exc:
-            self._fail(FRAME_SIZE_ERROR, str(exc), events)
+            self._fail(errors.FRAME_SIZE_ERROR, str(exc), events)
         except ValueError as exc:
-            self._fail(PROTOCOL_ERROR, str(exc), events)
+            self._fail(errors.PROTOCOL_ERROR, str(exc), events)
         else:
             self._codec.prioritize(stream_id, *parse_priority(value))
 
@@ -343,8 +331,8 @@ class HTTP2Connection:
     def _reset_by_us(self, stream_id: int, code: int, events: list[Event]) -> None:
         """Reset for what the peer did, and charge it."""
         self._codec.reset(stream_id, code)
-        if not self._resets.take():
-            self._fail(ENHANCE_YOUR_CALM, "too many stream errors", events)
+        if not self._floods.reset():
+            self._fail(errors.ENHANCE_YOUR_CALM, "too many stream errors", events)
 
     # Output
 
@@ -427,11 +415,13 @@ class HTTP2Connection:
 
     def _response_ended(self, stream_id: int, stream: HTTP2Stream) -> None:
         """END_STREAM is framed: the exchange is over."""
-        stream.response_ended = True
+        stream.response_ended = stream.sent = True
+        if stream.tunnel and not stream.request_ended:
+            return  # a reset now could overtake the closing handshake of the WebSocket
         self._drop(stream_id, completed=True)
         if not stream.request_ended:
             # RFC 9113 8.1: the rest of the request is not needed, and that is no error.
-            self._codec.reset(stream_id, NO_ERROR)
+            self._codec.reset(stream_id, errors.NO_ERROR)
 
     def _drop(self, stream_id: int, *, completed: bool = False) -> None:
         stream = self._streams.pop(stream_id)
@@ -441,8 +431,7 @@ class HTTP2Connection:
         else:
             self._client_streams -= 1
             if completed:
-                self._glitches.give(_GLITCHES_PER_REQUEST)
-                self._resets.give()
+                self._floods.completed()
             else:
                 self._abandoned.add(stream_id)
         self._codec.forget(stream_id)
@@ -480,7 +469,7 @@ class HTTP2Connection:
                 self._response_ended(stream_id, stream)
                 buffers += self._codec.data_to_send(0)
         if buffers:
-            self._glitches.give(_GLITCHES_PER_WRITE)
+            self._floods.written()
         return buffers
 
     def drain(self) -> None:
@@ -492,13 +481,13 @@ class HTTP2Connection:
         if self._draining or self.closing:
             return
         self._draining = True
-        self._codec.goaway(_MAX_STREAM_ID, NO_ERROR)
+        self._codec.goaway(_MAX_STREAM_ID, errors.NO_ERROR)
         self._codec.ping(_DRAIN_PING)
 
     def _final_goaway(self) -> None:
         if self._last_stream_id is None:
             self._last_stream_id = self._codec.highest_stream_id
-            self._codec.goaway(self._last_stream_id, NO_ERROR)
+            self._codec.goaway(self._last_stream_id, errors.NO_ERROR)
             self._close_if_done()
 
     def _close_if_done(self) -> None:
@@ -520,8 +509,7 @@ class HTTP2Connection:
     def handle_timeout(self, now: float) -> list[Event]:
         """Let time pass (seconds, monotonic)."""
         events: list[Event] = []
-        self._resets.refill(now)
-        self._glitches.refill(now)
+        self._floods.refill(now)
         if self.closing:
             return events
         self._check_streams(now, events)
@@ -532,7 +520,7 @@ class HTTP2Connection:
             self._final_goaway()
         else:
             head = self._codec.mid_frame
-            self._codec.goaway(self._codec.highest_stream_id, NO_ERROR)
+            self._codec.goaway(self._codec.highest_stream_id, errors.NO_ERROR)
             if head:
                 events.append(PeerFault(0, "timed out in a frame"))
             self.closing = True
@@ -545,6 +533,10 @@ class HTTP2Connection:
             if not stream.stands_still(now, unsent):
                 continue
             waited = now - stream.since
+            if stream.sent:
+                if waited >= (self._config.close_timeout or 0.0):
+                    self.reset(stream_id, errors.NO_ERROR)
+                continue
             if unsent:
                 limit, reason = self._config.write_timeout, "peer takes no response data"
             elif not stream.request_ended and not stream.response_started and not stream.tunnel:
@@ -555,9 +547,9 @@ class HTTP2Connection:
             else:
                 continue
             if limit is not None and waited >= limit:
-                events += [PeerFault(stream_id, reason), StreamReset(stream_id, CANCEL)]
+                events += [PeerFault(stream_id, reason), StreamReset(stream_id, errors.CANCEL)]
                 self._drop(stream_id)
-                self._reset_by_us(stream_id, CANCEL, events)
+                self._reset_by_us(stream_id, errors.CANCEL, events)
                 if self.closing:
                     return
 

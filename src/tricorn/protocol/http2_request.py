@@ -39,6 +39,8 @@ def read_request(
         _check_connect(pseudo, protocol)
     elif protocol is not None:
         raise RemoteProtocolError(":protocol without CONNECT")
+    if protocol is not None and end_stream:
+        raise RemoteProtocolError("extended CONNECT that ends its stream")
     path = _check_target(pseudo, method, max_target)
     event = RequestReceived(
         stream_id,

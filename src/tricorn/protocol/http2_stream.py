@@ -17,6 +17,7 @@ class HTTP2Stream:
         "request_ended",
         "response_ended",
         "response_started",
+        "sent",
         "since",
         "stalled",
         "touched",
@@ -31,6 +32,7 @@ class HTTP2Stream:
         self.request_ended = event.end_stream
         self.response_started = False
         self.response_ended = False
+        self.sent = False  # END_STREAM is framed; a tunnel then waits for the peer's
         self.buffered = 0  # body bytes the application has not taken
         self.credit = 0  # bytes taken and not yet given back to the peer
         self.touched = True  # progress since the last tick

@@ -37,7 +37,7 @@ def http2(
         max_header_list_size=config.h2_max_header_list_size,
         max_continuation_frames=config.h2_max_continuation_frames,
     )
-    codec = H2Codec(settings, PriorityDispatcher())
+    codec = H2Codec(settings, PriorityDispatcher(config.h2_priority_closed_streams))
     return HTTP2Connection(codec, config, defaults, secure=secure)
 
 

@@ -269,7 +269,7 @@ class PriorityDispatcher:
     second call; do not keep a reference to one across a signal.
     """
 
-    __slots__ = ("_scheduler", "blocked", "insert", "next", "ready", "remove")
+    __slots__ = ("_closed_limit", "_scheduler", "blocked", "insert", "next", "ready", "remove")
 
     blocked: Callable[[int], None]
     insert: Callable[[int], None]
@@ -277,7 +277,9 @@ class PriorityDispatcher:
     ready: Callable[[int], None]
     remove: Callable[[int], None]
 
-    def __init__(self) -> None:
+    def __init__(self, closed_limit: int = 100) -> None:
+        """``closed_limit``: closed streams the dependency tree may keep (RFC 7540 5.3.4)."""
+        self._closed_limit = closed_limit
         self._use(RoundRobinScheduler())
 
     def _use(self, scheduler: StreamScheduler) -> None:
@@ -309,7 +311,7 @@ class PriorityDispatcher:
         if depends_on == stream_id > 0:
             raise SelfDependencyError(f"stream {stream_id} depends on itself")
         if isinstance(self._scheduler, RoundRobinScheduler):
-            self._change(DependencyTreeScheduler())
+            self._change(DependencyTreeScheduler(self._closed_limit))
         if isinstance(self._scheduler, DependencyTreeScheduler):
             self._scheduler.reprioritize(stream_id, depends_on, weight, exclusive)
 

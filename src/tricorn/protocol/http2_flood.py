@@ -1,0 +1,49 @@
+"""What one peer gets done cheaply on an HTTP/2 connection, as budgets over time.
+
+Resets in either direction share one bucket: a peer can trick us into resetting
+(CVE-2023-44487, CVE-2025-8671). "Glitches" are frames that are legal and odd in number:
+PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA, unknown ones (CVE-2019-9512 and on).
+Honest work earns both back.
+"""
+
+from __future__ import annotations
+
+from tricorn.config import Config
+from tricorn.protocol.budget import TokenBucket
+
+# What honest work earns back of the glitch budget.
+_PER_REQUEST = 10
+_PER_WRITE = 40
+
+
+class FloodGuard:
+    """The two budgets of a connection."""
+
+    __slots__ = ("_glitches", "_max_glitches", "_resets")
+
+    def __init__(self, config: Config) -> None:
+        self._max_glitches = config.h2_max_glitches
+        self._resets = TokenBucket(config.h2_max_resets, config.h2_resets_per_second)
+        self._glitches = TokenBucket(config.h2_max_glitches, config.h2_glitches_per_second)
+
+    def reset(self) -> bool:
+        """Charge a stream reset; whether the budget had it."""
+        return self._resets.take()
+
+    def glitch(self, count: int) -> bool:
+        """Charge cheap frames; whether the budget had them."""
+        return self._glitches.take(min(count, self._max_glitches))
+
+    def completed(self) -> None:
+        """A request was answered in full."""
+        self._glitches.give(_PER_REQUEST)
+        self._resets.give()
+
+    def written(self) -> None:
+        """The peer took a write; its window updates for it are due."""
+        self._glitches.give(_PER_WRITE)
+
+    def refill(self, now: float) -> None:
+        """Let time pass (seconds, monotonic)."""
+        self._resets.refill(now)
+        self._glitches.refill(now)
