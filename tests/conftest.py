@@ -41,7 +41,7 @@ class Certificate:
 
     def client(self) -> ssl.SSLContext:
         """A client context that trusts it."""
-        context = ssl.create_default_context()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self.authority.configure_trust(context)
         return context
 

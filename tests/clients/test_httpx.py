@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -56,9 +56,7 @@ def test_connection_is_pooled(daemon: Daemon, way: tuple[bool, bool, bool, str])
         assert len({tuple(answer.json()["client"]) for answer in answers}) == 1
 
 
-def test_streamed_upload_and_download(
-    daemon: Daemon, way: tuple[bool, bool, bool, str]
-) -> None:
+def test_streamed_upload_and_download(daemon: Daemon, way: tuple[bool, bool, bool, str]) -> None:
     body = content(2_000_000)
 
     def pieces() -> Iterator[bytes]:
@@ -121,22 +119,3 @@ def test_hundred_requests_at_once(daemon: Daemon, way: tuple[bool, bool, bool, s
         assert len(peers) == 1
     else:
         assert 1 < len(peers) <= 10
-
-
-def test_cancelled_request_leaves_its_siblings_alone(daemon: Daemon) -> None:
-    async def endless() -> AsyncIterator[bytes]:
-        while True:
-            yield b"x" * 10_000
-            await asyncio.sleep(0)
-
-    async def main() -> None:
-        way = WAYS["http2-alpn"]
-        async with async_client(daemon, way, httpx.Limits(max_connections=1)) as session:
-            upload = asyncio.create_task(session.post("/echo", content=endless()))
-            answers = await asyncio.gather(*(session.get("/download/300000") for _ in range(8)))
-            upload.cancel()
-            await asyncio.wait([upload])
-            assert all(answer.content == content(300_000) for answer in answers)
-            assert (await session.get("/hello")).text == "hello"
-
-    asyncio.run(main())

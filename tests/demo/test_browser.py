@@ -258,8 +258,8 @@ def test_page_survives_a_restart(browser: Browser, tmp_path: Path) -> None:
         assert after <= before + 10  # the seconds that the restart may take
         protocol = "document.querySelector('#socket-protocol').textContent"
         # Chromium takes HTTP/2 only where it has a connection to the origin already, and
-            # here the socket may reconnect before the events do.
-            assert browser.wait_for(protocol) in ("HTTP/2", "HTTP/1.1")
+        # here the socket may reconnect before the events do.
+        assert browser.wait_for(protocol) in ("HTTP/2", "HTTP/1.1")
 
 
 def test_development_certificate_verifies_once_trusted(tmp_path: Path) -> None:

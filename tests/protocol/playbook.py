@@ -192,8 +192,9 @@ class _Run:
         for direction, step in self.playbook.steps:
             if direction == ">>":
                 self.nothing_left()
-                self.log.append(f">> {step!r}" if not inspect.isfunction(step)
-                                else f">> {step.__qualname__}")
+                self.log.append(
+                    f">> {step!r}" if not inspect.isfunction(step) else f">> {step.__qualname__}"
+                )
                 self.do(step)
             else:
                 self.expect(step)
@@ -261,7 +262,7 @@ class _Run:
                 self.fail(f"output {self.output!r}, expected {step!r}")
             self.output = b""
         else:
-            if not self.events or not step == self.events[0]:
+            if not self.events or step != self.events[0]:
                 self.fail(f"next event {self.events[:1]!r}, expected {step!r}")
             self.events.pop(0)
         self.log.append(f"<< {step!r}")
@@ -291,6 +292,9 @@ def conversation(build):
     played = given(cut=CUTS)(test)
     played = example(cut=BYTEWISE)(example(cut=WHOLE)(played))
     return settings(
-        max_examples=6, deadline=None, database=None, derandomize=True,
+        max_examples=6,
+        deadline=None,
+        database=None,
+        derandomize=True,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors],
     )(played)

@@ -9,7 +9,6 @@ from playbook import (
     Playbook,
     Request,
     State,
-    Tick,
     contains,
     conversation,
     http1,
@@ -21,7 +20,6 @@ from tricorn.protocol.events import (
     HTTP2Upgraded,
     PeerHalfClosed,
     StreamEnded,
-    StreamReset,
 )
 
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
@@ -108,7 +106,9 @@ class TestRFC9112Section9_3Persistence:
 class TestRFC9112Section6_3ResponseFraming:
     @conversation
     def test_without_a_length_a_response_is_chunked(self):
-        play = Playbook(http1()) >> GET << Request(1) >> Call("send_headers", 1, 200, [(b"a", b"b")])
+        play = (
+            Playbook(http1()) >> GET << Request(1) >> Call("send_headers", 1, 200, [(b"a", b"b")])
+        )
         play << b"HTTP/1.1 200 OK\r\na: b\r\ntransfer-encoding: chunked\r\n\r\n"
         play >> Call("send_data", 1, b"") >> Call("send_data", 1, b"hello" * 4)
         play << b"14\r\n" + b"hello" * 4 + b"\r\n"
@@ -143,7 +143,9 @@ class TestRFC9112Section6_3ResponseFraming:
     def test_head_without_a_length_has_no_framing(self):
         play = Playbook(http1()) >> request(b"HEAD") << Request(1)
         play >> Call("send_headers", 1, 200, []) >> Call("send_data", 1, b"x")
-        return play >> Call("send_trailers", 1, [(b"a", b"b")]) << b"HTTP/1.1 200 OK\r\n\r\n" << OPEN
+        return (
+            play >> Call("send_trailers", 1, [(b"a", b"b")]) << b"HTTP/1.1 200 OK\r\n\r\n" << OPEN
+        )
 
     @pytest.mark.parametrize(
         ("status", "head"),
@@ -273,7 +275,9 @@ class TestRFC9110Section10_1_1Expect:
     def test_http_1_0_cannot_expect(self):
         data = request(b"POST", EXPECT, b"content-length: 1", version=b"1.0")
         play = Playbook(http1()) >> data << Request(1, expects_continue=False)
-        return play >> Call("send_informational", 1, 100, []) >> Call("send_informational", 1, 103, [])
+        return (
+            play >> Call("send_informational", 1, 100, []) >> Call("send_informational", 1, 103, [])
+        )
 
     @conversation
     def test_other_expectations_are_417(self):
@@ -398,113 +402,3 @@ class Upgraded:
 
     def __repr__(self):
         return f"HTTP2Upgraded(body={self.body!r})"
-
-
-def ticks(play, *times):
-    for now in times:
-        play >> Tick(now)
-    return play
-
-
-class TestRFC9112Section9_5Timeouts:
-    def test_a_head_that_does_not_come_closes_without_a_word(self):
-        play = ticks(Playbook(http1(header_timeout=10)), 0, 9.9) << State(closing=False)
-        (play >> Tick(10) << CLOSED).run()
-
-    @conversation
-    def test_a_head_that_stops_is_408(self):
-        play = Playbook(http1(header_timeout=10)) >> Tick(0) >> b"GET / "
-        play >> Tick(5) >> b"HTTP" >> Tick(9) >> b"/1.1" << State(closing=False)
-        play >> Tick(10) << Fault(408)
-        return play << contains(b"HTTP/1.1 408 Request Timeout\r\n") << CLOSED
-
-    @conversation
-    def test_an_idle_connection_closes_without_a_word(self):
-        play = Playbook(http1(keep_alive_timeout=75)) >> GET << Request(1) >> respond(1) << OK
-        play >> Tick(0) >> b"\r\n" >> Tick(74) << State(closing=False)
-        return play >> Tick(75) << CLOSED << State(lingering=False)
-
-    @conversation
-    def test_each_request_begins_a_new_idle_time(self):
-        play = Playbook(http1(keep_alive_timeout=75)) >> GET << Request(1) >> respond(1) << OK
-        play >> Tick(0) >> GET << Request(2) >> respond(2) << OK >> Tick(74) >> Tick(148)
-        return play << State(closing=False) >> Tick(149) << CLOSED
-
-    @conversation
-    def test_a_body_that_stops_is_408(self):
-        play = Playbook(http1(read_timeout=30)) >> Tick(0)
-        play >> request(b"POST", b"content-length: 5", body=b"he")
-        play << Request(1) << DataReceived(1, b"he") >> Tick(1) >> Tick(30) >> b"l"
-        play << DataReceived(1, b"l") >> Tick(31) >> Tick(60) << State(closing=False)
-        play >> Tick(61) << Fault(408) << StreamReset(1)
-        return play << contains(b"HTTP/1.1 408 ") << CLOSED
-
-    @conversation
-    def test_a_body_the_application_does_not_take_costs_nobody_time(self):
-        play = Playbook(http1(read_timeout=30, request_buffer_size=2), consume=False)
-        play >> request(b"POST", b"content-length: 5", body=b"he")
-        play << Request(1) << DataReceived(1, b"he")
-        return ticks(play, 0, 100, 200) << State(closing=False)
-
-    @conversation
-    def test_an_application_that_thinks_has_all_the_time(self):
-        play = Playbook(http1()) >> GET << Request(1)
-        return ticks(play, 0, 1000, 2000) << State(closing=False)
-
-    @conversation
-    def test_a_body_read_away_that_stops_closes_without_an_answer(self):
-        play = Playbook(http1(read_timeout=30)) >> request(b"POST", b"content-length: 5")
-        play << Request(1) >> respond(1) << OK >> Tick(0) >> Tick(30) << Fault(408)
-        return play << CLOSED
-
-    @conversation
-    def test_lingering_has_an_end(self):
-        play = Playbook(http1(close_timeout=5)) >> b"x\r\n\r\n" << Fault(400) << ANY_OUTPUT
-        play >> Tick(0) >> b"x" >> Tick(4.9) << State(lingering=True)
-        return play >> Tick(5) << State(lingering=False, closing=True)
-
-    @conversation
-    def test_an_eof_ends_lingering(self):
-        play = Playbook(http1()) >> b"x\r\n\r\n" << Fault(400) << ANY_OUTPUT
-        return play << State(lingering=True) >> EOF << State(lingering=False)
-
-    def test_the_next_deadline_is_told(self):
-        connection = http1(header_timeout=10, keep_alive_timeout=75)()
-        assert connection.next_deadline() is None
-        connection.handle_timeout(100)
-        assert connection.next_deadline() == 110
-        connection.receive_data(GET)
-        connection.handle_timeout(101)
-        assert connection.next_deadline() is None
-        respond(1)(connection)
-        connection.handle_timeout(102)
-        assert connection.next_deadline() == 177
-
-    @conversation
-    def test_no_limit_means_none(self):
-        play = Playbook(http1(header_timeout=None)) >> b"GET"
-        return ticks(play, 0, 1e6) << State(closing=False)
-
-
-class TestDrain:
-    @conversation
-    def test_an_idle_connection_closes_at_once(self):
-        play = Playbook(http1()) >> GET << Request(1) >> respond(1) << OK
-        return play >> Call("drain") << CLOSED
-
-    @conversation
-    def test_an_open_exchange_is_finished_and_says_close(self):
-        play = Playbook(http1()) >> GET + GET << Request(1) >> Call("drain")
-        return play << State(closing=False) >> respond(1) << OK_CLOSE << CLOSED
-
-    @conversation
-    def test_a_started_response_is_finished(self):
-        play = Playbook(http1()) >> GET << Request(1)
-        play >> Call("send_headers", 1, 200, [(b"content-length", b"1")]) << ANY_OUTPUT
-        return play >> Call("drain") >> Call("send_data", 1, b"x", True) << b"x" << CLOSED
-
-    @conversation
-    def test_a_body_being_read_away_ends_the_connection(self):
-        data = request(b"POST", b"content-length: 5")
-        play = Playbook(http1()) >> data << Request(1) >> respond(1) << OK
-        return play >> Call("drain") >> b"hello" << CLOSED

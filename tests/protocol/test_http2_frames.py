@@ -81,8 +81,8 @@ class TestRFC9113Section3Starting:
     @conversation
     def test_3_4_an_invalid_preface_is_a_connection_error(self, data):
         play = Playbook(connect_http2()) >> data << Fault(None)
-        return play << Frames(("SETTINGS", ANY), ("GOAWAY", 0, PROTOCOL_ERROR)) << State(
-            closing=True
+        return (
+            play << Frames(("SETTINGS", ANY), ("GOAWAY", 0, PROTOCOL_ERROR)) << State(closing=True)
         )
 
     @conversation
@@ -175,7 +175,9 @@ class TestRFC9113Section6Frames:
     @conversation
     def test_6_a_frame_out_of_place_is_a_connection_error(self, frame):
         play = http2() >> headers(1, POST, end=False) << Request(1) >> frame << Fault(None)
-        return play << StreamReset(1) << Frames(("GOAWAY", 1, PROTOCOL_ERROR)) << State(closing=True)
+        return (
+            play << StreamReset(1) << Frames(("GOAWAY", 1, PROTOCOL_ERROR)) << State(closing=True)
+        )
 
     @pytest.mark.parametrize("frame", [data(5), window(5, 1), headers(2)])
     @conversation
@@ -238,8 +240,12 @@ class TestRFC9113Section6Frames:
 
     @conversation
     def test_6_9_1_the_stream_window_does_not_overflow(self):
-        play = http2() >> headers(1) << Request(1) >> window(1, 2**31 - 1) << StreamReset(
-            1, FLOW_CONTROL_ERROR
+        play = (
+            http2()
+            >> headers(1)
+            << Request(1)
+            >> window(1, 2**31 - 1)
+            << StreamReset(1, FLOW_CONTROL_ERROR)
         )
         return play << Frames(("RST_STREAM", 1, FLOW_CONTROL_ERROR)) << State(closing=False)
 

@@ -79,12 +79,11 @@ class Lifespan:
                 ) from self._error
             # ASGI lifespan: go on without; but never hide why.
             _log.warning(
-                'lifespan = "auto": the application raised on the lifespan scope; '
+                'lifespan = "auto": the application raised %r on the lifespan scope; '
                 "serving without lifespan events",
+                self._error,
                 exc_info=self._error if self._told_startup else None,
             )
-            if not self._told_startup:
-                _log.info("the reason was: %r", self._error)
 
     async def shutdown(self) -> None:
         """Tell the application to shut down and wait for it, at most ``shutdown_timeout``."""
@@ -128,7 +127,7 @@ class Lifespan:
         return {"type": "lifespan.shutdown"}
 
     async def _send(self, message: Message) -> None:
-        kind = message.get("type") if hasattr(message, "get") else message
+        kind = message.get("type") if hasattr(message, "get") else None
         if kind not in _ALLOWED[self._state]:
             expected = ", ".join(map(repr, _ALLOWED[self._state])) or "nothing"
             raise InvalidMessage(

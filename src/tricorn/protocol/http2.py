@@ -12,19 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tricorn.codecs.base import (
-    CodecFailed,
-    DataFrame,
-    GoAwayFrame,
-    HeadersFrame,
-    HTTP2Codec,
-    HTTP2Event,
-    PingAck,
-    PriorityFrame,
-    PriorityUpdateFrame,
-    ResetFrame,
-    SettingsReceived,
-)
+from tricorn.codecs import base as frames
+from tricorn.codecs.base import HTTP2Codec, HTTP2Event
 from tricorn.config import Config
 from tricorn.exceptions import RemoteProtocolError
 from tricorn.protocol import fields
@@ -182,7 +171,7 @@ class HTTP2Connection:
         self.has_events = False
         return events
 
-    def _on_headers(self, frame: HeadersFrame, events: list[Event]) -> None:
+    def _on_headers(self, frame: frames.HeadersFrame, events: list[Event]) -> None:
         if frame.trailers:
             self._on_trailers(frame, events)
             return
@@ -230,7 +219,7 @@ class HTTP2Connection:
         else:
             self._reset_by_us(stream_id, errors.PROTOCOL_ERROR, events)
 
-    def _on_trailers(self, frame: HeadersFrame, events: list[Event]) -> None:
+    def _on_trailers(self, frame: frames.HeadersFrame, events: list[Event]) -> None:
         stream = self._streams.get(frame.stream_id)
         if stream is None:
             return
@@ -248,7 +237,7 @@ class HTTP2Connection:
         events.append(TrailersReceived(frame.stream_id, frame.headers))
         self._request_ended(frame.stream_id, stream, events)
 
-    def _on_data(self, frame: DataFrame, events: list[Event]) -> None:
+    def _on_data(self, frame: frames.DataFrame, events: list[Event]) -> None:
         stream_id = frame.stream_id
         stream = self._streams.get(stream_id)
         if stream is None:
@@ -270,7 +259,7 @@ class HTTP2Connection:
         if stream.sent:
             self._drop(stream_id, completed=True)
 
-    def _on_reset(self, frame: ResetFrame, events: list[Event]) -> None:
+    def _on_reset(self, frame: frames.ResetFrame, events: list[Event]) -> None:
         stream = self._streams.get(frame.stream_id)
         if stream is not None:
             events.append(StreamReset(frame.stream_id, frame.code))
@@ -279,7 +268,7 @@ class HTTP2Connection:
         if (stream is not None or frame.local) and not self._floods.reset():
             self._fail(errors.ENHANCE_YOUR_CALM, "too many stream resets", events)
 
-    def _on_priority(self, frame: PriorityFrame, events: list[Event]) -> None:
+    def _on_priority(self, frame: frames.PriorityFrame, events: list[Event]) -> None:
         if not self._codec.reprioritize(
             frame.stream_id, frame.depends_on, frame.weight, frame.exclusive
         ):
@@ -288,7 +277,7 @@ class HTTP2Connection:
                 self._drop(frame.stream_id)
             self._reset_by_us(frame.stream_id, errors.PROTOCOL_ERROR, events)
 
-    def _on_priority_update(self, frame: PriorityUpdateFrame, events: list[Event]) -> None:
+    def _on_priority_update(self, frame: frames.PriorityUpdateFrame, events: list[Event]) -> None:
         try:
             stream_id, value = parse_priority_update(frame.payload)
         except PriorityUpdateSizeError as exc:
@@ -298,20 +287,20 @@ class HTTP2Connection:
         else:
             self._codec.prioritize(stream_id, *parse_priority(value))
 
-    def _on_settings(self, frame: SettingsReceived, events: list[Event]) -> None:
+    def _on_settings(self, frame: frames.SettingsReceived, events: list[Event]) -> None:
         if frame.no_rfc7540_priorities:
             self._codec.disable_rfc7540()
 
-    def _on_ping_ack(self, frame: PingAck, events: list[Event]) -> None:
+    def _on_ping_ack(self, frame: frames.PingAck, events: list[Event]) -> None:
         if frame.data == _DRAIN_PING and self._draining:
             self._final_goaway()
 
-    def _on_goaway(self, frame: GoAwayFrame, events: list[Event]) -> None:
+    def _on_goaway(self, frame: frames.GoAwayFrame, events: list[Event]) -> None:
         # The streams still open are answered (RFC 9113 6.8); nothing new is pushed.
         self._peer_leaving = True
         self._close_if_done()
 
-    def _on_failed(self, frame: CodecFailed, events: list[Event]) -> None:
+    def _on_failed(self, frame: frames.CodecFailed, events: list[Event]) -> None:
         events.append(PeerFault(0, frame.reason))
         self._lose_streams(events)
         self.closing = True
@@ -321,7 +310,7 @@ class HTTP2Connection:
         if self.closing:
             return
         self._codec.goaway(self._codec.highest_stream_id, code, reason.encode()[:64])
-        self._on_failed(CodecFailed(code, reason), events)
+        self._on_failed(frames.CodecFailed(code, reason), events)
 
     def _lose_streams(self, events: list[Event]) -> None:
         for stream_id in list(self._streams):
@@ -353,6 +342,7 @@ class HTTP2Connection:
         if stream is None or stream.response_started:
             return
         stream.response_started = stream.touched = True
+        stream.tunnel = stream.tunnel and status < 300  # a refused CONNECT opens none
         sent: Headers = [(b":status", b"%d" % status)]
         for header in headers:
             if header[0] not in fields.CONNECTION_SPECIFIC:
@@ -532,21 +522,12 @@ class HTTP2Connection:
             unsent = self._codec.buffered(stream_id)
             if not stream.stands_still(now, unsent):
                 continue
-            waited = now - stream.since
             if stream.sent:
-                if waited >= (self._config.close_timeout or 0.0):
+                if stream.waited(now, self._config.close_timeout):
                     self.reset(stream_id, errors.NO_ERROR)
                 continue
-            if unsent:
-                limit, reason = self._config.write_timeout, "peer takes no response data"
-            elif not stream.request_ended and not stream.response_started and not stream.tunnel:
-                # With the application not reading, the silence may be ours.
-                if stream.buffered:
-                    continue
-                limit, reason = self._config.read_timeout, "timed out in the request body"
-            else:
-                continue
-            if limit is not None and waited >= limit:
+            reason = stream.overdue(now, unsent, self._config)
+            if reason is not None:
                 events += [PeerFault(stream_id, reason), StreamReset(stream_id, errors.CANCEL)]
                 self._drop(stream_id)
                 self._reset_by_us(stream_id, errors.CANCEL, events)
@@ -559,13 +540,13 @@ class HTTP2Connection:
 
 
 _HANDLERS: dict[type[HTTP2Event], Callable[[HTTP2Connection, Any, list[Event]], None]] = {
-    HeadersFrame: HTTP2Connection._on_headers,
-    DataFrame: HTTP2Connection._on_data,
-    ResetFrame: HTTP2Connection._on_reset,
-    PriorityFrame: HTTP2Connection._on_priority,
-    PriorityUpdateFrame: HTTP2Connection._on_priority_update,
-    SettingsReceived: HTTP2Connection._on_settings,
-    PingAck: HTTP2Connection._on_ping_ack,
-    GoAwayFrame: HTTP2Connection._on_goaway,
-    CodecFailed: HTTP2Connection._on_failed,
+    frames.HeadersFrame: HTTP2Connection._on_headers,
+    frames.DataFrame: HTTP2Connection._on_data,
+    frames.ResetFrame: HTTP2Connection._on_reset,
+    frames.PriorityFrame: HTTP2Connection._on_priority,
+    frames.PriorityUpdateFrame: HTTP2Connection._on_priority_update,
+    frames.SettingsReceived: HTTP2Connection._on_settings,
+    frames.PingAck: HTTP2Connection._on_ping_ack,
+    frames.GoAwayFrame: HTTP2Connection._on_goaway,
+    frames.CodecFailed: HTTP2Connection._on_failed,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tricorn.config import Config
 from tricorn.protocol.events import RequestReceived
 
 
@@ -47,3 +48,22 @@ class HTTP2Stream:
             self.since = now
             return False
         return True
+
+    def waited(self, now: float, limit: float | None) -> bool:
+        """Whether the stream has stood still for ``limit`` seconds (None: never)."""
+        return limit is not None and now - self.since >= limit
+
+    def overdue(self, now: float, unsent: int, config: Config) -> str | None:
+        """Why a stream that stands still should be reset by now, or None.
+
+        :param unsent: response bytes the peer has not let us send.
+        """
+        if unsent:
+            late = self.waited(now, config.write_timeout)
+            return "peer takes no response data" if late else None
+        # A tunnel may be silent, and so may a request that is being answered already; with
+        # the application not reading, the silence may be ours.
+        silent = not (self.request_ended or self.response_started or self.tunnel or self.buffered)
+        if silent and self.waited(now, config.read_timeout):
+            return "timed out in the request body"
+        return None

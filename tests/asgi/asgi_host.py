@@ -1,0 +1,142 @@
+"""An exchange in memory: a real sans-IO connection, and the driver's part played by hand.
+
+There is no event loop. The application's calls are stepped: they return, raise, or block.
+"""
+
+import hpack
+from playbook_http2 import PREFACE, SETTINGS_ACK, headers, read_frames, settings
+
+from tricorn.asgi.host import Worker
+from tricorn.asgi.http import HTTPStream
+from tricorn.asgi.websocket import WebSocketStream
+from tricorn.config import Config
+from tricorn.protocol import negotiate
+from tricorn.protocol.events import PeerFault, RequestReceived
+
+BLOCKED = "blocked"
+
+
+class MemoryWaiter:
+    def __init__(self):
+        self.is_set = False
+
+    def set(self):
+        self.is_set = True
+
+    def wait(self):
+        return self
+
+    def __await__(self):
+        while not self.is_set:
+            yield BLOCKED
+
+
+def step(coroutine):
+    """Run until it returns or blocks."""
+    try:
+        return coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+
+
+class MemoryHost:
+    """The connection driver as exchanges see it."""
+
+    def __init__(self, http, config, **worker):
+        self.worker = Worker(None, config, **worker)
+        self.http = http
+        self.client = ("192.0.2.1", 1234)
+        self.server = ("192.0.2.2", 80)
+        self.secure = False
+        self.tls = None
+        self.output = b""
+        self.streams = {}
+        self.faults = []
+        self.logged = []
+        self.worker.access_log = self.logged.append
+
+    def receive(self, data):
+        """Bytes from the peer, to the streams they belong to."""
+        self.dispatch(self.http.receive_data(data))
+        self.flush()
+
+    def dispatch(self, events):
+        for event in events:
+            if type(event) is RequestReceived:
+                kind = HTTPStream if event.protocol is None else WebSocketStream
+                self.streams[event.stream_id] = kind(self, event)
+            elif type(event) is PeerFault:
+                self.faults.append(event)
+            elif event.stream_id in self.streams:
+                self.streams[event.stream_id].feed(event)
+
+    def flush(self, stream_id=0):
+        while True:
+            while buffers := self.http.data_to_send():
+                self.output += b"".join(map(bytes, buffers))
+            if not self.http.has_events:
+                return None
+            self.dispatch(self.http.take_events())
+
+    def taken(self):
+        """The output since the last look."""
+        self.flush()
+        output, self.output = self.output, b""
+        return output
+
+    def waiter(self):
+        return MemoryWaiter()
+
+    def stopped(self):
+        pass
+
+
+QUIET = {"include_date_header": False, "include_server_header": False}
+
+
+def http1_host(data, **options):
+    """An HTTP/1.1 connection that has received ``data``."""
+    config = Config(**{**QUIET, **options})
+    host = MemoryHost(negotiate.http1(config), config)
+    host.receive(data)
+    return host
+
+
+def request(method=b"GET", *fields, version=b"1.1", body=b""):
+    lines = [method + b" / HTTP/" + version, b"host: a", *fields, b"", b""]
+    return b"\r\n".join(lines) + body
+
+
+def http1_stream(*args, options=None, **kwargs):
+    """The first exchange of an HTTP/1.1 connection."""
+    return http1_host(request(*args, **kwargs), **(options or {})).streams[1]
+
+
+class HTTP2Host(MemoryHost):
+    def __init__(self, **options):
+        config = Config(**{**QUIET, **options})
+        super().__init__(negotiate.http2(config, secure=False), config)
+        self.http.initiate()
+        self.decoder = hpack.Decoder()
+        self.receive(PREFACE + settings() + SETTINGS_ACK)
+        self.taken_frames()
+
+    def taken_frames(self):
+        frames = read_frames(self.taken(), self.decoder)
+        return [frame for frame in frames if frame[0] != "WINDOW_UPDATE"]
+
+
+def http2_stream(*args, options=None, **kwargs):
+    """Stream 1 of an HTTP/2 connection."""
+    host = HTTP2Host(**(options or {}))
+    host.receive(headers(1, *args, **kwargs))
+    return host.streams[1]
+
+
+def send(stream, **message):
+    """One message of the application; its keys with dots stand in ``type``."""
+    return step(stream.send(message))
+
+
+def receive(stream):
+    return step(stream.receive())

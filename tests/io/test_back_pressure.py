@@ -1,0 +1,130 @@
+"""Memory stays bounded whoever is slow, and nobody else waits for him."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from conftest import Site
+from helpers.apps import body, read_body, reply, start
+from helpers.clients import HTTP2Client
+from helpers.serving import Inbox, settled
+
+from tricorn.types import Receive, Scope, Send
+
+MIB = 2**20
+
+
+def test_slow_reader_stops_the_sender(site: Site) -> None:
+    """``send`` waits once socket buffers, window and high water are full."""
+    accepted = [0]
+    piece = b"x" * 16384
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        for _ in range(1024):
+            await body(send, piece, more=True)
+            accepted[0] += len(piece)
+        await body(send)
+
+    site.serve(app)
+    options = {"window": 65535, "credit": False} if site.http2 else {}
+    client = site.connect(receive_buffer=65536, **options)
+    stream = client.start()
+    client.response(stream, lambda r: r.status > 0)
+    count = settled(lambda: accepted[0])
+    if site.http2:
+        # One window on the wire, high water behind it.
+        assert 65535 <= count <= 65535 + 65536 + 2 * len(piece)
+        return
+    # What the kernel holds differs; it is far from everything.
+    assert count < 8 * MIB
+    response = client.response(stream)
+    assert response.complete
+    assert len(response.body) == accepted[0] == 16 * MIB
+
+
+def test_slow_application_stops_the_upload(site: Site) -> None:
+    gate: Any = None
+    seen = Inbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await gate.wait()
+        seen.put(len(await read_body(receive)))
+        await reply(send)
+
+    site.serve(app)
+    gate = site.gate()
+    client = site.connect()
+    stream = client.start("POST", more=True)
+    taken = client.offer(stream, 16 * MIB)
+    if site.http2:
+        assert taken == 262144  # h2_stream_window_size
+    else:
+        assert 65536 <= taken < 12 * MIB  # request_buffer_size, and the kernel's own
+    gate.open()
+    client.send(stream, b"", more=False)
+    assert client.response(stream).status == 200
+    assert seen.take() == taken
+
+
+@pytest.mark.parametrize("protocol", ["h2"])
+def test_a_stuck_application_stalls_nobody_else(plain: Site) -> None:
+    gate: Any = None
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/stuck":
+            await gate.wait()
+        await reply(send, b"%d" % len(await read_body(receive)))
+
+    plain.serve(app)
+    gate = plain.gate()
+    client = plain.connect()
+    assert isinstance(client, HTTP2Client)
+    stuck = client.start("POST", "/stuck", more=True)
+    assert client.offer(stuck, MIB) == 262144
+    client.ping()
+    sizes = {}
+    for number in range(64):
+        stream = client.start("POST", "/", more=True)
+        sizes[stream] = 100_000 + number
+    for stream, size in sizes.items():
+        client.send(stream, b"x" * size, more=False)
+    for stream, size in sizes.items():
+        response = client.response(stream)
+        assert response.complete
+        assert response.text == str(size)
+    client.ping(b"abcdefgh")
+    gate.open()
+    client.send(stuck, b"x" * 400_000, more=False)
+    assert client.response(stuck).text == str(262144 + 400_000)
+
+
+@pytest.mark.parametrize("protocol", ["h2"])
+def test_a_full_response_stalls_nobody_else(plain: Site) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await reply(send, b"x" * (MIB if scope["path"] == "/large" else 10))
+
+    plain.serve(app)
+    client = plain.connect(credit=False, window=16384)
+    assert isinstance(client, HTTP2Client)
+    large = client.start("GET", "/large")
+    client.response(large, lambda r: len(r.body) == 16384)
+    assert client.get("/small").complete
+    client.ping()
+    client.h2.increment_flow_control_window(2 * MIB)
+    client.h2.increment_flow_control_window(MIB, stream_id=large)
+    client.flush()
+    assert len(client.response(large).body) == MIB
+
+
+def test_a_paused_upload_still_sees_its_response(plain: Site) -> None:
+    """An application that answers without reading does not deadlock its peer."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await reply(send, b"no thanks", 413)
+
+    client = plain.open(app)
+    stream = client.start("POST", more=True)
+    response = client.response(stream)
+    assert (response.status, response.text) == (413, "no thanks")

@@ -1,0 +1,153 @@
+"""What an application is told when its peer leaves, and how long it may go on."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import anyio
+import pytest
+from conftest import Serving, Site
+from helpers.apps import body, hello, reply, start
+from helpers.clients import HTTP2Client, open_socket, reset_socket
+from helpers.serving import Inbox
+
+from tricorn.types import Receive, Scope, Send
+
+
+class Waiting:
+    """Reports the messages its waiting ``receive`` gives, and how it ended."""
+
+    def __init__(self) -> None:
+        self.told = Inbox()
+        self.ended = Inbox()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] != "/wait":
+            await reply(send, b"fine")
+            return
+        if (await receive())["more_body"]:
+            raise AssertionError("no body was sent")
+        self.told.put("started")
+        self.told.put((await receive())["type"])
+        try:
+            await anyio.sleep_forever()
+        except BaseException as exc:
+            self.ended.put(type(exc).__name__)
+            raise
+
+
+def test_leaving_reaches_a_waiting_receive_at_once(site: Site) -> None:
+    app = Waiting()
+    client = site.open(app, disconnect_grace=0.05)
+    stream = client.start("GET", "/wait")
+    assert app.told.take() == "started"
+    client.leave(stream)
+    assert app.told.take() == "http.disconnect"
+    # Grace, then cancellation: of the exchange, not of the connection or server.
+    assert app.ended.take() in ("CancelledError", "Cancelled")
+    if site.http2:
+        assert client.get("/").text == "fine"
+    assert site.connect().get("/").text == "fine"
+
+
+@pytest.mark.parametrize("way", ["reset", "close", "half-close"])
+def test_every_way_to_leave_is_noticed(plain: Site, way: str) -> None:
+    app = Waiting()
+    client = plain.open(app, disconnect_grace=0.05)
+    client.start("GET", "/wait")
+    assert app.told.take() == "started"
+    if way == "reset":
+        reset_socket(client.sock)
+    elif way == "close":
+        client.sock.close()
+    else:
+        client.sock.shutdown(1)
+    assert app.told.take() == "http.disconnect"
+    app.ended.take()
+
+
+def test_without_grace_the_application_goes_on(plain: Site) -> None:
+    told, ended = Inbox(), Inbox()
+    gate: Any = None
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        told.put((await receive())["type"])
+        await gate.wait()
+        ended.put("in order")
+
+    client = plain.open(app, disconnect_grace=None, keep_alive_timeout=0.1)
+    gate = plain.gate()
+    client.leave(client.start())
+    assert told.take() == "http.disconnect"
+    gate.open()
+    assert ended.take() == "in order"
+
+
+def test_receive_after_the_response_is_a_disconnect(site: Site) -> None:
+    told = Inbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await reply(send)
+        told.put((await receive())["type"])
+
+    site.open(app).get("/")
+    assert told.take() == "http.disconnect"
+
+
+def test_disconnect_wakes_a_stuck_sender(site: Site) -> None:
+    """The peer reads nothing, ``send`` waits; then the peer goes."""
+    raised = Inbox()
+    sent = threading.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        try:
+            while True:
+                await body(send, b"x" * 65536, more=True)
+                sent.set()
+        except OSError as exc:
+            raised.put(exc)
+
+    site.serve(app)
+    client = site.connect(credit=False) if site.http2 else site.connect()
+    stream = client.start()
+    client.response(stream, lambda r: r.status > 0)
+    assert sent.wait(5)
+    reset_socket(client.sock)
+    assert isinstance(raised.take(), OSError)
+
+
+def test_a_pipelined_or_unfinished_request_ends_with_its_connection(serving: Serving) -> None:
+    served = serving(hello)
+    with open_socket(served.address) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\nGET / HTTP/1.1\r\nho")
+        sock.shutdown(1)
+        answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert answer.count(b"HTTP/1.1 200") == 1
+
+
+def test_half_closed_client_still_gets_its_answer(serving: Serving) -> None:
+    served = serving(hello)
+    with open_socket(served.address) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        sock.shutdown(1)
+        answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert answer.endswith(b"hello")
+
+
+@pytest.mark.parametrize("protocol", ["h2"])
+def test_reset_stream_frees_its_place(plain: Site) -> None:
+    app = Waiting()
+    client = plain.open(app, h2_max_concurrent_streams=1, disconnect_grace=0.0)
+    assert isinstance(client, HTTP2Client)
+    for _ in range(3):
+        stream = client.start("GET", "/wait")
+        assert app.told.take() == "started"
+        client.leave(stream)
+        assert app.told.take() == "http.disconnect"
+        app.ended.take()
+    client.ping()
+    assert client.get("/").text == "fine"

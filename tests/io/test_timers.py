@@ -1,0 +1,165 @@
+"""Every limit on time closes what it guards, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import Serving, Site
+from helpers.apps import body, hello, read_body, reply, start
+from helpers.clients import HTTP1Client, HTTP2Client, open_socket
+from helpers.serving import Inbox, Records, eventually
+
+from tricorn.types import Receive, Scope, Send
+
+LIMIT = 0.1
+NO_ERROR = 0
+CANCEL = 8
+
+
+def test_unfinished_head_is_408(serving: Serving) -> None:
+    served = serving(hello, header_timeout=LIMIT, close_timeout=LIMIT)
+    with open_socket(served.address) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nhost: ")
+        answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"connection: close" in answer.lower()
+
+
+def test_silence_is_closed_without_an_answer(serving: Serving) -> None:
+    served = serving(hello, header_timeout=LIMIT)
+    with open_socket(served.address) as sock:
+        assert sock.recv(65536) == b""
+
+
+def test_unfinished_http2_preface_is_closed(serving: Serving) -> None:
+    served = serving(hello, header_timeout=LIMIT)
+    with open_socket(served.address) as sock:
+        sock.sendall(b"PRI * HTTP/2.0\r\n")
+        b"".join(iter(lambda: sock.recv(65536), b""))
+
+
+def test_idle_connection_is_closed(site: Site) -> None:
+    client = site.open(hello, keep_alive_timeout=LIMIT)
+    assert client.get("/").text == "hello"
+    if isinstance(client, HTTP2Client):
+        client.until(lambda: client.closed)
+        assert client.goaways[-1] == (1, NO_ERROR)
+    else:
+        assert client.sock.recv(1) == b""
+
+
+def test_idle_limit_spares_a_slow_application(site: Site) -> None:
+    import anyio
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await anyio.sleep(3 * LIMIT)
+        await reply(send, b"slow")
+
+    client = site.open(app, keep_alive_timeout=LIMIT, header_timeout=LIMIT, read_timeout=LIMIT)
+    assert client.get("/").text == "slow"
+
+
+def test_stalled_request_body(site: Site) -> None:
+    errors = Inbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        while (message := await receive())["type"] == "http.request":
+            pass
+        errors.put(message["type"])
+
+    client = site.open(app, read_timeout=LIMIT, close_timeout=LIMIT)
+    stream = client.start("POST", headers=[(b"content-length", b"100")], more=True)
+    client.send(stream, b"x" * 10)
+    response = client.response(stream)
+    assert errors.take() == "http.disconnect"
+    if site.http2:
+        assert response.reset_code == CANCEL
+    else:
+        assert response.status in (408, 0)
+
+
+def test_read_limit_is_between_pieces(plain: Site) -> None:
+    import time
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await reply(send, b"%d" % len(await read_body(receive)))
+
+    client = plain.open(app, read_timeout=3 * LIMIT)
+    stream = client.start("POST", more=True)
+    for _ in range(5):
+        client.send(stream, b"x")
+        time.sleep(LIMIT)  # the time itself is the subject
+    client.send(stream, b"", more=False)
+    assert client.response(stream).text == "5"
+
+
+def test_stalled_reader_is_cut(site: Site) -> None:
+    raised = Inbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        try:
+            while True:
+                await body(send, b"x" * 65536, more=True)
+        except OSError as exc:
+            raised.put(exc)
+
+    site.serve(app, write_timeout=LIMIT)
+    options = {"credit": False} if site.http2 else {}
+    client = site.connect(receive_buffer=16384, **options)
+    client.response(client.start(), lambda r: r.status > 0)
+    assert isinstance(raised.take(), OSError)
+
+
+def test_unfinished_tls_handshake_is_closed(serving: Serving, records: Records) -> None:
+    served = serving(hello, tls=True, ssl_handshake_timeout=LIMIT)
+    with open_socket(served.address) as sock:
+        sock.sendall(b"\x16\x03\x01\x00")
+        try:
+            assert sock.recv(65536) == b""
+        except ConnectionResetError:
+            pass
+    # A peer that talks something else is no more than a line for the debugger.
+    with open_socket(served.address) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        try:
+            b"".join(iter(lambda: sock.recv(65536), b""))
+        except ConnectionResetError:
+            pass
+    assert serving.connect(served).get("/").text == "hello"
+
+
+def test_client_that_does_not_close_is_left(serving: Serving) -> None:
+    """After ``connection: close`` the server does not wait for ever."""
+    served = serving(hello, close_timeout=LIMIT, keep_alive_max_requests=1)
+    with open_socket(served.address) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" * 2)
+        answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"connection: close" in answer.lower()
+
+
+@pytest.mark.parametrize("protocol", ["h2"])
+def test_timed_out_stream_leaves_its_siblings_alone(plain: Site) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "POST":
+            while (await receive())["type"] == "http.request":
+                pass
+        await reply(send, b"fine")
+
+    client = plain.open(app, read_timeout=LIMIT)
+    stalled = client.start("POST", more=True)
+    assert client.response(stalled).cut
+    assert client.get("/").text == "fine"
+
+
+def test_connections_do_not_pile_up(serving: Serving) -> None:
+    """Every closed connection leaves the server's books."""
+    served = serving(hello, keep_alive_timeout=LIMIT, header_timeout=LIMIT)
+    for _ in range(20):
+        open_socket(served.address).close()
+    client = serving.connect(served)
+    assert isinstance(client, HTTP1Client)
+    assert client.get("/").text == "hello"
+    served.stop()
+    served.wait()
+    eventually(lambda: client.sock.recv(1) == b"")

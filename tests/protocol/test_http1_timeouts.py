@@ -1,0 +1,137 @@
+"""HTTP/1.1 connections and time: RFC 9112 section 9.5, and draining. No clock is read."""
+
+from playbook import (
+    ANY_OUTPUT,
+    EOF,
+    Call,
+    Fault,
+    Playbook,
+    Request,
+    State,
+    Tick,
+    contains,
+    conversation,
+    http1,
+    respond,
+)
+
+from tricorn.protocol.events import DataReceived, StreamReset
+
+GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+OK_CLOSE = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+CLOSED = State(closing=True)
+
+
+def request(method, *fields, body=b""):
+    return b"\r\n".join([method + b" / HTTP/1.1", b"host: a", *fields, b"", b""]) + body
+
+
+def ticks(play, *times):
+    for now in times:
+        play >> Tick(now)
+    return play
+
+
+class TestRFC9112Section9_5Timeouts:
+    def test_a_head_that_does_not_come_closes_without_a_word(self):
+        play = ticks(Playbook(http1(header_timeout=10)), 0, 9.9) << State(closing=False)
+        (play >> Tick(10) << CLOSED).run()
+
+    @conversation
+    def test_a_head_that_stops_is_408(self):
+        play = Playbook(http1(header_timeout=10)) >> Tick(0) >> b"GET / "
+        play >> Tick(5) >> b"HTTP" >> Tick(9) >> b"/1.1" << State(closing=False)
+        play >> Tick(10) << Fault(408)
+        return play << contains(b"HTTP/1.1 408 Request Timeout\r\n") << CLOSED
+
+    @conversation
+    def test_an_idle_connection_closes_without_a_word(self):
+        play = Playbook(http1(keep_alive_timeout=75)) >> GET << Request(1) >> respond(1) << OK
+        play >> Tick(0) >> b"\r\n" >> Tick(74) << State(closing=False)
+        return play >> Tick(75) << CLOSED << State(lingering=False)
+
+    @conversation
+    def test_each_request_begins_a_new_idle_time(self):
+        play = Playbook(http1(keep_alive_timeout=75)) >> GET << Request(1) >> respond(1) << OK
+        play >> Tick(0) >> GET << Request(2) >> respond(2) << OK >> Tick(74) >> Tick(148)
+        return play << State(closing=False) >> Tick(149) << CLOSED
+
+    @conversation
+    def test_a_body_that_stops_is_408(self):
+        play = Playbook(http1(read_timeout=30)) >> Tick(0)
+        play >> request(b"POST", b"content-length: 5", body=b"he")
+        play << Request(1) << DataReceived(1, b"he") >> Tick(1) >> Tick(30) >> b"l"
+        play << DataReceived(1, b"l") >> Tick(31) >> Tick(60) << State(closing=False)
+        play >> Tick(61) << Fault(408) << StreamReset(1)
+        return play << contains(b"HTTP/1.1 408 ") << CLOSED
+
+    @conversation
+    def test_a_body_the_application_does_not_take_costs_nobody_time(self):
+        play = Playbook(http1(read_timeout=30, request_buffer_size=2), consume=False)
+        play >> request(b"POST", b"content-length: 5", body=b"he")
+        play << Request(1) << DataReceived(1, b"he")
+        return ticks(play, 0, 100, 200) << State(closing=False)
+
+    @conversation
+    def test_an_application_that_thinks_has_all_the_time(self):
+        play = Playbook(http1()) >> GET << Request(1)
+        return ticks(play, 0, 1000, 2000) << State(closing=False)
+
+    @conversation
+    def test_a_body_read_away_that_stops_closes_without_an_answer(self):
+        play = Playbook(http1(read_timeout=30)) >> request(b"POST", b"content-length: 5")
+        play << Request(1) >> respond(1) << OK >> Tick(0) >> Tick(30) << Fault(408)
+        return play << CLOSED
+
+    @conversation
+    def test_lingering_has_an_end(self):
+        play = Playbook(http1(close_timeout=5)) >> b"x\r\n\r\n" << Fault(400) << ANY_OUTPUT
+        play >> Tick(0) >> b"x" >> Tick(4.9) << State(lingering=True)
+        return play >> Tick(5) << State(lingering=False, closing=True)
+
+    @conversation
+    def test_an_eof_ends_lingering(self):
+        play = Playbook(http1()) >> b"x\r\n\r\n" << Fault(400) << ANY_OUTPUT
+        return play << State(lingering=True) >> EOF << State(lingering=False)
+
+    def test_the_next_deadline_is_told(self):
+        connection = http1(header_timeout=10, keep_alive_timeout=75)()
+        assert connection.next_deadline() is None
+        connection.handle_timeout(100)
+        assert connection.next_deadline() == 110
+        connection.receive_data(GET)
+        connection.handle_timeout(101)
+        assert connection.next_deadline() is None
+        respond(1)(connection)
+        connection.handle_timeout(102)
+        assert connection.next_deadline() == 177
+
+    @conversation
+    def test_no_limit_means_none(self):
+        play = Playbook(http1(header_timeout=None)) >> b"GET"
+        return ticks(play, 0, 1e6) << State(closing=False)
+
+
+class TestDrain:
+    @conversation
+    def test_an_idle_connection_closes_at_once(self):
+        play = Playbook(http1()) >> GET << Request(1) >> respond(1) << OK
+        return play >> Call("drain") << CLOSED
+
+    @conversation
+    def test_an_open_exchange_is_finished_and_says_close(self):
+        play = Playbook(http1()) >> GET + GET << Request(1) >> Call("drain")
+        return play << State(closing=False) >> respond(1) << OK_CLOSE << CLOSED
+
+    @conversation
+    def test_a_started_response_is_finished(self):
+        play = Playbook(http1()) >> GET << Request(1)
+        play >> Call("send_headers", 1, 200, [(b"content-length", b"1")]) << ANY_OUTPUT
+        return play >> Call("drain") >> Call("send_data", 1, b"x", True) << b"x" << CLOSED
+
+    @conversation
+    def test_a_body_being_read_away_ends_the_connection(self):
+        data = request(b"POST", b"content-length: 5")
+        play = Playbook(http1()) >> data << Request(1) >> respond(1) << OK
+        return play >> Call("drain") >> b"hello" << CLOSED
