@@ -174,7 +174,7 @@ class Server:
         try:
             async with anyio.create_task_group() as tasks:
                 if install_signal_handlers:
-                    await tasks.start(self._watch_signals, stop, tasks.cancel_scope)
+                    await tasks.start(self._watch_signals, stop, tasks.cancel_scope, lifespan)
                 await lifespan.startup(tasks)
                 self.worker.state = lifespan.state
                 try:
@@ -212,6 +212,7 @@ class Server:
         self,
         stop: anyio.Event,
         scope: anyio.CancelScope,
+        lifespan: Lifespan,
         *,
         task_status: anyio.abc.TaskStatus[None],
     ) -> None:
@@ -221,6 +222,7 @@ class Server:
                 name = signal.Signals(number).name
                 if stop.is_set():
                     _log.warning("%s again: stopping at once", name)
+                    lifespan.cancel()
                     scope.cancel()
                     return
                 limit = self.config.graceful_timeout

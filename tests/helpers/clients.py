@@ -169,10 +169,10 @@ class HTTP1Client:
             while sent < size:
                 piece = b"x" * min(16384, size - sent)
                 self._unsent += self._h11.send(h11.Data(data=piece)) or b""
+                sent += len(piece)  # what is left of it goes with the next ``send``
                 while self._unsent:
                     taken = self.sock.send(self._unsent)
                     self._unsent = self._unsent[taken:]
-                sent += len(piece)
         except TimeoutError:
             pass
         finally:
@@ -242,6 +242,7 @@ class HTTP2Client:
         self.goaways: list[tuple[int, int]] = []  # last stream id, code
         self.pongs: list[bytes] = []
         self.closed = False
+        self._unread = b""
         config = h2.config.H2Configuration(
             client_side=True, header_encoding=None, validate_outbound_headers=False
         )
@@ -338,9 +339,19 @@ class HTTP2Client:
         if not data:
             self._end()
             return
-        for event in self.h2.receive_data(data):
-            self._take(event)
+        self._unread += data
+        while frame := self._next_frame():
+            for event in self.h2.receive_data(frame):
+                self._take(event)
         self.flush()
+
+    def _next_frame(self) -> bytes:
+        """One whole frame of what has arrived, or nothing."""
+        end = 9 + int.from_bytes(self._unread[:3], "big")
+        if len(self._unread) < max(end, 9):
+            return b""
+        frame, self._unread = self._unread[:end], self._unread[end:]
+        return frame
 
     def _end(self) -> None:
         self.closed = True
@@ -380,6 +391,8 @@ class HTTP2Client:
                 self.responses.setdefault(event.pushed_stream_id, Response())
             case h2.events.ConnectionTerminated():
                 self.goaways.append((event.last_stream_id, int(event.error_code)))
+                # h2 takes GOAWAY for the end; RFC 9113 section 6.8 lets open streams go on.
+                self.h2.state_machine.state = h2.connection.ConnectionState.CLIENT_OPEN
             case h2.events.PingAckReceived():
                 self.pongs.append(event.ping_data)
             case _:

@@ -45,6 +45,8 @@ class Lifespan:
         self._started = anyio.Event()
         self._stop = anyio.Event()
         self._stopped = anyio.Event()
+        # Shielded: a cancelled serve() still shuts its application down in order.
+        self._scope = anyio.CancelScope(shield=True)
         self._told_startup = False
         self._failure: str | None = None
         self._error: BaseException | None = None
@@ -65,6 +67,13 @@ class Lifespan:
         if self._config.lifespan == "off":
             return
         task_group.start_soon(self._run, name="lifespan")
+        try:
+            await self._wait_for_startup()
+        except BaseException:
+            self.cancel()
+            raise
+
+    async def _wait_for_startup(self) -> None:
         with anyio.move_on_after(self._config.startup_timeout) as scope:
             await self._started.wait()
         if scope.cancelled_caught:
@@ -88,6 +97,7 @@ class Lifespan:
     async def shutdown(self) -> None:
         """Tell the application to shut down and wait for it, at most ``shutdown_timeout``."""
         if not self._supported or self._stopped.is_set():
+            self.cancel()
             return
         self._state = _State.STOPPING
         self._stop.set()
@@ -96,6 +106,11 @@ class Lifespan:
         if scope.cancelled_caught:
             limit = self._config.shutdown_timeout
             _log.error("lifespan shutdown took longer than shutdown_timeout = %s s", limit)
+        self.cancel()
+
+    def cancel(self) -> None:
+        """End the application's lifespan task now."""
+        self._scope.cancel()
 
     async def _run(self) -> None:
         scope: Scope = {
@@ -105,7 +120,8 @@ class Lifespan:
         }
         cancelled = anyio.get_cancelled_exc_class()
         try:
-            await self._app(scope, self._receive, self._send)
+            with self._scope:
+                await self._app(scope, self._receive, self._send)
         except cancelled:
             raise
         except BaseException as exc:

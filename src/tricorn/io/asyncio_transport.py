@@ -158,7 +158,10 @@ class AsyncioTransport(asyncio.Protocol):
         """Shut down the sending side; TLS has no half-close."""
         if not self._transport.can_write_eof() or self._transport.is_closing():
             return False
-        self._transport.write_eof()
+        try:
+            self._transport.write_eof()
+        except OSError:
+            return False  # the peer has reset the connection
         return True
 
     def close(self) -> None:
