@@ -166,7 +166,9 @@ class AsyncioTransport(asyncio.Protocol):
 
     def close(self) -> None:
         """Close once what is unsent has gone."""
-        self._transport.close()
+        # A second close breaks asyncio's TLS transports: they forget their protocol.
+        if not self._transport.is_closing():
+            self._transport.close()
 
     def abort(self) -> None:
         """Close now."""

@@ -291,10 +291,12 @@ class Connection:
                 self._report(PeerFault(request.stream_id, str(exc), exc.status))
                 refusal = HTTPStream(self, request)
                 refusal.refuse(exc.status, str(exc).encode("ascii", "replace"), exc.headers)
+                self.http.released(request.stream_id)
                 return
         stream_id = request.stream_id
         if worker.server_names and not self._serves(request):
             stream.refuse(_MISDIRECTED, b"Misdirected Request")
+            self.http.released(stream_id)
             return
         self._streams[stream_id] = stream
         transport = self.transport

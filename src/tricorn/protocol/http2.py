@@ -30,7 +30,7 @@ from tricorn.protocol.events import (
 from tricorn.protocol.http2_flood import FloodGuard
 from tricorn.protocol.http2_push import PushPolicy
 from tricorn.protocol.http2_request import read_request
-from tricorn.protocol.http2_stream import HTTP2Stream
+from tricorn.protocol.http2_streams import HTTP2Stream, StreamTable
 from tricorn.protocol.scheduler import (
     PriorityUpdateSizeError,
     parse_priority,
@@ -71,11 +71,8 @@ class HTTP2Connection:
         self.lingering = False
         self.has_events = False
         self._events: list[Event] = []
-        self._streams: dict[int, HTTP2Stream] = {}
-        self._client_streams = 0
         self._pushes = PushPolicy(config.h2_max_pushes)
-        self._abandoned: set[int] = set()  # reset, with the application still running
-        self._buffered = 0
+        self._streams = StreamTable(self._pushes)
         self._requests = 0
         self._floods = FloodGuard(config)
         self._draining = False
@@ -85,7 +82,9 @@ class HTTP2Connection:
 
     def __repr__(self) -> str:
         state = "closing" if self.closing else "draining" if self._draining else "open"
-        return f"<HTTP2Connection {state} streams={len(self._streams)} in={self._buffered}B>"
+        return (
+            f"<HTTP2Connection {state} streams={len(self._streams)} in={self._streams.buffered}B>"
+        )
 
     def initiate(self) -> None:
         """Queue the server's connection preface."""
@@ -103,8 +102,7 @@ class HTTP2Connection:
         request.expects_continue = False
         self._open(request, self._events)
         if body:
-            self._streams[1].buffered += len(body)
-            self._buffered += len(body)
+            self._streams.received(self._streams[1], len(body))
             self._events += [DataReceived(1, body), StreamEnded(1)]
             self._streams[1].request_ended = True
         self.has_events = True
@@ -155,7 +153,7 @@ class HTTP2Connection:
             glitches, codec.glitches = codec.glitches, 0
             if not self._floods.glitch(glitches):
                 self._fail(errors.ENHANCE_YOUR_CALM, "too many control or empty frames", events)
-        codec.open_connection_window(self._config.h2_connection_window_size - self._buffered)
+        self._open_window()
         return events
 
     def receive_eof(self) -> list[Event]:
@@ -179,8 +177,7 @@ class HTTP2Connection:
         if self._last_stream_id is not None and stream_id > self._last_stream_id:
             self._codec.reset(stream_id, errors.REFUSED_STREAM)
             return
-        busy = self._client_streams + len(self._abandoned)
-        if busy >= self._config.h2_max_concurrent_streams:
+        if self._streams.busy >= self._config.h2_max_concurrent_streams:
             # RFC 9113 5.1.2: this stream alone; the request was not acted upon.
             self._reset_by_us(stream_id, errors.REFUSED_STREAM, events)
             return
@@ -201,8 +198,7 @@ class HTTP2Connection:
         self._open(event, events)
 
     def _open(self, event: RequestReceived, events: list[Event]) -> None:
-        self._streams[event.stream_id] = HTTP2Stream(event)
-        self._client_streams += 1
+        self._streams.open(event)
         self._requests += 1
         events.append(event)
         limit = self._config.keep_alive_max_requests
@@ -245,8 +241,7 @@ class HTTP2Connection:
         stream.touched = True
         size = len(frame.data)
         if size:
-            stream.buffered += size
-            self._buffered += size
+            self._streams.received(stream, size)
             events.append(DataReceived(stream_id, frame.data))
         if frame.end_stream:
             self._request_ended(stream_id, stream, events)
@@ -388,7 +383,7 @@ class HTTP2Connection:
         authority = next((v for n, v in parent.headers if n == b"host"), b"")
         promise, event = self._pushes.promise(self._scheme, authority, path, headers)
         event.stream_id = self._codec.push(stream_id, promise)
-        self._streams[event.stream_id] = HTTP2Stream(event)
+        self._streams.open(event)
         self._events.append(event)
         self.has_events = True
         return event.stream_id
@@ -414,16 +409,9 @@ class HTTP2Connection:
             self._codec.reset(stream_id, errors.NO_ERROR)
 
     def _drop(self, stream_id: int, *, completed: bool = False) -> None:
-        stream = self._streams.pop(stream_id)
-        self._buffered -= stream.buffered
-        if stream.pushed:
-            self._pushes.open -= 1
-        else:
-            self._client_streams -= 1
-            if completed:
-                self._floods.completed()
-            else:
-                self._abandoned.add(stream_id)
+        stream = self._streams.close(stream_id, completed=completed)
+        if completed and not stream.pushed:
+            self._floods.completed()
         self._codec.forget(stream_id)
         self._close_if_done()
 
@@ -432,9 +420,8 @@ class HTTP2Connection:
         stream = self._streams.get(stream_id)
         if stream is None:
             return
-        stream.buffered -= n
-        self._buffered -= n
-        self._codec.open_connection_window(self._config.h2_connection_window_size - self._buffered)
+        self._streams.consumed(stream, n)
+        self._open_window()
         if not stream.request_ended:
             stream.touched = True
             stream.credit += n
@@ -442,9 +429,13 @@ class HTTP2Connection:
                 self._codec.credit(stream_id, stream.credit)
                 stream.credit = 0
 
+    def _open_window(self) -> None:
+        room = self._config.h2_connection_window_size - self._streams.buffered
+        self._codec.open_connection_window(room)
+
     def released(self, stream_id: int) -> None:
         """The application of this stream has ended."""
-        self._abandoned.discard(stream_id)
+        self._streams.released(stream_id)
 
     def buffered(self, stream_id: int) -> int:
         """Bytes buffered for the stream."""

@@ -1,9 +1,10 @@
-"""What an HTTP/2 connection keeps of one stream."""
+"""What an HTTP/2 connection keeps of its streams."""
 
 from __future__ import annotations
 
 from tricorn.config import Config
 from tricorn.protocol.events import RequestReceived
+from tricorn.protocol.http2_push import PushPolicy
 
 
 class HTTP2Stream:
@@ -15,6 +16,7 @@ class HTTP2Stream:
         "headers",
         "method",
         "pushed",
+        "released",
         "request_ended",
         "response_ended",
         "response_started",
@@ -31,6 +33,7 @@ class HTTP2Stream:
         self.pushed = event.pushed
         self.tunnel = event.protocol is not None
         self.request_ended = event.end_stream
+        self.released = False  # its application has ended
         self.response_started = False
         self.response_ended = False
         self.sent = False  # END_STREAM is framed; a tunnel then waits for the peer's
@@ -67,3 +70,64 @@ class HTTP2Stream:
         if silent and self.waited(now, config.read_timeout):
             return "timed out in the request body"
         return None
+
+
+class StreamTable(dict[int, HTTP2Stream]):
+    """The open streams by id, with what is counted over all of them.
+
+    ``clients`` counts those the peer opened, ``buffered`` the body bytes (of all) that
+    applications have not taken.
+    """
+
+    def __init__(self, pushes: PushPolicy) -> None:
+        super().__init__()
+        self.clients = 0
+        self.buffered = 0
+        self._pushes = pushes
+        self._abandoned: set[int] = set()
+
+    @property
+    def busy(self) -> int:
+        """What counts against the stream limit.
+
+        A stream that was reset still does while its application runs: the limit is one on
+        work, which a peer must not get past by resetting (CVE-2023-44487).
+        """
+        return self.clients + len(self._abandoned)
+
+    def open(self, event: RequestReceived) -> HTTP2Stream:
+        """Enter the stream of a request."""
+        stream = self[event.stream_id] = HTTP2Stream(event)
+        if not event.pushed:
+            self.clients += 1
+        return stream
+
+    def received(self, stream: HTTP2Stream, size: int) -> None:
+        """Body bytes arrived."""
+        stream.buffered += size
+        self.buffered += size
+
+    def consumed(self, stream: HTTP2Stream, size: int) -> None:
+        """The application took body bytes."""
+        stream.buffered -= size
+        self.buffered -= size
+
+    def close(self, stream_id: int, *, completed: bool) -> HTTP2Stream:
+        """Remove a stream."""
+        stream = self.pop(stream_id)
+        self.buffered -= stream.buffered
+        if stream.pushed:
+            self._pushes.open -= 1
+        else:
+            self.clients -= 1
+            if not completed and not stream.released:
+                self._abandoned.add(stream_id)
+        return stream
+
+    def released(self, stream_id: int) -> None:
+        """The application of a stream has ended."""
+        stream = self.get(stream_id)
+        if stream is None:
+            self._abandoned.discard(stream_id)
+        else:
+            stream.released = True
