@@ -27,6 +27,7 @@ from tricorn.protocol.events import (
     StreamReset,
     TrailersReceived,
 )
+from tricorn.protocol.http2_drain import Drain
 from tricorn.protocol.http2_flood import FloodGuard
 from tricorn.protocol.http2_push import PushPolicy
 from tricorn.protocol.http2_request import read_request
@@ -39,8 +40,6 @@ from tricorn.protocol.scheduler import (
 from tricorn.protocol.timer import PhaseTimer
 from tricorn.types import Headers
 
-_MAX_STREAM_ID = 2**31 - 1
-_DRAIN_PING = b"tricorn\0"
 # One write (bytes).
 _WRITE_SIZE = 131072
 # A stream's window is given back in steps of this share of it.
@@ -75,13 +74,11 @@ class HTTP2Connection:
         self._streams = StreamTable(self._pushes)
         self._requests = 0
         self._floods = FloodGuard(config)
-        self._draining = False
-        self._last_stream_id: int | None = None  # told in the final GOAWAY
-        self._peer_leaving = False
+        self._drain = Drain()
         self._timer = PhaseTimer()
 
     def __repr__(self) -> str:
-        state = "closing" if self.closing else "draining" if self._draining else "open"
+        state = "closing" if self.closing else "draining" if self._drain.begun else "open"
         return (
             f"<HTTP2Connection {state} streams={len(self._streams)} in={self._streams.buffered}B>"
         )
@@ -112,12 +109,7 @@ class HTTP2Connection:
     @property
     def can_push(self) -> bool:
         """Whether a push would be taken now."""
-        return (
-            self._config.h2_server_push
-            and self._codec.push_enabled
-            and not self._draining
-            and not self._peer_leaving
-        )
+        return self._config.h2_server_push and self._codec.push_enabled and self._drain.takes_pushes
 
     @property
     def wants_data(self) -> bool:
@@ -174,7 +166,7 @@ class HTTP2Connection:
             self._on_trailers(frame, events)
             return
         stream_id = frame.stream_id
-        if self._last_stream_id is not None and stream_id > self._last_stream_id:
+        if self._drain.refuses(stream_id):
             self._codec.reset(stream_id, errors.REFUSED_STREAM)
             return
         if self._streams.busy >= self._config.h2_max_concurrent_streams:
@@ -287,12 +279,12 @@ class HTTP2Connection:
             self._codec.disable_rfc7540()
 
     def _on_ping_ack(self, frame: frames.PingAck, events: list[Event]) -> None:
-        if frame.data == _DRAIN_PING and self._draining:
-            self._final_goaway()
+        if self._drain.acknowledged(frame.data):
+            self._finish_drain()
 
     def _on_goaway(self, frame: frames.GoAwayFrame, events: list[Event]) -> None:
         # The streams still open are answered (RFC 9113 6.8); nothing new is pushed.
-        self._peer_leaving = True
+        self._drain.peer_leaving = True
         self._close_if_done()
 
     def _on_failed(self, frame: frames.CodecFailed, events: list[Event]) -> None:
@@ -454,25 +446,16 @@ class HTTP2Connection:
         return buffers
 
     def drain(self) -> None:
-        """First GOAWAY: no new streams, please (RFC 9113 section 6.8).
+        """Ask the peer for no new streams; close once the open ones have ended."""
+        if not self.closing:
+            self._drain.begin(self._codec)
 
-        Those already on their way are still taken; the second GOAWAY, a round trip later,
-        says which was the last.
-        """
-        if self._draining or self.closing:
-            return
-        self._draining = True
-        self._codec.goaway(_MAX_STREAM_ID, errors.NO_ERROR)
-        self._codec.ping(_DRAIN_PING)
-
-    def _final_goaway(self) -> None:
-        if self._last_stream_id is None:
-            self._last_stream_id = self._codec.highest_stream_id
-            self._codec.goaway(self._last_stream_id, errors.NO_ERROR)
-            self._close_if_done()
+    def _finish_drain(self) -> None:
+        self._drain.finish(self._codec)
+        self._close_if_done()
 
     def _close_if_done(self) -> None:
-        if not self._streams and (self._peer_leaving or self._last_stream_id is not None):
+        if self._drain.over(len(self._streams)):
             self.closing = True
 
     # Time
@@ -481,7 +464,7 @@ class HTTP2Connection:
         config = self._config
         if self._codec.mid_frame and not self._streams:
             return ("head", self._codec.highest_stream_id), config.header_timeout
-        if self._draining and self._last_stream_id is None:
+        if self._drain.waits:
             return "drain", 0.0
         if not self._streams:
             return ("idle", self._requests), config.keep_alive_timeout
@@ -498,7 +481,7 @@ class HTTP2Connection:
         if not self._timer.expired(now, phase, limit):
             return events
         if phase == "drain":
-            self._final_goaway()
+            self._finish_drain()
         else:
             head = self._codec.mid_frame
             self._codec.goaway(self._codec.highest_stream_id, errors.NO_ERROR)
