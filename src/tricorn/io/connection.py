@@ -12,14 +12,15 @@ two awaits.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol, TypeAlias, TypeVarTuple
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
 
 from tricorn.asgi.host import Waiter, Worker
 from tricorn.asgi.http import HTTPStream
 from tricorn.asgi.runner import run
 from tricorn.asgi.websocket import WebSocketStream
 from tricorn.exceptions import ClientDisconnected, RemoteProtocolError
+from tricorn.io.transport import TaskHandle, Transport
 from tricorn.protocol import negotiate
 from tricorn.protocol.connection import HTTPConnection
 from tricorn.protocol.events import (
@@ -34,70 +35,7 @@ from tricorn.protocol.http2 import HTTP2Connection
 
 _MISDIRECTED = 421
 
-_Args = TypeVarTuple("_Args")
 _Stream: TypeAlias = HTTPStream | WebSocketStream
-
-
-class TaskHandle(Protocol):
-    """A running application task."""
-
-    def cancel(self) -> object:
-        """Ask it to end."""
-        ...
-
-
-class Transport(Protocol):
-    """Moves bytes; the two leaves implement it."""
-
-    @property
-    def cancelled(self) -> type[BaseException]:
-        """Cancellation exception of the event loop in use."""
-        ...
-
-    def write(self, buffers: list[bytes]) -> None:
-        """Take bytes; may call ``pause_writing`` on the driver."""
-        ...
-
-    def drain(self) -> Awaitable[None] | None:
-        """What a sender has to await for its bytes to move, None where writing is eager."""
-        ...
-
-    def kick(self) -> None:
-        """See that taken bytes move although nobody awaits ``drain``."""
-        ...
-
-    def soon(self, callback: Callable[[], None]) -> bool:
-        """Run ``callback`` at the end of this turn of the loop; False to run it now."""
-        ...
-
-    def unsent(self) -> int:
-        """Bytes taken and not yet given to the operating system."""
-        ...
-
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
-
-    def write_eof(self) -> bool:
-        """Shut down the sending side behind what is unsent; False where the wire cannot."""
-        ...
-
-    def close(self) -> None:
-        """Close once what is unsent has gone."""
-        ...
-
-    def abort(self) -> None:
-        """Close now."""
-        ...
-
-    def spawn(
-        self, function: Callable[[*_Args], Coroutine[Any, Any, None]], *args: *_Args
-    ) -> TaskHandle:
-        """Start an application task."""
-        ...
-
-    def waiter(self) -> Waiter:
-        """A new one-shot signal."""
-        ...
 
 
 class Registry(set["Connection"]):

@@ -1,0 +1,72 @@
+"""What the connection driver needs of the byte-moving leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol, TypeVarTuple
+
+from tricorn.asgi.host import Waiter
+
+_Args = TypeVarTuple("_Args")
+
+
+class TaskHandle(Protocol):
+    """A running application task."""
+
+    def cancel(self) -> object:
+        """Ask it to end."""
+        ...
+
+
+class Transport(Protocol):
+    """Moves bytes; the two leaves implement it."""
+
+    @property
+    def cancelled(self) -> type[BaseException]:
+        """Cancellation exception of the event loop in use."""
+        ...
+
+    def write(self, buffers: list[bytes]) -> None:
+        """Take bytes; may call ``pause_writing`` on the driver."""
+        ...
+
+    def drain(self) -> Awaitable[None] | None:
+        """What a sender has to await for its bytes to move, None where writing is eager."""
+        ...
+
+    def kick(self) -> None:
+        """See that taken bytes move although nobody awaits ``drain``."""
+        ...
+
+    def soon(self, callback: Callable[[], None]) -> bool:
+        """Run ``callback`` at the end of this turn of the loop; False to run it now."""
+        ...
+
+    def unsent(self) -> int:
+        """Bytes taken and not yet given to the operating system."""
+        ...
+
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+
+    def write_eof(self) -> bool:
+        """Shut down the sending side behind what is unsent; False where the wire cannot."""
+        ...
+
+    def close(self) -> None:
+        """Close once what is unsent has gone."""
+        ...
+
+    def abort(self) -> None:
+        """Close now."""
+        ...
+
+    def spawn(
+        self, function: Callable[[*_Args], Coroutine[Any, Any, None]], *args: *_Args
+    ) -> TaskHandle:
+        """Start an application task."""
+        ...
+
+    def waiter(self) -> Waiter:
+        """A new one-shot signal."""
+        ...
