@@ -307,6 +307,10 @@ class Server:
             _log.debug("no TLS with %s: %r", client, exc)
             await anyio.aclose_forcefully(stream)
             return
+        except BaseException:
+            # Cancelled in the handshake.
+            await anyio.aclose_forcefully(stream)
+            raise
         transport = AnyioTransport(
             transport_stream, self.worker, self.connections, tls, client=client, server=server
         )

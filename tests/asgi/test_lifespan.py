@@ -82,13 +82,18 @@ def test_every_other_message_is_refused_and_named(state):
 
 
 def test_a_message_behind_a_failed_startup_is_refused():
+    refused = []
+
     async def app(scope, receive, send):
         await receive()
         await send(FAILED)
-        await send(COMPLETE)
+        with pytest.raises(InvalidMessage) as caught:
+            await send(COMPLETE)
+        refused.append(caught.value)
 
     with pytest.raises(LifespanError, match="no database"):
         play(app)
+    assert len(refused) == 1
 
 
 def test_the_state_is_shared_and_only_where_there_is_a_lifespan():

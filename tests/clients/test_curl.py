@@ -160,11 +160,9 @@ def test_upload_waits_for_continue(curl: Curl) -> None:
     body, head = curl.dump("/digest", "--header", "Expect: 100-continue", *options)
     facts = json.loads(body)
     assert facts["sha256"] == sha256(content(UPLOAD))
-    if "expect" in dict(facts["headers"]):
+    if curl.version == "1.1":
+        # An HTTP/2 curl does not wait, and content that came makes the 100 needless.
         assert head.index(" 100") < head.index(" 200")
-    else:
-        # Only an HTTP/2 curl leaves the expectation out, however it is asked.
-        assert curl.version == "2"
 
 
 def test_refused_expectation_saves_the_upload(curl: Curl) -> None:

@@ -18,8 +18,8 @@ def node_command(script: str, daemon: Daemon, *arguments: str) -> list[str]:
 
 
 def node(script: str, daemon: Daemon, *arguments: str) -> dict[str, Any]:
-    trust = {"NODE_EXTRA_CA_CERTS": str(daemon.certificate.ca)}
-    output = run_client(node_command(script, daemon, *arguments), **trust)
+    trust = str(daemon.certificate.ca)
+    output = run_client(node_command(script, daemon, *arguments), NODE_EXTRA_CA_CERTS=trust)
     result: dict[str, Any] = json.loads(output.stdout)
     return result
 

@@ -33,7 +33,9 @@ def options(daemon: Daemon, secure: bool) -> dict[str, Any]:
 
 
 def dial(daemon: Daemon, path: str, *, secure: bool = True, **extra: Any) -> ClientConnection:
-    return connect(uri(daemon, path, secure=secure), **options(daemon, secure), **extra)
+    address = uri(daemon, path, secure=secure)
+    websocket: ClientConnection = connect(address, **options(daemon, secure), **extra)
+    return websocket
 
 
 def deflate(websocket: ClientConnection) -> PerMessageDeflate:

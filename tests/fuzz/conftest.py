@@ -1,6 +1,7 @@
-"""The helpers of the protocol tests serve here too."""
+"""The helpers of the protocol and ASGI tests serve here too."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "protocol"))
+for folder in ("protocol", "asgi"):
+    sys.path.insert(0, str(Path(__file__).parent.parent / folder))

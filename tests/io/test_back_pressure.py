@@ -57,11 +57,12 @@ def test_slow_application_stops_the_upload(site: Site) -> None:
     gate = site.gate()
     client = site.connect()
     stream = client.start("POST", more=True)
-    taken = client.offer(stream, 16 * MIB)
+    taken = client.offer(stream, 64 * MIB)
     if site.http2:
         assert taken == 262144  # h2_stream_window_size
     else:
-        assert 65536 <= taken < 12 * MIB  # request_buffer_size, and the kernel's own
+        # request_buffer_size, and what the kernel holds: far from everything.
+        assert 65536 <= taken < 40 * MIB
     gate.open()
     client.send(stream, b"", more=False)
     assert client.response(stream).status == 200

@@ -91,11 +91,19 @@ def test_shutdown_comes_after_the_last_request(serving: Serving) -> None:
     assert order == ["request", "shutdown"]
 
 
-def test_cancellation_runs_shutdown_too(serving: Serving) -> None:
-    app = App()
-    served = serving(app, lifespan="on")
-    served.cancel()
-    assert app.log == ["startup", "shutdown"]
+def test_cancellation_ends_the_lifespan_too(serving: Serving) -> None:
+    ended = Inbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        try:
+            await receive()
+        finally:
+            ended.put(True)
+
+    serving(app, lifespan="on").cancel()
+    assert ended.take()
 
 
 def test_off_does_not_call_the_application(serving: Serving) -> None:

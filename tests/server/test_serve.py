@@ -198,6 +198,7 @@ def test_drain_finishes_what_is_in_flight(site: Site) -> None:
         client.until(lambda: client.closed)
         assert [goaway for goaway in client.goaways if goaway[1] != 0] == []
         assert client.goaways[-1][0] == stream
+    client.close()
     site.served.wait()
 
 
@@ -205,14 +206,17 @@ def test_drain_says_connection_close(serving: Serving) -> None:
     gate: Any = None
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await gate.wait()
+        if scope["path"] == "/late":
+            await gate.wait()
         await reply(send, b"late")
 
     served = serving(app)
     gate = serving.gate()
     client = serving.connect(served)
     idle = serving.connect(served)
-    stream = client.start()
+    idle.get("/")  # both are accepted now, not in the kernel's queue
+    client.get("/")
+    stream = client.start("GET", "/late")
     served.stop()
     assert idle.sock.recv(1) == b""
     gate.open()

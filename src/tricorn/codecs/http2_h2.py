@@ -110,6 +110,7 @@ class H2Codec:
         self._held_size = 0
         self._outbound: dict[int, SendBuffer] = {}
         self._finished: list[int] = []
+        self._late = 0  # DATA frames in this read, less those that gave an event
         self.glitches = 0
 
     # Set-up
@@ -178,6 +179,10 @@ class H2Codec:
                 self._fail(events, code, "invalid preface: no SETTINGS")
                 return events
         start = self._scan(data, events)
+        if self._late:
+            # Those that gave no event came for a stream that is over; h2 answers each.
+            self.glitches += self._late
+            self._late = 0
         if not self._failed:
             self._partial = data[start:]
         return events
@@ -201,6 +206,7 @@ class H2Codec:
             if kind == _HEADERS:
                 self._in_headers = 0 if data[position + 4] & _END_HEADERS else 1
             elif kind == _DATA:
+                self._late += 1
                 flags = data[position + 4]
                 # Nothing, or nothing but padding.
                 empty = not length or (flags & _PADDED and data[position + 9] == length - 1)
@@ -283,6 +289,7 @@ class H2Codec:
         events.append(HeadersFrame(event.stream_id, event.headers, True, trailers=True))
 
     def _on_data(self, event: h2.events.DataReceived, events: list[HTTP2Event]) -> None:
+        self._late -= 1
         ended = event.stream_ended is not None
         flow = event.flow_controlled_length
         events.append(DataFrame(event.stream_id, bytes(event.data), flow, ended))

@@ -167,7 +167,7 @@ class HTTP2Connection:
             return
         stream_id = frame.stream_id
         if self._drain.refuses(stream_id):
-            self._codec.reset(stream_id, errors.REFUSED_STREAM)
+            self._reset_by_us(stream_id, errors.REFUSED_STREAM, events)
             return
         if self._streams.busy >= self._config.h2_max_concurrent_streams:
             # RFC 9113 5.1.2: this stream alone; the request was not acted upon.

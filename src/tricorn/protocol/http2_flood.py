@@ -19,10 +19,9 @@ _PER_WRITE = 40
 class FloodGuard:
     """The two budgets of a connection."""
 
-    __slots__ = ("_glitches", "_max_glitches", "_resets")
+    __slots__ = ("_glitches", "_resets")
 
     def __init__(self, config: Config) -> None:
-        self._max_glitches = config.h2_max_glitches
         self._resets = TokenBucket(config.h2_max_resets, config.h2_resets_per_second)
         self._glitches = TokenBucket(config.h2_max_glitches, config.h2_glitches_per_second)
 
@@ -32,7 +31,7 @@ class FloodGuard:
 
     def glitch(self, count: int) -> bool:
         """Charge cheap frames; whether the budget had them."""
-        return self._glitches.take(min(count, self._max_glitches))
+        return self._glitches.take(count)
 
     def completed(self) -> None:
         """A request was answered in full."""

@@ -1,0 +1,209 @@
+"""The HTTP/2 slot on h2: what it adds to h2, in the terms of codecs.base."""
+
+import hpack
+import pytest
+from playbook_http2 import (
+    GET,
+    PREFACE,
+    SETTINGS_ACK,
+    continuation,
+    data,
+    goaway,
+    headers,
+    ping,
+    priority_update,
+    raw,
+    read_frames,
+    reset,
+    settings,
+    window,
+)
+
+from tricorn.codecs.base import (
+    CodecFailed,
+    DataFrame,
+    GoAwayFrame,
+    HeadersFrame,
+    HTTP2Settings,
+    PriorityUpdateFrame,
+    ResetFrame,
+    SettingsReceived,
+)
+from tricorn.codecs.http2_h2 import H2Codec
+from tricorn.codecs.send_buffer import SendBuffer
+from tricorn.exceptions import RemoteProtocolError
+from tricorn.protocol.scheduler import PriorityDispatcher
+
+LIMITS = HTTP2Settings(
+    max_concurrent_streams=10, stream_window=65536, connection_window=131072,
+    max_frame_size=16384, max_header_list_size=65536, max_continuation_frames=3,
+)  # fmt: skip
+
+
+@pytest.fixture
+def codec():
+    codec = H2Codec(LIMITS, PriorityDispatcher())
+    codec.initiate()
+    codec.receive_data(PREFACE + settings() + SETTINGS_ACK)
+    codec.data_to_send(0)
+    codec.glitches = 0
+    return codec
+
+
+def kinds(codec, limit=1 << 20):
+    frames = read_frames(b"".join(codec.data_to_send(limit)), hpack.Decoder())
+    return [frame[:2] for frame in frames]
+
+
+def test_a_request_in_its_parts(codec):
+    events = codec.receive_data(headers(1, end=False) + data(1, b"x", padding=4) + reset(1, 8))
+    head, body, end = events
+    assert (type(head), head.stream_id, head.headers) == (HeadersFrame, 1, GET)
+    assert body == DataFrame(1, b"x", 6, False)
+    assert end == ResetFrame(1, 8, local=False)
+
+
+def test_own_frames_keep_their_order(codec):
+    update = priority_update(3, b"u=1")
+    wire = headers(1) + goaway(0, 2) + headers(3) + update + headers(5)
+    events = codec.receive_data(wire)
+    told = [type(event) for event in events]
+    assert told == [HeadersFrame, GoAwayFrame, HeadersFrame, PriorityUpdateFrame, HeadersFrame]
+    assert events[1] == GoAwayFrame(0, 2)
+    assert events[3] == PriorityUpdateFrame(b"\0\0\0\3u=1")
+
+
+def test_streams_over_the_announced_limit_are_left_to_the_policy(codec):
+    events = codec.receive_data(b"".join(headers(n) for n in range(1, 41, 2)))
+    assert [event.stream_id for event in events] == list(range(1, 41, 2))
+
+
+def test_mid_frame_tells_a_peer_that_stops():
+    codec = H2Codec(LIMITS, PriorityDispatcher())
+    codec.initiate()
+    assert codec.mid_frame
+    codec.receive_data(PREFACE + settings())
+    assert not codec.mid_frame
+    codec.receive_data(headers(1)[:5])
+    assert codec.mid_frame
+    codec.receive_data(headers(1)[5:])
+    assert not codec.mid_frame
+    codec.receive_data(headers(3, whole=False))
+    assert codec.mid_frame
+    codec.receive_data(continuation(3, whole=True))
+    assert not codec.mid_frame
+
+
+@pytest.mark.parametrize(
+    ("frame", "cost"),
+    [
+        (ping(), 1),
+        (settings(), 1),
+        (settings(dict.fromkeys(range(100, 140), 1)), 41),
+        (window(0, 1), 1),
+        (raw(0xF1, 0, 0), 1),
+        (data(1), 1),
+        (data(1, padding=9), 1),
+        (data(1, b"x", padding=9), 0),
+        (data(1, end=True), 0),
+        (priority_update(1, b"u=1"), 1),
+    ],
+)
+def test_frames_without_use_are_counted(codec, frame, cost):
+    codec.receive_data(headers(1, end=False))
+    codec.receive_data(frame)
+    assert codec.glitches == cost
+
+
+def test_no_rfc7540_priorities_may_not_change_its_meaning(codec):
+    (event,) = codec.receive_data(settings({0x9: 1}))
+    assert event == SettingsReceived(True)
+    *_, event = codec.receive_data(settings({0x9: 7}))
+    assert type(event) is CodecFailed
+
+
+def test_after_a_failure_every_call_is_quiet(codec):
+    codec.receive_data(headers(1))
+    (failed,) = codec.receive_data(raw(0x6, 0, 0))
+    assert type(failed) is CodecFailed
+    assert ("GOAWAY", 1) in kinds(codec)
+    assert codec.receive_data(headers(3)) == []
+    codec.send_headers(1, [(b":status", b"200")], False)
+    codec.send_data(1, b"x", True)
+    codec.send_trailers(1, [])
+    codec.credit(1, 5)
+    codec.open_connection_window(1 << 20)
+    codec.ping(b"12345678")
+    codec.goaway(1, 0)
+    codec.reset(1, 2)
+    assert codec.data_to_send(1 << 20) == []
+
+
+def test_data_is_bounded_by_the_limit_of_one_call(codec):
+    codec.receive_data(settings({0x4: 1 << 20}) + window(0, 1 << 20) + headers(1))
+    codec.send_headers(1, [(b":status", b"200")], False)
+    codec.send_data(1, bytes(200_000), True)
+    assert codec.buffered(1) == 200_000
+    first = sum(map(len, codec.data_to_send(50_000)))
+    assert 50_000 <= first < 50_000 + 16384 + 100
+    while codec.data_to_send(50_000):
+        pass
+    assert codec.take_finished() == [1]
+    assert codec.take_finished() == []
+    assert codec.buffered(1) == 0
+
+
+def test_pending_counts_what_is_queued(codec):
+    assert codec.pending() == 0
+    codec.receive_data(ping() * 3)
+    assert codec.pending() == 3 * 17
+    codec.data_to_send(0)
+    assert codec.pending() == 0
+
+
+def test_calls_on_an_unknown_stream_are_quiet(codec):
+    codec.send_headers(9, [(b":status", b"200")], True)
+    codec.send_data(9, b"x", True)
+    codec.send_trailers(9, [])
+    codec.reset(9, 2)
+    codec.forget(9)
+    codec.credit(9, 5)
+    assert codec.buffered(9) == 0
+    assert codec.data_to_send(1000) == []
+
+
+def test_malformed_upgrade_settings_are_refused():
+    codec = H2Codec(LIMITS, PriorityDispatcher())
+    with pytest.raises(RemoteProtocolError):
+        codec.initiate_upgrade(b"AA")
+
+
+class TestSendBuffer:
+    def buffer(self, *pieces):
+        buffer = SendBuffer()
+        for piece in pieces:
+            buffer.pieces.append(piece)
+            buffer.size += len(piece)
+        return buffer
+
+    def test_small_pieces_are_joined_into_one_frame(self):
+        buffer = self.buffer(b"ab", b"cd", b"ef", b"gh")
+        assert buffer.take(5) == b"abcd"
+        assert buffer.take(99) == b"efgh"
+        assert buffer.size == 0
+
+    def test_a_large_piece_is_cut(self):
+        buffer = self.buffer(b"abcdef", b"gh")
+        taken = [bytes(buffer.take(4)) for _ in range(2)]
+        assert taken == [b"abcd", b"efgh"]
+        assert (buffer.size, len(buffer.pieces)) == (0, 0)
+
+    @pytest.mark.parametrize("room", range(1, 12))
+    def test_nothing_is_lost_or_changed_in_order(self, room):
+        pieces = [b"a", b"bc", b"defg", b"hijklmn", b"o"]
+        buffer, taken = self.buffer(*pieces), []
+        while buffer.size:
+            taken.append(bytes(buffer.take(room)))
+            assert 0 < len(taken[-1]) <= room
+            assert buffer.size == sum(map(len, buffer.pieces))
+        assert b"".join(taken) == b"".join(pieces)

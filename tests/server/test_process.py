@@ -1,0 +1,104 @@
+"""The daemon: signals, exit codes, and what it says about its end."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+from helpers.clients import HTTP1Client, open_socket
+from serving_process import daemon
+
+_APP = '''
+import anyio
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        print("shutdown told", file=__import__("sys").stderr)
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    if scope["path"] == "/slow":
+        await send({"type": "http.response.body", "body": b"first", "more_body": True})
+        await anyio.sleep(0.3)
+    if scope["path"] == "/stuck":
+        await send({"type": "http.response.body", "body": b"first", "more_body": True})
+        await anyio.sleep_forever()
+    await send({"type": "http.response.body", "body": b" last"})
+
+async def failing(scope, receive, send):
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": "no database"})
+'''
+LOOPS = ["asyncio", "uvloop", "trio"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "site_app.py").write_text(_APP)
+    return tmp_path
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_drains_and_exits_0(folder: Path, loop: str, number: signal.Signals) -> None:
+    with daemon(folder, "site_app:app", "--bind", "127.0.0.1:0", "-k", loop) as server:
+        with open_socket(server.address) as sock:
+            client = HTTP1Client(sock)
+            stream = client.start("GET", "/slow")
+            client.response(stream, lambda r: len(r.body) > 0)
+            server.send(number)
+            server.wait_for("finishing what is in flight")
+            response = client.response(stream)
+            assert response.complete
+            assert response.text == "first last"
+        assert server.end() == 0
+        assert "shutdown told" in server.errors
+        assert "Traceback" not in server.errors
+        with pytest.raises(ConnectionRefusedError):
+            open_socket(server.address)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_second_signal_stops_at_once(folder: Path, loop: str) -> None:
+    with daemon(folder, "site_app:app", "--bind", "127.0.0.1:0", "-k", loop) as server:
+        with open_socket(server.address) as sock:
+            client = HTTP1Client(sock)
+            stream = client.start("GET", "/stuck")
+            client.response(stream, lambda r: len(r.body) > 0)
+            server.send(signal.SIGTERM)
+            server.wait_for("finishing what is in flight")
+            server.send(signal.SIGTERM)
+            assert client.response(stream).cut
+        assert server.end() == 0
+        assert "stopping at once" in server.errors
+        assert "Traceback" not in server.errors
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "said"),
+    [
+        (["site_app:app", "--no-such-flag"], 2, "--no-such-flag"),
+        (["site_app:app", "--keep-alive-timeout", "soon"], 2, "keep_alive_timeout"),
+        (["site_app:failing"], 3, "no database"),
+        (["site_app:missing"], 4, "missing"),
+        (["no_such_module:app"], 4, "no_such_module"),
+        (["site_app:app", "--bind", "BUSY"], 5, "bind: cannot bind"),
+    ],
+)
+def test_exit_codes(folder: Path, argv: list[str], code: int, said: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        busy = f"127.0.0.1:{other.getsockname()[1]}"
+        argv = [busy if word == "BUSY" else word for word in argv]
+        if busy not in argv:
+            argv += ["--bind", "127.0.0.1:0"]
+        with daemon(folder, *argv, "--loglevel", "warning") as server:
+            assert server.end() == code
+    lines = server.errors.splitlines()
+    assert len(lines) == 1, server.errors
+    assert lines[0].startswith("tricorn: error: ")
+    assert said in lines[0]

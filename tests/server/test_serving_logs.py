@@ -1,0 +1,139 @@
+"""What the running server logs: one line for each exchange, few about bad peers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from conftest import Serving, Site
+from helpers.apps import body, echo, hello, read_body, reply, start
+from helpers.clients import HTTP2Client, open_socket
+from helpers.serving import Inbox, Records, eventually
+
+from tricorn.types import Receive, Scope, Send
+
+FORMAT = '%(h)s "%(r)s" %(s)s %(B)s'
+
+
+def lines(records: Records, count: int) -> list[str]:
+    """The access lines, once there are ``count``."""
+    eventually(lambda: len(records.messages("tricorn.access")) >= count, f"{count} lines")
+    return records.messages("tricorn.access")
+
+
+def test_one_line_with_the_bytes_of_the_body(site: Site, records: Records) -> None:
+    client = site.open(echo, accesslog="-", access_log_format=FORMAT)
+    stream = client.start("POST", "/a?b=1", body=b"x" * 1234)
+    assert client.response(stream).complete
+    version = "2" if site.http2 else "1.1"
+    assert lines(records, 1) == [f'127.0.0.1 "POST /a HTTP/{version}" 200 1234']
+    assert client.get("/").complete
+    assert len(lines(records, 2)) == 2
+
+
+def test_bytes_that_were_sent_before_the_peer_left(plain: Site, records: Records) -> None:
+    gate: Any = None
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        await body(send, b"x" * 100, more=True)
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await gate.wait()
+
+    client = plain.open(app, accesslog="-", access_log_format=FORMAT)
+    gate = plain.gate()
+    stream = client.start()
+    client.response(stream, lambda r: len(r.body) == 100)
+    client.leave(stream)
+    if not plain.http2:
+        gate.open()
+    (line,) = lines(records, 1)
+    assert line.endswith(" 200 100")
+    gate.open()
+
+
+def test_failure_and_refusal_have_their_line(plain: Site, records: Records) -> None:
+    records.expect("application failed")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise RuntimeError("broken")
+
+    client = plain.open(app, accesslog="-", access_log_format=FORMAT)
+    assert client.get("/").status == 500
+    (line,) = lines(records, 1)
+    assert line.endswith(" 500 21")
+
+
+def test_head_counts_no_body(plain: Site, records: Records) -> None:
+    client = plain.open(hello, accesslog="-", access_log_format=FORMAT)
+    client.response(client.start("HEAD"))
+    (line,) = lines(records, 1)
+    assert line.endswith(" 200 0")
+
+
+def test_malformed_requests_share_one_line(serving: Serving, records: Records) -> None:
+    served = serving(hello)
+    for _ in range(5):
+        with open_socket(served.address) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nbad header\r\n\r\n")
+            answer = b"".join(iter(lambda: sock.recv(65536), b""))
+            assert answer.startswith(b"HTTP/1.1 400 ")
+    refused = [line for line in records.messages() if line.startswith("refused")]
+    assert len(refused) == 1
+    assert refused[0].endswith("from 127.0.0.1")
+    # What was held back is counted at the end.
+    served.stop()
+    served.wait()
+    refused = [line for line in records.messages() if line.startswith("refused")]
+    assert len(refused) == 2
+    assert "4 more" in refused[1]
+
+
+@pytest.mark.parametrize("protocol", ["h2"])
+def test_http2_connection_error_is_one_line(plain: Site, records: Records) -> None:
+    client = plain.open(hello)
+    assert isinstance(client, HTTP2Client)
+    assert client.get("/").complete
+    client.sock.sendall(b"\0\0\1\x06\0\0\0\0\0x")  # a PING of one byte
+    client.until(lambda: client.closed)
+    assert client.goaways[-1][1] == 6  # FRAME_SIZE_ERROR
+    assert len([line for line in records.messages() if line.startswith("refused")]) == 1
+
+
+def test_peers_that_come_and_go_are_not_logged(site: Site, records: Records) -> None:
+    site.serve(hello)
+    before = records.messages()
+    for _ in range(3):
+        site.connect().close()
+    client = site.connect()
+    assert client.get("/").complete
+    client.close()
+    assert site.connect().get("/").complete
+    assert records.messages() == before
+
+
+def test_application_failure_has_its_traceback(plain: Site, records: Records) -> None:
+    records.expect("application failed: POST /a b")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise LookupError("of the application")
+
+    client = plain.open(app)
+    assert client.response(client.start("POST", "/a%20b")).status == 500
+    (record,) = [r for r in records.records if "application failed" in r.getMessage()]
+    assert record.exc_info is not None
+    assert record.exc_info[0] is LookupError
+
+
+def test_state_of_a_request_with_a_body_is_logged_once(plain: Site, records: Records) -> None:
+    sizes = Inbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        sizes.put(len(await read_body(receive)))
+        await reply(send, b"done")
+
+    client = plain.open(app, accesslog="-", access_log_format=FORMAT)
+    assert client.response(client.start("POST", body=b"x" * 10)).complete
+    assert sizes.take() == 10
+    assert len(lines(records, 1)) == 1
