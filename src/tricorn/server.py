@@ -314,7 +314,11 @@ class Server:
         transport = AnyioTransport(
             transport_stream, self.worker, self.connections, tls, client=client, server=server
         )
-        await transport.run()
+        try:
+            await transport.run()
+        except Exception:
+            # The failure boundary: whatever it was, it costs this connection only.
+            _log.exception("internal error; closed the connection from %s", client)
 
     # Time
 

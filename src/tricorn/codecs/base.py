@@ -177,6 +177,10 @@ class Scheduler(Protocol):
     def disable_rfc7540(self) -> None: ...
     @property
     def has_ready(self) -> bool: ...
+    @property
+    def is_fair(self) -> bool:
+        """Whether the peer has shown no priorities."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

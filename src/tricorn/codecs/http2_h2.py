@@ -55,6 +55,8 @@ _OWN_FRAMES = frozenset({_GOAWAY, _PRIORITY_UPDATE})
 _ACK = _END_STREAM = 0x1
 _END_HEADERS, _PADDED = 0x4, 0x8
 _MAX_SETTINGS_ENTRIES = 32
+# Any peer takes frames of this size (RFC 9113 section 4.2).
+_AT_ONCE_FRAME = 16384
 _NO_RFC7540_PRIORITIES = 0x9
 _DEFAULT_WEIGHT = 16
 # Far above any limit we announce: the limit itself is kept above the slot, where a
@@ -110,6 +112,7 @@ class H2Codec:
         self._held_size = 0
         self._outbound: dict[int, SendBuffer] = {}
         self._finished: list[int] = []
+        self._at_once = 0  # bytes that may be framed before data_to_send asks again
         self._late = 0  # DATA frames in this read, less those that gave an event
         self.glitches = 0
 
@@ -349,12 +352,31 @@ class H2Codec:
         out = self._outbound.get(stream_id)
         if out is None or self._failed:
             return
+        if end_stream and not out.size and self._send_at_once(stream_id, data):
+            return
         if data:
             out.pieces.append(data)
             out.size += len(data)
         out.ended = out.ended or end_stream
         if data or end_stream:
             self._scheduler.ready(stream_id)
+
+    def _send_at_once(self, stream_id: int, data: bytes) -> bool:
+        """Frame a short whole body now, where nobody is waiting before it; whether it was.
+
+        Most responses are of this kind, and need neither the buffer nor the scheduler.
+        """
+        size = len(data)
+        if size > self._at_once or self._scheduler.has_ready or not self._scheduler.is_fair:
+            return False
+        connection = self._connection
+        room = min(connection.local_flow_control_window(stream_id), _AT_ONCE_FRAME)
+        if size > room:
+            return False
+        self._at_once -= size + 9
+        connection.send_data(stream_id, data, True)
+        self._finish(stream_id)
+        return True
 
     def send_trailers(self, stream_id: int, headers: Headers) -> None:
         """Buffer trailers behind the body; they end the stream."""
@@ -429,6 +451,7 @@ class H2Codec:
                 if stream_id is None:
                     break
                 written += self._write_frame(stream_id)
+        self._at_once = limit or self._at_once
         queued = self._connection.data_to_send()
         if not self._held:
             return [queued] if queued else []

@@ -26,7 +26,8 @@ _READ_SIZE = 65536
 # What a write counts beyond its bytes: many small ones need a turn of the loop too.
 _WRITE_COST = 1024
 _Args = TypeVarTuple("_Args")
-_GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
+# A TLS stream also raises EndOfStream, from send and close too.
+_GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, OSError)
 
 
 class EventWaiter:

@@ -287,6 +287,7 @@ class HTTP1Connection:
             self._close()
         elif self._input is _IN_TUNNEL:
             self._input = _IN_CLOSED
+            self._peer_closed = True
             events.append(StreamEnded(self._stream_id))
         elif self._input is not _IN_CLOSED:
             self._peer_closed = True
@@ -450,7 +451,7 @@ class HTTP1Connection:
         self._input = _IN_CLOSED
         self._buffer = b""
         self.closing = True
-        self.lingering = linger
+        self.lingering = linger and not self._peer_closed
 
     def reset(self, stream_id: int, code: int) -> None:
         """Abandon the exchange: nothing but closing tells an HTTP/1.1 peer."""

@@ -436,11 +436,14 @@ class HTTP2Connection:
     def data_to_send(self) -> list[bytes]:
         """Buffers to write now."""
         buffers = self._codec.data_to_send(_WRITE_SIZE)
+        unwanted = False
         for stream_id in self._codec.take_finished():
             stream = self._streams.get(stream_id)
             if stream is not None:
+                unwanted = unwanted or not stream.request_ended
                 self._response_ended(stream_id, stream)
-                buffers += self._codec.data_to_send(0)
+        if unwanted:
+            buffers += self._codec.data_to_send(0)  # the resets
         if buffers:
             self._floods.written()
         return buffers

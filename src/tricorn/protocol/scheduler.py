@@ -332,6 +332,11 @@ class PriorityDispatcher:
         return self._scheduler
 
     @property
+    def is_fair(self) -> bool:
+        """Whether no priorities have been shown, so that all streams weigh the same."""
+        return isinstance(self._scheduler, RoundRobinScheduler)
+
+    @property
     def scheme(self) -> type[StreamScheduler]:
         """The class of the scheduler in use."""
         return type(self._scheduler)
