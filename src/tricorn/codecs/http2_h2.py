@@ -84,6 +84,7 @@ class H2Codec:
                 validate_inbound_headers=False,
                 validate_outbound_headers=False,
                 normalize_outbound_headers=False,
+                normalize_inbound_headers=False,
             )
         )
         self._announced: dict[SettingCodes | int, int] = {
@@ -110,7 +111,7 @@ class H2Codec:
         self._failed = False
         self._held: list[bytes] = []
         self._held_size = 0
-        self._outbound: dict[int, SendBuffer] = {}
+        self._outbound: dict[int, SendBuffer | None] = {}  # None: nothing buffered yet
         self._finished: list[int] = []
         self._at_once = 0  # bytes that may be framed before data_to_send asks again
         self._late = 0  # DATA frames in this read, less those that gave an event
@@ -134,7 +135,7 @@ class H2Codec:
         except Exception as exc:
             raise RemoteProtocolError(f"malformed HTTP2-Settings: {exc}") from None
         self._announce()
-        self._outbound[1] = SendBuffer()
+        self._outbound[1] = None
         self._scheduler.insert(1)
 
     def _announce(self) -> None:
@@ -284,7 +285,7 @@ class H2Codec:
 
     def _on_request(self, event: h2.events.RequestReceived, events: list[HTTP2Event]) -> None:
         stream_id = event.stream_id
-        self._outbound[stream_id] = SendBuffer()
+        self._outbound[stream_id] = None
         self._scheduler.insert(stream_id)
         events.append(HeadersFrame(stream_id, event.headers, event.stream_ended is not None))
 
@@ -349,11 +350,13 @@ class H2Codec:
 
     def send_data(self, stream_id: int, data: bytes, end_stream: bool) -> None:
         """Buffer body bytes; they leave as windows and scheduling allow."""
-        out = self._outbound.get(stream_id)
-        if out is None or self._failed:
+        if self._failed or stream_id not in self._outbound:
             return
-        if end_stream and not out.size and self._send_at_once(stream_id, data):
+        out = self._outbound[stream_id]
+        if end_stream and (out is None or not out.size) and self._send_at_once(stream_id, data):
             return
+        if out is None:
+            out = self._outbound[stream_id] = SendBuffer()
         if data:
             out.pieces.append(data)
             out.size += len(data)
@@ -380,9 +383,11 @@ class H2Codec:
 
     def send_trailers(self, stream_id: int, headers: Headers) -> None:
         """Buffer trailers behind the body; they end the stream."""
-        out = self._outbound.get(stream_id)
-        if out is None or self._failed:
+        if self._failed or stream_id not in self._outbound:
             return
+        out = self._outbound[stream_id]
+        if out is None:
+            out = self._outbound[stream_id] = SendBuffer()
         out.trailers = headers
         out.ended = True
         self._scheduler.ready(stream_id)
@@ -391,7 +396,7 @@ class H2Codec:
         """Queue a PUSH_PROMISE; the promised stream id."""
         promised = self._connection.get_next_available_stream_id()
         self._connection.push_stream(parent_id, promised, headers)
-        self._outbound[promised] = SendBuffer()
+        self._outbound[promised] = None
         self._scheduler.insert(promised)
         return promised
 
@@ -405,7 +410,8 @@ class H2Codec:
 
     def forget(self, stream_id: int) -> None:
         """Drop the outbound state of a stream."""
-        if self._outbound.pop(stream_id, None) is not None:
+        if stream_id in self._outbound:
+            del self._outbound[stream_id]
             self._scheduler.remove(stream_id)
 
     def _finish(self, stream_id: int) -> None:

@@ -183,11 +183,14 @@ class Connection:
         if self._lost:
             return
         self._lost = True
-        self._dispatch(self.http.receive_eof())
-        for stream_id, stream in list(self._streams.items()):
-            if not stream.complete:
-                stream.feed(StreamReset(stream_id))
-                self._leave(stream_id)
+        try:
+            self._dispatch(self.http.receive_eof())
+            for stream_id, stream in list(self._streams.items()):
+                if not stream.complete:
+                    stream.feed(StreamReset(stream_id))
+                    self._leave(stream_id)
+        except Exception:
+            self._fault()
         for waiter in self._sending.values():
             waiter.set()
         self._sending.clear()

@@ -42,6 +42,7 @@ from tricorn.types import Headers
 
 # One write (bytes).
 _WRITE_SIZE = 131072
+_UNSENT_WITH_204 = fields.CONNECTION_SPECIFIC | {b"content-length"}
 # A stream's window is given back in steps of this share of it.
 _CREDIT_STEP = 4
 # What a queued control frame weighs at most: a PING acknowledgement (bytes).
@@ -330,18 +331,11 @@ class HTTP2Connection:
             return
         stream.response_started = stream.touched = True
         stream.tunnel = stream.tunnel and status < 300  # a refused CONNECT opens none
-        sent: Headers = [(b":status", b"%d" % status)]
-        for header in headers:
-            if header[0] not in fields.CONNECTION_SPECIFIC:
-                sent.append(header)
-        if not fields.has_body(stream.method, status):
-            # RFC 9110 8.6: no Content-Length with 204.
-            if status == 204:
-                sent = [header for header in sent if header[0] != b"content-length"]
-            end_stream = end_stream and not stream.tunnel
-            self._codec.send_headers(stream_id, sent, end_stream)
-        else:
-            self._codec.send_headers(stream_id, sent, end_stream)
+        # RFC 9110 8.6: no Content-Length with 204.
+        unsent = _UNSENT_WITH_204 if status == 204 else fields.CONNECTION_SPECIFIC
+        sent = [header for header in headers if header[0] not in unsent]
+        sent.insert(0, (b":status", b"%d" % status))
+        self._codec.send_headers(stream_id, sent, end_stream)
         if end_stream:
             self._response_ended(stream_id, stream)
 

@@ -52,8 +52,11 @@ def read_request(
         protocol=protocol,
         end_stream=end_stream,
     )
+    cookies: list[bytes] = []
     for name, value in regular:
-        if name == b"te":
+        if name == b"cookie":
+            cookies.append(value)
+        elif name == b"te":
             event.accepts_trailers = True
         elif name == b"expect":
             if value.lower() != b"100-continue":
@@ -62,6 +65,10 @@ def read_request(
         elif name == b"content-length" and end_stream and value.strip(b"0"):
             # RFC 9113 8.1.1: it must equal what comes in DATA.
             raise RemoteProtocolError(f"Content-Length {value!r} without content")
+    if len(cookies) > 1:
+        # RFC 9113 8.2.3: split for compression, to be joined before it goes further.
+        others = [header for header in event.headers if header[0] != b"cookie"]
+        event.headers = [*others, (b"cookie", b"; ".join(cookies))]
     return event
 
 
