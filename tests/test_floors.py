@@ -24,6 +24,8 @@ FLOORS = {
 ALLOWED_UP = {
     # `check` looks at what the options name, and the loader is part of that.
     ("config_check", "app_loader"),
+    # The start-up line says the version.
+    ("server", "__init__"),
 }
 
 # The protocol libraries, and the only files that may know them.

@@ -74,10 +74,18 @@ def test_push_can_be_switched_off(strict_daemon: Daemon) -> None:
     assert ":status: 200" in output.text
 
 
-def test_no_more_pushes_than_the_client_accepts(daemon: Daemon) -> None:
+def test_no_more_pushes_at_once_than_the_client_accepts(daemon: Daemon) -> None:
     options = ("--verbose", "--null-out", "--max-concurrent-streams=1")
     output = nghttp(*options, daemon.tls + "/push")
-    assert len(promised(output)) == 1
+    seen = frames(output)
+    promises = [
+        i for i, (way, kind, _) in enumerate(seen) if (way, kind) == ("recv", "PUSH_PROMISE")
+    ]
+    assert promises
+    # A further promise is right only once the stream before it has ended.
+    for number, following in zip(promised(output), promises[1:], strict=False):
+        assert ("recv", "DATA", number) in seen[:following]
+        assert ("recv", "DATA", number) not in seen[following:]
 
 
 def test_upgrade_pushes_too(daemon: Daemon) -> None:

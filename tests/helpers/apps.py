@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tricorn.types import Headers, Message, Receive, Scope, Send
+from tricorn.types import Headers, Receive, Scope, Send
 
 
 async def read_body(receive: Receive) -> bytes:
@@ -25,7 +25,7 @@ async def start(
     **more: object,
 ) -> None:
     """Send the response start."""
-    message: Message = {"type": "http.response.start", "status": status, "headers": list(headers)}
+    message = {"type": "http.response.start", "status": status, "headers": list(headers)}
     await send(message | more)
 
 

@@ -18,6 +18,7 @@ import h2.events
 import h2.exceptions
 import h2.settings
 import h11
+
 from helpers.serving import PATIENCE
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -106,7 +107,7 @@ class Client(Protocol):
         more: bool = False,
     ) -> int: ...
     def send(self, stream: int, data: bytes, *, more: bool = True) -> None: ...
-    def offer(self, stream: int, size: int, quiet: float = 0.25) -> int: ...
+    def offer(self, stream: int, size: int, quiet: float = 0.15) -> int: ...
     def response(self, stream: int, until: Condition = _over) -> Response: ...
     def get(self, path: str = "/", headers: Headers = ()) -> Response: ...
     def leave(self, stream: int) -> None: ...
@@ -161,7 +162,7 @@ class HTTP1Client:
         self.sock.sendall(self._unsent + out)
         self._unsent = b""
 
-    def offer(self, stream: int, size: int, quiet: float = 0.25) -> int:
+    def offer(self, stream: int, size: int, quiet: float = 0.15) -> int:
         """Send at most ``size`` body bytes until the peer takes none for ``quiet`` seconds."""
         self.sock.settimeout(quiet)
         sent = 0
@@ -311,7 +312,7 @@ class HTTP2Client:
         window = self.h2.local_flow_control_window(stream)
         return max(0, min(window, self.h2.max_outbound_frame_size))
 
-    def offer(self, stream: int, size: int, quiet: float = 0.25) -> int:
+    def offer(self, stream: int, size: int, quiet: float = 0.15) -> int:
         """Send at most ``size`` body bytes until the peer takes none for ``quiet`` seconds."""
         sent = 0
         while sent < size:
@@ -383,14 +384,13 @@ class HTTP2Client:
                 found = self.responses[event.stream_id]
                 found.reset_code = int(event.error_code)
                 found.cut = not found.complete
-            case h2.events.PushedStreamReceived():
-                self.promised[event.pushed_stream_id] = (
-                    event.parent_stream_id,
-                    list(event.headers),
-                )
-                self.responses.setdefault(event.pushed_stream_id, Response())
-            case h2.events.ConnectionTerminated():
-                self.goaways.append((event.last_stream_id, int(event.error_code)))
+            case h2.events.PushedStreamReceived(
+                parent_stream_id=int(parent), pushed_stream_id=int(promised)
+            ):
+                self.promised[promised] = (parent, list(event.headers or ()))
+                self.responses.setdefault(promised, Response())
+            case h2.events.ConnectionTerminated(last_stream_id=int(last), error_code=int(code)):
+                self.goaways.append((last, int(code)))
                 # h2 takes GOAWAY for the end; RFC 9113 section 6.8 lets open streams go on.
                 self.h2.state_machine.state = h2.connection.ConnectionState.CLIENT_OPEN
             case h2.events.PingAckReceived():

@@ -206,7 +206,7 @@ def eventually(condition: Callable[[], object], what: str = "the condition") -> 
         time.sleep(0.002)
 
 
-def settled(value: Callable[[], int], quiet: float = 0.15) -> int:
+def settled(value: Callable[[], int], quiet: float = 0.1) -> int:
     """The value of a counter once it has stood still for ``quiet`` seconds."""
     last, since = value(), time.monotonic()
     deadline = since + PATIENCE

@@ -8,6 +8,7 @@ from typing import Any
 
 import wsproto.connection
 import wsproto.events
+
 from helpers.clients import Client, HTTP1Client, HTTP2Client, Response
 
 _KEY = base64.b64encode(b"0123456789abcdef")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import Site
+
 from helpers.apps import body, read_body, reply, start
 from helpers.clients import HTTP2Client
 from helpers.serving import Inbox, settled
-
+from helpers.site import Site
 from tricorn.types import Receive, Scope, Send
 
 MIB = 2**20
@@ -60,7 +60,7 @@ def test_slow_application_stops_the_upload(site: Site) -> None:
     taken = client.offer(stream, 64 * MIB)
     if site.http2:
         assert taken == 262144  # h2_stream_window_size
-    else:
+    elif site.serving.backend != "asyncio-anyio":  # there anyio's own protocol reads ahead
         # request_buffer_size, and what the kernel holds: far from everything.
         assert 65536 <= taken < 40 * MIB
     gate.open()

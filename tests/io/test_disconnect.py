@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import ssl
 import threading
 from typing import Any
 
 import anyio
 import pytest
-from conftest import Serving, Site
+
 from helpers.apps import body, hello, reply, start
 from helpers.clients import HTTP2Client, open_socket, reset_socket
-from helpers.serving import Inbox
-
+from helpers.serving import Inbox, Records
+from helpers.site import Serving, Site
+from tricorn.io.connection import Connection
 from tricorn.types import Receive, Scope, Send
 
 
@@ -39,7 +43,7 @@ class Waiting:
 
 def test_leaving_reaches_a_waiting_receive_at_once(site: Site) -> None:
     app = Waiting()
-    client = site.open(app, disconnect_grace=0.05)
+    client = site.open(app, disconnect_grace=0.02)
     stream = client.start("GET", "/wait")
     assert app.told.take() == "started"
     client.leave(stream)
@@ -54,7 +58,7 @@ def test_leaving_reaches_a_waiting_receive_at_once(site: Site) -> None:
 @pytest.mark.parametrize("way", ["reset", "close", "half-close"])
 def test_every_way_to_leave_is_noticed(plain: Site, way: str) -> None:
     app = Waiting()
-    client = plain.open(app, disconnect_grace=0.05)
+    client = plain.open(app, disconnect_grace=0.02)
     client.start("GET", "/wait")
     assert app.told.take() == "started"
     if way == "reset":
@@ -63,6 +67,19 @@ def test_every_way_to_leave_is_noticed(plain: Site, way: str) -> None:
         client.sock.close()
     else:
         client.sock.shutdown(1)
+    assert app.told.take() == "http.disconnect"
+    app.ended.take()
+
+
+def test_tls_close_is_noticed(serving: Serving, protocol: str) -> None:
+    """A peer that says close_notify has left, though its socket is still open."""
+    app = Waiting()
+    client = serving.connect(serving(app, tls=True, disconnect_grace=0.02), protocol)
+    client.start("GET", "/wait")
+    assert app.told.take() == "started"
+    assert isinstance(client.sock, ssl.SSLSocket)
+    with contextlib.suppress(OSError):  # the answer may be data still on its way
+        client.sock.unwrap()
     assert app.told.take() == "http.disconnect"
     app.ended.take()
 
@@ -151,3 +168,35 @@ def test_reset_stream_frees_its_place(plain: Site) -> None:
         app.ended.take()
     client.ping()
     assert client.get("/").text == "fine"
+
+
+def test_peers_that_vanish_cost_only_their_connection(site: Site) -> None:
+    """Closed or reset before, in and after the handshake, while the server writes to them."""
+    site.serve(hello)
+    for number in range(16):
+        if number % 4 == 3:
+            reset_socket(open_socket(site.served.address))
+            continue
+        client = site.connect()
+        if number % 2:
+            client.start()
+        (reset_socket if number % 4 else socket.socket.close)(client.sock)
+    assert site.connect().get("/").text == "hello"
+
+
+def test_a_fault_of_ours_costs_only_its_connection(
+    plain: Site, monkeypatch: pytest.MonkeyPatch, records: Records
+) -> None:
+    """The failure boundary: an error in the driver is logged and ends one connection."""
+    records.expect("internal error")
+
+    def broken(connection: Connection, events: object) -> None:
+        raise ZeroDivisionError
+
+    plain.serve(hello)
+    with monkeypatch.context() as patch:
+        client = plain.connect()
+        patch.setattr(Connection, "_dispatch", broken)
+        assert client.get("/").cut
+    assert plain.connect().get("/").text == "hello"
+    assert any("internal error" in message for message in records.messages())

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
+import anyio
 import pytest
-from conftest import Serving, Site
+
 from helpers.apps import body, hello, read_body, reply, start
 from helpers.clients import HTTP1Client, HTTP2Client, open_socket
 from helpers.serving import Inbox, Records, eventually
-
+from helpers.site import Serving, Site
 from tricorn.types import Receive, Scope, Send
 
-LIMIT = 0.1
+LIMIT = 0.06
 NO_ERROR = 0
 CANCEL = 8
 
@@ -47,14 +50,12 @@ def test_idle_connection_is_closed(site: Site) -> None:
         assert client.sock.recv(1) == b""
 
 
-def test_idle_limit_spares_a_slow_application(site: Site) -> None:
-    import anyio
-
+def test_idle_limit_spares_a_slow_application(plain: Site) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await anyio.sleep(3 * LIMIT)
         await reply(send, b"slow")
 
-    client = site.open(app, keep_alive_timeout=LIMIT, header_timeout=LIMIT, read_timeout=LIMIT)
+    client = plain.open(app, keep_alive_timeout=LIMIT, header_timeout=LIMIT, read_timeout=LIMIT)
     assert client.get("/").text == "slow"
 
 
@@ -78,18 +79,16 @@ def test_stalled_request_body(site: Site) -> None:
 
 
 def test_read_limit_is_between_pieces(plain: Site) -> None:
-    import time
-
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await reply(send, b"%d" % len(await read_body(receive)))
 
-    client = plain.open(app, read_timeout=3 * LIMIT)
+    client = plain.open(app, read_timeout=2 * LIMIT)
     stream = client.start("POST", more=True)
-    for _ in range(5):
+    for _ in range(4):
         client.send(stream, b"x")
         time.sleep(LIMIT)  # the time itself is the subject
     client.send(stream, b"", more=False)
-    assert client.response(stream).text == "5"
+    assert client.response(stream).text == "4"
 
 
 def test_stalled_reader_is_cut(site: Site) -> None:

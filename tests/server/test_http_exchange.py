@@ -7,11 +7,11 @@ import sys
 from typing import Any
 
 import pytest
-from conftest import Site
+
 from helpers.apps import body, echo, hello, read_body, reply, start
 from helpers.clients import HTTP2Client
 from helpers.serving import Inbox, Records
-
+from helpers.site import Site
 from tricorn.exceptions import ClientDisconnected, InvalidMessage
 from tricorn.types import Receive, Scope, Send
 
@@ -198,9 +198,7 @@ def test_push_is_declined_in_silence(plain: Site) -> None:
 
 
 @pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
-def test_responses_without_content(
-    site: Site, method: str, status: int, records: Records
-) -> None:
+def test_responses_without_content(site: Site, method: str, status: int, records: Records) -> None:
     records.expect("has no content")
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -6,10 +6,11 @@ from typing import Any
 
 import anyio
 import pytest
-from conftest import Serving
+
 from helpers.apps import hello, reply
 from helpers.serving import Inbox, Records
-
+from helpers.site import Serving
+from tricorn import Config, serve
 from tricorn.exceptions import LifespanError
 from tricorn.types import Receive, Scope, Send
 
@@ -91,19 +92,32 @@ def test_shutdown_comes_after_the_last_request(serving: Serving) -> None:
     assert order == ["request", "shutdown"]
 
 
-def test_cancellation_ends_the_lifespan_too(serving: Serving) -> None:
-    ended = Inbox()
+def test_cancellation_runs_shutdown_too(serving: Serving) -> None:
+    app = App()
+    served = serving(app, lifespan="on")
+    served.cancel()
+    assert app.log == ["startup", "shutdown"]
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        await send({"type": "lifespan.startup.complete"})
-        try:
+
+def test_cancellation_during_startup_is_not_held_up(serving: Serving) -> None:
+    """A startup that hangs can be cancelled although the lifespan is shielded."""
+
+    async def main() -> bool:
+        inside = anyio.Event()
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await receive()
-        finally:
-            ended.put(True)
+            inside.set()
+            await anyio.sleep_forever()
 
-    serving(app, lifespan="on").cancel()
-    assert ended.take()
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(serve, app, Config(bind=("127.0.0.1:0",), lifespan="on"))
+                await inside.wait()
+                scope.cancel()
+        return scope.cancelled_caught
+
+    assert serving.portal.call(main)
 
 
 def test_off_does_not_call_the_application(serving: Serving) -> None:

@@ -7,10 +7,11 @@ import socket
 from pathlib import Path
 
 import pytest
-from helpers.clients import HTTP1Client, open_socket
 from serving_process import daemon
 
-_APP = '''
+from helpers.clients import HTTP1Client, open_socket
+
+_APP = """
 import anyio
 
 async def app(scope, receive, send):
@@ -33,7 +34,7 @@ async def app(scope, receive, send):
 async def failing(scope, receive, send):
     await receive()
     await send({"type": "lifespan.startup.failed", "message": "no database"})
-'''
+"""
 LOOPS = ["asyncio", "uvloop", "trio"]
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import Serving, Site
+
 from helpers.apps import body, echo, hello, read_body, reply, start
 from helpers.clients import HTTP2Client, open_socket
 from helpers.serving import Inbox, Records, eventually
-
+from helpers.site import Serving, Site
 from tricorn.types import Receive, Scope, Send
 
 FORMAT = '%(h)s "%(r)s" %(s)s %(B)s'

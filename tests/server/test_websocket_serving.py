@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import wsproto.events
-from conftest import Site
+
 from helpers.apps import body
 from helpers.serving import Inbox, Records, settled
+from helpers.site import Site
 from helpers.websocket import WebSocketClient
-
 from tricorn.exceptions import ClientDisconnected
 from tricorn.types import Receive, Scope, Send
 
@@ -223,8 +223,8 @@ def test_invalid_frame_is_1002(plain: Site) -> None:
 
 def test_silent_peer_is_pinged_and_cut(site: Site) -> None:
     app = Listener()
-    limits = {"websocket_ping_interval": 0.1, "websocket_ping_timeout": 0.1}
-    client = opened(site, app, websocket_close_timeout=0.1, **limits)
+    limits = {"websocket_ping_interval": 0.05, "websocket_ping_timeout": 0.05}
+    client = opened(site, app, websocket_close_timeout=0.05, **limits)
     assert isinstance(client.event(), wsproto.events.Ping)
     message = app.messages.take()
     assert (message["type"], message["code"]) == ("websocket.disconnect", 1006)
@@ -232,9 +232,9 @@ def test_silent_peer_is_pinged_and_cut(site: Site) -> None:
 
 def test_answered_pings_keep_it_open(plain: Site) -> None:
     app = Listener()
-    limits = {"websocket_ping_interval": 0.04, "websocket_ping_timeout": 0.2}
+    limits = {"websocket_ping_interval": 0.03, "websocket_ping_timeout": 0.2}
     client = opened(plain, app, **limits)
-    for _ in range(5):
+    for _ in range(3):
         ping = client.event()
         assert isinstance(ping, wsproto.events.Ping)
         client.send(ping.response())

@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from conftest import Serving, Site
+
 from helpers.apps import reply
 from helpers.clients import open_socket
 from helpers.serving import Inbox
-
+from helpers.site import Serving, Site
 from tricorn.types import Receive, Scope, Send
 
 
