@@ -162,3 +162,16 @@ def test_connections_do_not_pile_up(serving: Serving) -> None:
     served.stop()
     served.wait()
     eventually(lambda: client.sock.recv(1) == b"")
+
+
+@pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
+def test_tls_peer_that_does_not_answer_the_close(serving: Serving, protocol: str) -> None:
+    """It is left after ``ssl_shutdown_timeout``, in a drain too."""
+    served = serving(hello, tls=True, header_timeout=LIMIT, ssl_shutdown_timeout=3 * LIMIT)
+    client = serving.connect(served, protocol)
+    assert client.get("/").text == "hello"
+    before = time.monotonic()
+    served.stop()
+    served.wait()
+    # Several ticks have passed over the closing connection meanwhile.
+    assert 2 * LIMIT < time.monotonic() - before < 20 * LIMIT

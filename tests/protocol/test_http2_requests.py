@@ -7,6 +7,7 @@ from playbook import (
     Fault,
     Request,
     State,
+    Tick,
     conversation,
     respond,
 )
@@ -24,6 +25,7 @@ from playbook_http2 import (
     settings,
 )
 
+from tricorn import Config
 from tricorn.protocol.events import (
     DataReceived,
     RequestReceived,
@@ -106,12 +108,28 @@ class TestRFC9113Section8_1Messages:
     def test_other_expectations_are_417(self):
         return refused([*GET, (b"expect", b"a=b")], 417)
 
-    @conversation
-    def test_an_early_response_asks_for_no_more_and_is_no_error(self):
+    def early_response(self):
         play = http2() >> headers(1, POST, end=False) << Request(1) >> respond(1, body=b"no")
         head = answered(1, (b"content-length", b"2"), end=False)
-        end = ("RST_STREAM", 1, NO_ERROR)
-        return play << Frames(head, ("DATA", 1, b"no", True), end) << State(idle=True)
+        return play << Frames(head, ("DATA", 1, b"no", True))
+
+    @conversation
+    def test_behind_an_early_response_the_request_may_end_within_its_window(self):
+        play = self.early_response() >> data(1, b"x" * 1000) << State(idle=False)
+        return play >> data(1, b"y", end=True) << StreamEnded(1) << State(idle=True) << Frames()
+
+    @conversation
+    def test_an_early_response_asks_for_no_more_and_is_no_error(self):
+        play = self.early_response()
+        for _ in range(Config().h2_stream_window_size // 2 // 16384):
+            play >> data(1, b"x" * 16384)
+        return play << Frames(("RST_STREAM", 1, NO_ERROR)) << State(idle=True)
+
+    @conversation
+    def test_an_early_response_waits_close_timeout_for_the_request_to_end(self):
+        play = self.early_response() >> Tick(0.0) >> Tick(1.0) << State(idle=False)
+        play >> Tick(1.0 + (Config().close_timeout or 0.0))
+        return play << Frames(("RST_STREAM", 1, NO_ERROR)) << State(idle=True)
 
     @conversation
     def test_204_has_no_length(self):

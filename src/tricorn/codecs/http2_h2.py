@@ -32,29 +32,20 @@ from h2.settings import SettingCodes
 from tricorn.codecs.base import (
     CodecFailed,
     DataFrame,
-    GoAwayFrame,
     HeadersFrame,
     HTTP2Event,
     HTTP2Settings,
     PingAck,
     PriorityFrame,
-    PriorityUpdateFrame,
     ResetFrame,
     Scheduler,
     SettingsReceived,
 )
+from tricorn.codecs.frame_scanner import FrameScanner
 from tricorn.codecs.send_buffer import SendBuffer
 from tricorn.exceptions import RemoteProtocolError
 from tricorn.types import Headers
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-
-_DATA, _HEADERS, _SETTINGS, _GOAWAY, _CONTINUATION = 0x0, 0x1, 0x4, 0x7, 0x9
-_PRIORITY_UPDATE = 0x10
-_OWN_FRAMES = frozenset({_GOAWAY, _PRIORITY_UPDATE})
-_ACK = _END_STREAM = 0x1
-_END_HEADERS, _PADDED = 0x4, 0x8
-_MAX_SETTINGS_ENTRIES = 32
 # Any peer takes frames of this size (RFC 9113 section 4.2).
 _AT_ONCE_FRAME = 16384
 _NO_RFC7540_PRIORITIES = 0x9
@@ -104,17 +95,13 @@ class H2Codec:
         # h2 copied these from its default settings when it was made.
         connection.max_inbound_frame_size = settings.max_frame_size
         connection.decoder.max_header_list_size = settings.max_header_list_size
-        self._preface: bytes = PREFACE
-        self._greeted = False  # the peer's first SETTINGS is here
-        self._partial = b""
-        self._in_headers = 0  # frames of the header block being received
+        self._scanner = FrameScanner(settings.max_frame_size, settings.max_continuation_frames)
         self._failed = False
         self._held: list[bytes] = []
         self._held_size = 0
         self._outbound: dict[int, SendBuffer | None] = {}  # None: nothing buffered yet
         self._finished: list[int] = []
         self._at_once = 0  # bytes that may be framed before data_to_send asks again
-        self._late = 0  # DATA frames in this read, less those that gave an event
         self.glitches = 0
 
     # Set-up
@@ -157,110 +144,29 @@ class H2Codec:
     @property
     def mid_frame(self) -> bool:
         """Whether the peer is inside a frame, a header block or the preface."""
-        return bool(self._partial or self._in_headers or self._preface)
+        return self._scanner.mid_frame
 
     def receive_data(self, data: bytes) -> list[HTTP2Event]:
         """Feed bytes; never raises: a connection error is the last event."""
         events: list[HTTP2Event] = []
+        scanner = self._scanner
         if self._failed:
             return events
-        if self._preface:
-            taken = data[: len(self._preface)]
-            if not self._preface.startswith(taken):
-                self._fail(events, h2.errors.ErrorCodes.PROTOCOL_ERROR, "invalid preface")
-                return events
-            self._preface = self._preface[len(taken) :]
-            self._feed(taken, events)
-            data = data[len(taken) :]
-        if self._partial:
-            data = self._partial + data
-            self._partial = b""
-        if not self._greeted and len(data) >= 9:
-            self._greeted = True
-            if data[3] != _SETTINGS or data[4] & _ACK:
-                # RFC 9113 3.4: SETTINGS is the second half of the preface.
-                code = h2.errors.ErrorCodes.PROTOCOL_ERROR
-                self._fail(events, code, "invalid preface: no SETTINGS")
-                return events
-        start = self._scan(data, events)
-        if self._late:
-            # Those that gave no event came for a stream that is over; h2 answers each.
-            self.glitches += self._late
-            self._late = 0
-        if not self._failed:
-            self._partial = data[start:]
+        for piece in scanner.scan(data):
+            if isinstance(piece, bytes):
+                self._feed(piece, events)
+            elif isinstance(piece, CodecFailed):
+                self._fail(events, piece.code, piece.reason)
+            else:
+                events.append(piece)
+            if self._failed:
+                break
+        # DATA that gave no event came for a stream that is over; h2 answers each frame.
+        self.glitches += scanner.glitches + scanner.data_frames
+        scanner.glitches = scanner.data_frames = 0
         return events
 
-    def _scan(self, data: bytes, events: list[HTTP2Event]) -> int:
-        """Walk the whole frames in ``data`` and feed them; where the rest begins."""
-        start = position = 0
-        end_of_data = len(data)
-        limit = self._settings.max_frame_size
-        while end_of_data - position >= 9:
-            length = (data[position] << 16) | (data[position + 1] << 8) | data[position + 2]
-            if length > limit:
-                self._feed(data[start:position], events)
-                code = h2.errors.ErrorCodes.FRAME_SIZE_ERROR
-                self._fail(events, code, f"frame of {length} bytes")
-                return position
-            end = position + 9 + length
-            if end > end_of_data:
-                break
-            kind = data[position + 3]
-            if kind == _HEADERS:
-                self._in_headers = 0 if data[position + 4] & _END_HEADERS else 1
-            elif kind == _DATA:
-                self._late += 1
-                flags = data[position + 4]
-                # Nothing, or nothing but padding.
-                empty = not length or (flags & _PADDED and data[position + 9] == length - 1)
-                if empty and not flags & _END_STREAM:
-                    self.glitches += 1
-            elif kind in _OWN_FRAMES:
-                # h2 gets what came before, so that events keep their order.
-                self._feed(data[start:position], events)
-                self._own_frame(kind, data[position:end], events)
-                start = end
-            elif not self._count_control(kind, data[position + 4], length):
-                self._feed(data[start:position], events)
-                code = h2.errors.ErrorCodes.ENHANCE_YOUR_CALM
-                self._fail(events, code, "CONTINUATION flood")
-                return position
-            if self._failed:
-                return position
-            position = end
-        self._feed(data[start:position], events)
-        return position
-
-    def _count_control(self, kind: int, flags: int, length: int) -> bool:
-        if kind == _CONTINUATION:
-            self._in_headers = 0 if flags & _END_HEADERS else self._in_headers + 1
-            return self._in_headers <= self._settings.max_continuation_frames
-        self.glitches += 1
-        if kind == _SETTINGS and length > 6 * _MAX_SETTINGS_ENTRIES:
-            self.glitches += length // 6
-        return True
-
-    def _own_frame(self, kind: int, frame: bytes, events: list[HTTP2Event]) -> None:
-        errors = h2.errors.ErrorCodes
-        stream_id = int.from_bytes(frame[5:9], "big") & 0x7FFFFFFF
-        payload = frame[9:]
-        if self._failed:
-            return
-        if self._in_headers or stream_id:
-            self._fail(events, errors.PROTOCOL_ERROR, "frame out of place")
-        elif kind == _PRIORITY_UPDATE:
-            self.glitches += 1
-            events.append(PriorityUpdateFrame(payload))
-        elif len(payload) < 8:
-            self._fail(events, errors.FRAME_SIZE_ERROR, "short GOAWAY")
-        else:
-            last = int.from_bytes(payload[:4], "big") & 0x7FFFFFFF
-            events.append(GoAwayFrame(last, int.from_bytes(payload[4:8], "big")))
-
     def _feed(self, data: bytes, events: list[HTTP2Event]) -> None:
-        if not data or self._failed:
-            return
         try:
             received = self._connection.receive_data(data)
         except h2.exceptions.ProtocolError as exc:
@@ -293,7 +199,7 @@ class H2Codec:
         events.append(HeadersFrame(event.stream_id, event.headers, True, trailers=True))
 
     def _on_data(self, event: h2.events.DataReceived, events: list[HTTP2Event]) -> None:
-        self._late -= 1
+        self._scanner.data_frames -= 1
         ended = event.stream_ended is not None
         flow = event.flow_controlled_length
         events.append(DataFrame(event.stream_id, bytes(event.data), flow, ended))

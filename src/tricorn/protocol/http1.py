@@ -37,7 +37,6 @@ _DISCARD_LIMIT = 65536
 # copies what it cannot send holds little.
 _WRITE_SIZE = 262144
 _CLOSE = frozenset({b"close"})
-_TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 
 class _Input(enum.Enum):
@@ -52,13 +51,9 @@ class _Input(enum.Enum):
 
 
 class _Output(enum.Enum):
-    """Where our response stands."""
+    """Where our response stands; while it is sent, its Framing."""
 
     NONE = enum.auto()
-    LENGTH = enum.auto()  # Content-Length, or no body at all
-    CHUNKED = enum.auto()
-    UNTIL_CLOSE = enum.auto()  # HTTP/1.0 without a length
-    DISCARD = enum.auto()  # a body that must not be sent (HEAD, 204, 304)
     TUNNEL = enum.auto()
     DONE = enum.auto()
 
@@ -71,18 +66,10 @@ _IN_UPGRADING = _Input.UPGRADING
 _IN_TUNNEL = _Input.TUNNEL
 _IN_CLOSED = _Input.CLOSED
 _OUT_NONE = _Output.NONE
-_OUT_LENGTH = _Output.LENGTH
-_OUT_CHUNKED = _Output.CHUNKED
-_OUT_UNTIL_CLOSE = _Output.UNTIL_CLOSE
-_OUT_DISCARD = _Output.DISCARD
 _OUT_TUNNEL = _Output.TUNNEL
 _OUT_DONE = _Output.DONE
-_OUTPUT_OF = {
-    http1_response.Framing.LENGTH: _OUT_LENGTH,
-    http1_response.Framing.CHUNKED: _OUT_CHUNKED,
-    http1_response.Framing.UNTIL_CLOSE: _OUT_UNTIL_CLOSE,
-    http1_response.Framing.NO_CONTENT: _OUT_DISCARD,
-}
+_LENGTH, _CHUNKED, _UNTIL_CLOSE, _NO_CONTENT = http1_response.Framing
+_PASSED_ON = frozenset({_LENGTH, _UNTIL_CLOSE, _OUT_TUNNEL})
 
 
 class HTTP1Connection:
@@ -104,7 +91,7 @@ class HTTP1Connection:
         self.has_events = False
         self._buffer: bytes | bytearray = b""
         self._input = _IN_HEAD
-        self._output = _OUT_DONE
+        self._output: _Output | http1_response.Framing = _OUT_DONE
         self._stream_id = 0
         self._request: Request | None = None
         self._body: BodyReader | None = None
@@ -304,15 +291,7 @@ class HTTP1Connection:
         if in_body and self._output is not _OUT_DONE and self._h2c is None:
             events.append(StreamReset(self._stream_id))
         if not started and not (in_body and self._output is _OUT_DONE):
-            phrase = http1_response.status_line(exc.status)[9:-2]
-            self._out.put(
-                http1_response.head(
-                    exc.status,
-                    [*exc.headers, _TEXT, *self._defaults()],
-                    b"content-length: %d\r\nconnection: close\r\n" % len(phrase),
-                )
-                + phrase
-            )
+            self._out.put(http1_response.error(exc.status, [*exc.headers, *self._defaults()]))
         self._output = _OUT_DONE
         self._close(linger=True)
 
@@ -342,8 +321,8 @@ class HTTP1Connection:
         sent, mode, lines, options = http1_response.frame(
             request.event.method, status, headers, http10=http10
         )
-        self._output = _OUTPUT_OF[mode]
-        if b"close" in options or mode is http1_response.Framing.UNTIL_CLOSE:
+        self._output = mode
+        if b"close" in options or mode is _UNTIL_CLOSE:
             self._keep_alive = False
         if self._keep_alive and not self._can_reuse(request):
             self._keep_alive = False
@@ -370,15 +349,15 @@ class HTTP1Connection:
         if stream_id != self._stream_id:
             return
         output = self._output
-        if output is _OUT_CHUNKED:
+        if output is _CHUNKED:
             if data:
                 data = http1_response.chunk(data)
             if end_stream:
                 data += http1_response.LAST_CHUNK
             self._out.put(data)
-        elif output in (_OUT_LENGTH, _OUT_UNTIL_CLOSE, _OUT_TUNNEL):
+        elif output in _PASSED_ON:
             self._out.put(data)
-        elif output is not _OUT_DISCARD:
+        elif output is not _NO_CONTENT:
             return
         if end_stream:
             self._response_complete()
@@ -387,7 +366,7 @@ class HTTP1Connection:
         """The trailer section; only a chunked response can carry one."""
         if stream_id != self._stream_id:
             return
-        if self._output is _OUT_CHUNKED:
+        if self._output is _CHUNKED:
             self._out.put(http1_response.last_chunk(headers))
             self._response_complete()
         else:

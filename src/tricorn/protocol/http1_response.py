@@ -34,6 +34,13 @@ def head(status: int, headers: Headers, framing: bytes) -> bytes:
     return b"%b%b%b\r\n" % (status_line(status), b"".join(lines), framing)
 
 
+def error(status: int, headers: Headers) -> bytes:
+    """A whole response that says its status and closes."""
+    phrase = status_line(status)[9:-2]
+    lines = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n" % len(phrase)
+    return head(status, headers, lines + b"connection: close\r\n") + phrase
+
+
 def chunk(data: bytes) -> bytes:
     """One chunk; ``data`` must not be empty, for that would be the last chunk."""
     return b"%x\r\n%b\r\n" % (len(data), data)

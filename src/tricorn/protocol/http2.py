@@ -16,7 +16,7 @@ from tricorn.codecs import base as frames
 from tricorn.codecs.base import HTTP2Codec, HTTP2Event
 from tricorn.config import Config
 from tricorn.exceptions import RemoteProtocolError
-from tricorn.protocol import fields
+from tricorn.protocol import fields, scheduler
 from tricorn.protocol import http2_errors as errors
 from tricorn.protocol.events import (
     DataReceived,
@@ -32,11 +32,6 @@ from tricorn.protocol.http2_flood import FloodGuard
 from tricorn.protocol.http2_push import PushPolicy
 from tricorn.protocol.http2_request import read_request
 from tricorn.protocol.http2_streams import HTTP2Stream, StreamTable
-from tricorn.protocol.scheduler import (
-    PriorityUpdateSizeError,
-    parse_priority,
-    parse_priority_update,
-)
 from tricorn.protocol.timer import PhaseTimer
 from tricorn.types import Headers
 
@@ -114,10 +109,8 @@ class HTTP2Connection:
 
     @property
     def wants_data(self) -> bool:
-        """Whether the transport should go on reading.
-
-        Never stopped for a stream; only while the peer does not take the answers to its
-        own control frames (CVE-2019-9512 and its kin).
+        """Whether to go on reading: not while the peer leaves the answers to its own
+        control frames untaken (CVE-2019-9512 and its kin); never stopped for a stream.
         """
         limit = self._config.h2_max_output_control * _CONTROL_FRAME
         return not self.closing and self._codec.pending() <= limit
@@ -170,24 +163,18 @@ class HTTP2Connection:
         if self._drain.refuses(stream_id):
             self._reset_by_us(stream_id, errors.REFUSED_STREAM, events)
             return
-        if self._streams.busy >= self._config.h2_max_concurrent_streams:
+        if self._streams.full(self._config.h2_max_concurrent_streams):
             # RFC 9113 5.1.2: this stream alone; the request was not acted upon.
             self._reset_by_us(stream_id, errors.REFUSED_STREAM, events)
             return
         try:
-            event = read_request(
-                frame.headers,
-                stream_id,
-                end_stream=frame.end_stream,
-                max_headers=self._config.max_header_count,
-                max_target=self._config.max_request_target_size,
-            )
+            event = read_request(frame.headers, stream_id, frame.end_stream, self._config)
         except RemoteProtocolError as exc:
             self._refuse(stream_id, exc, events)
             return
         for name, value in event.headers:
             if name == b"priority":
-                self._codec.prioritize(stream_id, *parse_priority(value), initial=True)
+                self._codec.prioritize(stream_id, *scheduler.parse_priority(value), initial=True)
         self._open(event, events)
 
     def _open(self, event: RequestReceived, events: list[Event]) -> None:
@@ -204,9 +191,8 @@ class HTTP2Connection:
         if exc.status != 400:
             status = (b":status", b"%d" % exc.status)
             self._codec.send_headers(stream_id, [status, *exc.headers, *self._defaults()], True)
-            self._reset_by_us(stream_id, errors.NO_ERROR, events)
-        else:
-            self._reset_by_us(stream_id, errors.PROTOCOL_ERROR, events)
+        code = errors.PROTOCOL_ERROR if exc.status == 400 else errors.NO_ERROR
+        self._reset_by_us(stream_id, code, events)
 
     def _on_trailers(self, frame: frames.HeadersFrame, events: list[Event]) -> None:
         stream = self._streams.get(frame.stream_id)
@@ -233,7 +219,13 @@ class HTTP2Connection:
             return  # its connection credit comes back with the next window update
         stream.touched = True
         size = len(frame.data)
-        if size:
+        if stream.sent and not stream.tunnel:
+            # Nobody wants it; no credit is given back, so it ends with the window.
+            stream.credit += frame.flow
+            if stream.credit * 2 >= self._config.h2_stream_window_size and not frame.end_stream:
+                self._end_unwanted(stream_id)
+                return
+        elif size:
             self._streams.received(stream, size)
             events.append(DataReceived(stream_id, frame.data))
         if frame.end_stream:
@@ -267,13 +259,13 @@ class HTTP2Connection:
 
     def _on_priority_update(self, frame: frames.PriorityUpdateFrame, events: list[Event]) -> None:
         try:
-            stream_id, value = parse_priority_update(frame.payload)
-        except PriorityUpdateSizeError as exc:
-            self._fail(errors.FRAME_SIZE_ERROR, str(exc), events)
+            stream_id, value = scheduler.parse_priority_update(frame.payload)
         except ValueError as exc:
-            self._fail(errors.PROTOCOL_ERROR, str(exc), events)
+            short = isinstance(exc, scheduler.PriorityUpdateSizeError)
+            code = errors.FRAME_SIZE_ERROR if short else errors.PROTOCOL_ERROR
+            self._fail(code, str(exc), events)
         else:
-            self._codec.prioritize(stream_id, *parse_priority(value))
+            self._codec.prioritize(stream_id, *scheduler.parse_priority(value))
 
     def _on_settings(self, frame: frames.SettingsReceived, events: list[Event]) -> None:
         if frame.no_rfc7540_priorities:
@@ -316,9 +308,8 @@ class HTTP2Connection:
     def send_informational(self, stream_id: int, status: int, headers: Headers) -> None:
         """A 1xx response; dropped once the final one has begun."""
         stream = self._streams.get(stream_id)
-        if stream is None or stream.response_started:
-            return
-        if status == 100 and (stream.request_ended or stream.buffered):
+        needless = status == 100 and stream and (stream.request_ended or stream.buffered)
+        if stream is None or stream.response_started or needless:
             return
         self._codec.send_headers(stream_id, [(b":status", b"%d" % status), *headers], False)
 
@@ -358,16 +349,11 @@ class HTTP2Connection:
     def push(self, stream_id: int, path: bytes, headers: Headers) -> int | None:
         """Promise a response to GET ``path`` (RFC 9113 section 8.4); None where declined."""
         parent = self._streams.get(stream_id)
-        if (
-            parent is None
-            or parent.pushed
-            or parent.response_ended
-            or not self.can_push
-            or not self._pushes.allows(path, self._codec.peer_max_streams)
-        ):
+        if parent is None or parent.pushed or parent.response_ended or not self.can_push:
             return None
-        authority = next((v for n, v in parent.headers if n == b"host"), b"")
-        promise, event = self._pushes.promise(self._scheme, authority, path, headers)
+        if not self._pushes.allows(path, self._codec.peer_max_streams):
+            return None
+        promise, event = self._pushes.promise(self._scheme, parent.headers, path, headers)
         event.stream_id = self._codec.push(stream_id, promise)
         self._streams.open(event)
         self._events.append(event)
@@ -387,16 +373,18 @@ class HTTP2Connection:
     def _response_ended(self, stream_id: int, stream: HTTP2Stream) -> None:
         """END_STREAM is framed: the exchange is over."""
         stream.response_ended = stream.sent = True
-        if stream.tunnel and not stream.request_ended:
-            return  # a reset now could overtake the closing handshake of the WebSocket
+        if stream.request_ended:
+            self._drop(stream_id, completed=True)
+        # Else the peer may finish what fits its window: a reset now could overtake a
+        # WebSocket's closing handshake, and some clients take it for a failed request.
+
+    def _end_unwanted(self, stream_id: int) -> None:
+        """The rest of a request is not needed, and that is no error (RFC 9113 8.1)."""
         self._drop(stream_id, completed=True)
-        if not stream.request_ended:
-            # RFC 9113 8.1: the rest of the request is not needed, and that is no error.
-            self._codec.reset(stream_id, errors.NO_ERROR)
+        self._codec.reset(stream_id, errors.NO_ERROR)
 
     def _drop(self, stream_id: int, *, completed: bool = False) -> None:
-        stream = self._streams.close(stream_id, completed=completed)
-        if completed and not stream.pushed:
+        if not self._streams.close(stream_id, completed=completed).pushed and completed:
             self._floods.completed()
         self._codec.forget(stream_id)
         self._close_if_done()
@@ -416,8 +404,8 @@ class HTTP2Connection:
                 stream.credit = 0
 
     def _open_window(self) -> None:
-        room = self._config.h2_connection_window_size - self._streams.buffered
-        self._codec.open_connection_window(room)
+        limit = self._config.h2_connection_window_size
+        self._codec.open_connection_window(limit - self._streams.buffered)
 
     def released(self, stream_id: int) -> None:
         """The application of this stream has ended."""
@@ -430,14 +418,10 @@ class HTTP2Connection:
     def data_to_send(self) -> list[bytes]:
         """Buffers to write now."""
         buffers = self._codec.data_to_send(_WRITE_SIZE)
-        unwanted = False
         for stream_id in self._codec.take_finished():
             stream = self._streams.get(stream_id)
             if stream is not None:
-                unwanted = unwanted or not stream.request_ended
                 self._response_ended(stream_id, stream)
-        if unwanted:
-            buffers += self._codec.data_to_send(0)  # the resets
         if buffers:
             self._floods.written()
         return buffers
@@ -479,31 +463,24 @@ class HTTP2Connection:
             return events
         if phase == "drain":
             self._finish_drain()
-        else:
-            head = self._codec.mid_frame
-            self._codec.goaway(self._codec.highest_stream_id, errors.NO_ERROR)
-            if head:
-                events.append(PeerFault(0, "timed out in a frame"))
-            self.closing = True
+            return events
+        if self._codec.mid_frame:
+            events.append(PeerFault(0, "timed out in a frame"))
+        self._codec.goaway(self._codec.highest_stream_id, errors.NO_ERROR)
+        self.closing = True
         return events
 
     def _check_streams(self, now: float, events: list[Event]) -> None:
         """Reset streams on which nothing has moved for too long."""
-        for stream_id, stream in list(self._streams.items()):
-            unsent = self._codec.buffered(stream_id)
-            if not stream.stands_still(now, unsent):
+        for stream_id, reason in self._streams.overdue(now, self._codec.buffered, self._config):
+            if reason is None:
+                self._end_unwanted(stream_id)
                 continue
-            if stream.sent:
-                if stream.waited(now, self._config.close_timeout):
-                    self.reset(stream_id, errors.NO_ERROR)
-                continue
-            reason = stream.overdue(now, unsent, self._config)
-            if reason is not None:
-                events += [PeerFault(stream_id, reason), StreamReset(stream_id, errors.CANCEL)]
-                self._drop(stream_id)
-                self._reset_by_us(stream_id, errors.CANCEL, events)
-                if self.closing:
-                    return
+            events += [PeerFault(stream_id, reason), StreamReset(stream_id, errors.CANCEL)]
+            self._drop(stream_id)
+            self._reset_by_us(stream_id, errors.CANCEL, events)
+            if self.closing:
+                return
 
     def next_deadline(self) -> float | None:
         """When ``handle_timeout`` will act on the whole connection, as of its last call."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tricorn.config import Config
 from tricorn.exceptions import RemoteProtocolError
 from tricorn.protocol import fields
 from tricorn.protocol.events import RequestReceived
@@ -11,7 +12,7 @@ _PSEUDO = frozenset({b":method", b":scheme", b":authority", b":path", b":protoco
 
 
 def read_request(
-    headers: Headers, stream_id: int, *, end_stream: bool, max_headers: int, max_target: int
+    headers: Headers, stream_id: int, end_stream: bool, config: Config
 ) -> RequestReceived:
     """The request a header block carries.
 
@@ -28,8 +29,8 @@ def read_request(
         pseudo[name] = value
         count += 1
     regular = headers[count:]
-    if len(regular) > max_headers:
-        raise RemoteProtocolError(f"more than {max_headers} header fields", 431)
+    if len(regular) > config.max_header_count:
+        raise RemoteProtocolError(f"more than {config.max_header_count} header fields", 431)
     fields.check_http2_fields(regular)
     method = pseudo.get(b":method")
     if method is None or not fields.is_token(method):
@@ -41,7 +42,7 @@ def read_request(
         raise RemoteProtocolError(":protocol without CONNECT")
     if protocol is not None and end_stream:
         raise RemoteProtocolError("extended CONNECT that ends its stream")
-    path = _check_target(pseudo, method, max_target)
+    path = _check_target(pseudo, method, config.max_request_target_size)
     event = RequestReceived(
         stream_id,
         "2",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tricorn.config import Config
 from tricorn.protocol.events import RequestReceived
 from tricorn.protocol.http2_push import PushPolicy
@@ -86,14 +88,14 @@ class StreamTable(dict[int, HTTP2Stream]):
         self._pushes = pushes
         self._abandoned: set[int] = set()
 
-    @property
-    def busy(self) -> int:
-        """What counts against the stream limit.
+    def full(self, limit: int) -> bool:
+        """Whether another stream of the peer's would be one too many.
 
-        A stream that was reset still does while its application runs: the limit is one on
-        work, which a peer must not get past by resetting (CVE-2023-44487).
+        Streams that were reset count by themselves while their applications run: the limit
+        is one on work, which a peer must not get past by resetting (CVE-2023-44487), and a
+        client that cancels at the limit may still open new ones.
         """
-        return self.clients + len(self._abandoned)
+        return self.clients >= limit or len(self._abandoned) >= limit
 
     def open(self, event: RequestReceived) -> HTTP2Stream:
         """Enter the stream of a request."""
@@ -131,3 +133,22 @@ class StreamTable(dict[int, HTTP2Stream]):
             self._abandoned.discard(stream_id)
         else:
             stream.released = True
+
+    def overdue(
+        self, now: float, unsent_of: Callable[[int], int], config: Config
+    ) -> list[tuple[int, str | None]]:
+        """Streams on which nothing has moved for too long, and why each should be reset.
+
+        None stands for a stream whose response is sent and whose request goes on unread.
+        """
+        found: list[tuple[int, str | None]] = []
+        for stream_id, stream in self.items():
+            unsent = unsent_of(stream_id)
+            if not stream.stands_still(now, unsent):
+                continue
+            if stream.sent:
+                if stream.waited(now, config.close_timeout):
+                    found.append((stream_id, None))
+            elif (reason := stream.overdue(now, unsent, config)) is not None:
+                found.append((stream_id, reason))
+        return found

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tricorn.codecs.base import HTTP2Settings
+from tricorn.codecs.frame_scanner import PREFACE
 from tricorn.codecs.http1_h11 import H11Codec
-from tricorn.codecs.http2_h2 import PREFACE, H2Codec
+from tricorn.codecs.http2_h2 import H2Codec
 from tricorn.config import Config
 from tricorn.protocol.http1 import HTTP1Connection
 from tricorn.protocol.http2 import HTTP2Connection
