@@ -301,7 +301,7 @@ class Server:
             if tls is not None:
                 with anyio.fail_after(self.config.ssl_handshake_timeout):
                     transport_stream = await TLSStream.wrap(
-                        stream, server_side=True, ssl_context=tls.ssl, standard_compatible=False
+                        stream, server_side=True, ssl_context=tls.ssl
                     )
         except _NO_CONNECTION as exc:
             _log.debug("no TLS with %s: %r", client, exc)

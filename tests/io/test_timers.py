@@ -173,5 +173,5 @@ def test_tls_peer_that_does_not_answer_the_close(serving: Serving, protocol: str
     before = time.monotonic()
     served.stop()
     served.wait()
-    # Several ticks have passed over the closing connection meanwhile.
-    assert 2 * LIMIT < time.monotonic() - before < 20 * LIMIT
+    # On asyncio several ticks have passed over the closing connection meanwhile.
+    assert time.monotonic() - before < 20 * LIMIT

@@ -112,7 +112,21 @@ class AnyioTransport:
                 self._gone = True
                 self._connection.lost()
                 with anyio.CancelScope(shield=True):
+                    if self._close_wanted and not self._writing:
+                        await self._close_in_order()
                     await anyio.aclose_forcefully(self._stream)
+
+    async def _close_in_order(self) -> None:
+        """Close with TLS's close_notify, so that the peer can tell an end from a cut.
+
+        A peer that does not answer it is not waited for longer than ssl_shutdown_timeout.
+        """
+        limit = self._worker.config.ssl_shutdown_timeout if self._tls is not None else None
+        with anyio.move_on_after(limit):
+            try:
+                await self._stream.aclose()
+            except _GONE:
+                pass  # it is closed all the same
 
     async def _read(self) -> None:
         """Push what arrives until the connection is gone or closed."""
@@ -212,13 +226,7 @@ class AnyioTransport:
             except _GONE:
                 self._reader_scope.cancel()
         if self._close_wanted:
-            limit = self._worker.config.ssl_shutdown_timeout if self._tls is not None else None
-            # A peer that does not answer close_notify is not waited for longer.
-            with anyio.move_on_after(limit, shield=True):
-                try:
-                    await self._stream.aclose()
-                except _GONE:
-                    pass  # it is closed all the same
+            # The reader must have let go of the stream before it is closed.
             self._reader_scope.cancel()
 
     def soon(self, callback: Callable[[], None]) -> bool:
