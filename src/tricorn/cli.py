@@ -213,7 +213,7 @@ def _check(loaded: LoadedConfig) -> int:
     _application(config)
     for line in [*loaded.notes, *config.warnings()]:
         print(f"tricorn: warning: {line}", file=sys.stderr)
-    addresses = ", ".join(config.bind + config.insecure_bind)
+    addresses = ", ".join((*config.bind, *config.insecure_bind))
     print(f"tricorn: the configuration is valid: {config.application} on {addresses}")
     return 0
 

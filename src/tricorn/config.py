@@ -12,7 +12,7 @@ import dataclasses
 import importlib.util
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
 from tricorn.config_values import Bind, Kind, Option, coerce, nearest, option, parse_bind
@@ -61,10 +61,10 @@ class Config:
     app_dir: str | None = option(Kind.PATH, APP, None,
         "Directory from which the application is imported; not set: the working directory.")
 
-    bind: tuple[str, ...] = option(Kind.BINDS, ADDRESSES, ("127.0.0.1:8000",),
+    bind: Sequence[str] = option(Kind.BINDS, ADDRESSES, ("127.0.0.1:8000",),
         "Addresses to serve: host:port, [ipv6]:port, unix:path or fd://number; with TLS where "
         "TLS is set up.", "only this machine until told otherwise", flags=("-b",))
-    insecure_bind: tuple[str, ...] = option(Kind.BINDS, ADDRESSES, (),
+    insecure_bind: Sequence[str] = option(Kind.BINDS, ADDRESSES, (),
         "Further addresses, served without TLS.")
     backlog: int = option(Kind.COUNT, ADDRESSES, 2048,
         "Connections the kernel holds until they are accepted.", "Uvicorn, Gunicorn", low=1)
@@ -95,7 +95,7 @@ class Config:
     ciphers: str = option(Kind.TEXT, TLS, "ECDHE+AESGCM:ECDHE+CHACHA20",
         "Cipher suites for TLS 1.2, as OpenSSL writes them.",
         "forward secrecy and AEAD; RFC 9113 appendix A forbids the rest to HTTP/2")
-    alpn_protocols: tuple[str, ...] = option(Kind.LIST, TLS, ("h2", "http/1.1"),
+    alpn_protocols: Sequence[str] = option(Kind.LIST, TLS, ("h2", "http/1.1"),
         "Protocols offered in the TLS handshake (RFC 7301), the preferred one first.",
         choices=("h2", "http/1.1"))
 
@@ -106,7 +106,7 @@ class Config:
         "File that holds the process id while the server runs.", flags=("-p", "--pid"))
     root_path: str = option(Kind.TEXT, PROCESS, "",
         "Path under which a proxy shows the application: root_path of the ASGI scope.")
-    server_names: tuple[str, ...] = option(Kind.LIST, PROCESS, (),
+    server_names: Sequence[str] = option(Kind.LIST, PROCESS, (),
         "Host names that are served, others get 421; empty: all.", flags=("--server-name",))
     lifespan: str = option(Kind.TEXT, PROCESS, "auto",
         "ASGI lifespan: auto goes on where the application does not support it.",
@@ -114,7 +114,7 @@ class Config:
     include_date_header: bool = option(Kind.BOOL, PROCESS, True,
         "Send the Date field (RFC 9110 section 6.6.1).")
     include_server_header: bool = option(Kind.BOOL, PROCESS, True, "Send the Server field.")
-    alt_svc_headers: tuple[str, ...] = option(Kind.LIST, PROCESS, (),
+    alt_svc_headers: Sequence[str] = option(Kind.LIST, PROCESS, (),
         "Values of Alt-Svc fields (RFC 7838) to send.")
     debug: bool = option(Kind.BOOL, PROCESS, False, "Debug mode of the event loop.")
 
@@ -282,7 +282,7 @@ class Config:
         inert="no metrics are sent")
     dogstatsd_tags: str = option(Kind.TEXT, HYPERCORN, "", "Tags of StatsD metrics.",
         inert="no metrics are sent")
-    quic_bind: tuple[str, ...] = option(Kind.BINDS, HYPERCORN, (), "UDP addresses for HTTP/3.",
+    quic_bind: Sequence[str] = option(Kind.BINDS, HYPERCORN, (), "UDP addresses for HTTP/3.",
         inert="HTTP/3 is not served")
     # fmt: on
 
@@ -310,7 +310,7 @@ class Config:
                 f"({self.write_buffer_high})", "write_buffer_low", "write_buffer_high",
             )  # fmt: skip
         seen: set[Bind] = set()
-        for text in self.bind + self.insecure_bind:
+        for text in (*self.bind, *self.insecure_bind):
             address = parse_bind(text)
             address = dataclasses.replace(address, host=address.host.lower())
             if address in seen and (address.kind, address.port) != ("tcp", 0):

@@ -21,7 +21,7 @@ def check(config: Config) -> None:
         path = getattr(config, name)
         if path is not None and path != "-":
             _check_writable(name, path)
-    for text in config.bind + config.insecure_bind:
+    for text in (*config.bind, *config.insecure_bind):
         address = parse_bind(text)
         if address.kind == "unix":
             _check_directory("bind", address.path)

@@ -8,11 +8,11 @@ one write and an error page is still possible. Which message a state allows is a
 from __future__ import annotations
 
 import enum
-import time
 from collections.abc import Callable, Iterable
 
 from tricorn.asgi import messages
-from tricorn.asgi.host import Host, Waiter
+from tricorn.asgi.exchange import BaseStream
+from tricorn.asgi.host import Host
 from tricorn.asgi.scope import http_scope
 from tricorn.exceptions import ClientDisconnected, InvalidMessage
 from tricorn.protocol import fields
@@ -47,42 +47,26 @@ class _State(enum.Enum):
 _REQUEST, _HELD, _BODY, _TRAILERS, _DONE = _State
 
 
-class HTTPStream:
+class HTTPStream(BaseStream):
     """Runs one exchange between an HTTP connection and an application."""
 
-    # What most exchanges never change is set here once instead of for each of them.
-    status: int | None = None
-    bytes_sent = 0
-    bytes_received = 0
-    duration = 0.0  # seconds
-    finished_at = 0.0  # seconds since the epoch
-    close_code: int | None = None
     _state = _REQUEST
     _told_end = False  # the application has had its last http.request
     _disconnected = False  # the peer has left; writing may still work
-    _lost = False  # the stream is gone; sending is an error
     _discard = False  # a body that must not be sent (HEAD, 204, 304)
     _own_defaults = False  # the application gives Date or Server itself
     _remaining: int | None = None  # bytes of the declared Content-Length to come
     _trailers: Headers | None = None
     _request_trailers: Headers = ()  # type: ignore[assignment]
     _headers: Headers = ()  # type: ignore[assignment]
-    _started_at = 0.0
 
     def __init__(self, host: Host, request: RequestReceived) -> None:
-        self.host = host
-        self.stream_id = request.stream_id
-        self.method = request.method
+        super().__init__(host, request)
         self.scope = http_scope(host, request)
-        self._http = host.http
         self._allowed = _REQUEST_TABLE
         self._body: list[bytes] = []
         self._request_ended = request.end_stream
         self._expects_continue = request.expects_continue
-        self._waiters: list[Waiter] = []
-        self._logged = host.worker.access_log is None
-        if not self._logged:
-            self._started_at = time.perf_counter()
 
     def __repr__(self) -> str:
         return f"<HTTPStream {self.stream_id} {self.method} {self._state.value}>"
@@ -136,12 +120,6 @@ class HTTPStream:
 
     def tick(self, now: float) -> None:
         """An HTTP exchange keeps no timers of its own."""
-
-    def _wake(self) -> None:
-        if self._waiters:
-            waiters, self._waiters = self._waiters, []
-            for waiter in waiters:
-                waiter.set()
 
     # The application's callables
 
@@ -392,16 +370,6 @@ class HTTPStream:
         self._move(_HELD)
         self._send_body(b"" if self._discard else text, False, len(text))
         self.host.flush()
-
-    def _log(self) -> None:
-        if self._logged:
-            return
-        self._logged = True
-        access_log = self.host.worker.access_log
-        if access_log is not None:
-            self.duration = time.perf_counter() - self._started_at
-            self.finished_at = time.time()
-            access_log(self)
 
 
 _Handler = Callable[[HTTPStream, Message], bool]

@@ -8,13 +8,13 @@ room, and credited to the peer as they are parsed: a slow application slows its 
 from __future__ import annotations
 
 import enum
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
 from tricorn.asgi import messages
-from tricorn.asgi.host import Host, Waiter
+from tricorn.asgi.exchange import BaseStream
+from tricorn.asgi.host import Host
 from tricorn.asgi.scope import websocket_scope
 from tricorn.config import Config
 from tricorn.exceptions import ClientDisconnected, InvalidMessage, LocalProtocolError
@@ -75,7 +75,7 @@ def compression(config: Config) -> CompressionOptions | None:
     )
 
 
-class WebSocketStream:
+class WebSocketStream(BaseStream):
     """Runs one WebSocket between an HTTP connection and an application."""
 
     def __init__(self, host: Host, request: RequestReceived) -> None:
@@ -85,11 +85,8 @@ class WebSocketStream:
         """
         version: Literal["1.1", "2"] = "2" if request.http_version == "2" else "1.1"
         self._handshake = WebSocketHandshake.from_request(version, request.method, request.headers)
-        self.host = host
-        self.stream_id = request.stream_id
-        self.method = request.method
+        super().__init__(host, request)
         self.scope = websocket_scope(host, request, self._handshake.subprotocols)
-        self._http = host.http
         self._connection: WebSocketConnection | None = None
         self._state = _State.CONNECTING
         self._told_connect = False
@@ -98,19 +95,9 @@ class WebSocketStream:
         self._queued = 0  # bytes of messages the application has not taken
         self._disconnect: tuple[int, str] | None = None
         self._ended = False  # our side of the stream has ended
-        self._lost = False
-        self._waiters: list[Waiter] = []
         self._sent_headers: Headers = []
         self._denial_discard = False
         self._connecting_since: float | None = None
-        self.status: int | None = None
-        self.bytes_sent = 0
-        self.bytes_received = 0
-        self.duration = 0.0
-        self.finished_at = 0.0
-        self.close_code: int | None = None
-        self._logged = host.worker.access_log is None
-        self._started_at = 0.0 if self._logged else time.perf_counter()
 
     def __repr__(self) -> str:
         return f"<WebSocketStream {self.stream_id} {self._state.value}>"
@@ -197,7 +184,7 @@ class WebSocketStream:
                 self._http.reset(self.stream_id, CANCEL)
             else:
                 self._http.send_data(self.stream_id, data, True)
-            self._finish_log()
+            self._log()
             self.host.stopped()
         elif data:
             self._http.send_data(self.stream_id, data)
@@ -220,7 +207,7 @@ class WebSocketStream:
             self._take(self._connection.receive_eof())
         self._closed(1006, "")
         self._wire.clear()
-        self._finish_log()
+        self._log()
         self._wake()
 
     def _closed(self, code: int, reason: str) -> None:
@@ -247,12 +234,6 @@ class WebSocketStream:
         overdue = limit is not None and now - self._connecting_since >= limit
         if overdue and self._state is _State.CONNECTING and not self._lost:
             self.refuse(504, b"Gateway Timeout")
-
-    def _wake(self) -> None:
-        if self._waiters:
-            waiters, self._waiters = self._waiters, []
-            for waiter in waiters:
-                waiter.set()
 
     # The application's callables
 
@@ -407,7 +388,7 @@ class WebSocketStream:
         self._ended = True
         self._state = _State.CLOSED
         self._closed(1006, "")
-        self._finish_log()
+        self._log()
         self._wake()
         self.host.stopped()
 
@@ -438,16 +419,6 @@ class WebSocketStream:
         self._state = _State.DENYING
         self._deny(text, False)
         self.host.flush()
-
-    def _finish_log(self) -> None:
-        if self._logged:
-            return
-        self._logged = True
-        access_log = self.host.worker.access_log
-        if access_log is not None:
-            self.duration = time.perf_counter() - self._started_at
-            self.finished_at = time.time()
-            access_log(self)
 
 
 _Handler = Callable[[WebSocketStream, Message], None]

@@ -1,0 +1,61 @@
+"""What both kinds of exchange share: waking whoever waits, and the access log line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from tricorn.asgi.host import Exchange, Host, Waiter
+from tricorn.protocol.events import RequestReceived
+from tricorn.types import Headers, Scope
+
+
+class BaseStream:
+    """One exchange of a connection, as the access log and the driver see it."""
+
+    # What most exchanges never change is set here once instead of for each of them.
+    status: int | None = None
+    bytes_sent = 0
+    bytes_received = 0
+    duration = 0.0  # seconds
+    finished_at = 0.0  # seconds since the epoch
+    close_code: int | None = None
+    scope: Scope
+    _access_log: Callable[[Exchange], None] | None = None
+    _started_at = 0.0
+    _lost = False  # the stream is gone; sending is an error
+
+    def __init__(self, host: Host, request: RequestReceived) -> None:
+        self.host = host
+        self.stream_id = request.stream_id
+        self.method = request.method
+        self._http = host.http
+        self._waiters: list[Waiter] = []
+        access_log = host.worker.access_log
+        if access_log is not None:
+            self._access_log = access_log
+            self._started_at = time.perf_counter()
+
+    @property
+    def response_headers(self) -> Headers:
+        """The response fields."""
+        raise NotImplementedError
+
+    @property
+    def disconnected(self) -> bool:
+        """Whether the peer left before the end."""
+        raise NotImplementedError
+
+    def _wake(self) -> None:
+        if self._waiters:
+            waiters, self._waiters = self._waiters, []
+            for waiter in waiters:
+                waiter.set()
+
+    def _log(self) -> None:
+        """Write the access log line, once, at the true end."""
+        access_log, self._access_log = self._access_log, None
+        if access_log is not None:
+            self.duration = time.perf_counter() - self._started_at
+            self.finished_at = time.time()
+            access_log(self)
