@@ -87,9 +87,6 @@ class MemoryHost:
     def waiter(self):
         return MemoryWaiter()
 
-    def stopped(self):
-        pass
-
 
 QUIET = {"include_date_header": False, "include_server_header": False}
 

@@ -88,6 +88,11 @@ class Worker:
                 self._defaults.append((b"date", formatdate(now, usegmt=True).encode()))
         return self._defaults
 
+    def missing_defaults(self, headers: Headers) -> Headers:
+        """Those of ``default_headers`` that ``headers`` does not have itself."""
+        names = {name for name, _ in headers}
+        return [header for header in self.default_headers() if header[0] not in names]
+
     def warn_once(self, key: str, message: str, *args: object) -> None:
         """Log a warning the first time ``key`` comes up."""
         if key not in self.warned:
@@ -115,8 +120,4 @@ class Host(Protocol):
 
     def waiter(self) -> Waiter:
         """A new signal."""
-        ...
-
-    def stopped(self) -> None:
-        """The exchange is over on the wire; a drain may be waiting for it."""
         ...

@@ -263,11 +263,9 @@ class HTTPStream(BaseStream):
             assert self.status is not None
             if self.status not in fields.NO_BODY_STATUSES:
                 sent.append((b"content-length", b"%d" % (size if self._discard else len(data))))
-        defaults = self.host.worker.default_headers()
-        if self._own_defaults:
-            names = {header[0] for header in headers}
-            defaults = [header for header in defaults if header[0] not in names]
-        sent += defaults
+        worker = self.host.worker
+        # Few applications give one of these themselves: the rest need no look at the names.
+        sent += worker.missing_defaults(headers) if self._own_defaults else worker.default_headers()
         assert self.status is not None
         self._http.send_headers(self.stream_id, self.status, sent, end_stream)
 
@@ -334,7 +332,6 @@ class HTTPStream(BaseStream):
             self._body.clear()
         self._log()
         self._wake()
-        self.host.stopped()
 
     def _abort(self) -> None:
         """End a response that cannot be completed, so that the peer can tell."""

@@ -185,7 +185,6 @@ class WebSocketStream(BaseStream):
             else:
                 self._http.send_data(self.stream_id, data, True)
             self._log()
-            self.host.stopped()
         elif data:
             self._http.send_data(self.stream_id, data)
 
@@ -295,9 +294,7 @@ class WebSocketStream(BaseStream):
             )
         except LocalProtocolError as exc:
             raise InvalidMessage(f"websocket.accept: {exc}") from None
-        names = {name for name, _ in response}
-        defaults = self.host.worker.default_headers()
-        response += [header for header in defaults if header[0] not in names]
+        response += self.host.worker.missing_defaults(response)
         self.status = status
         self._sent_headers = response
         self._connection = connection
@@ -373,11 +370,10 @@ class WebSocketStream(BaseStream):
         if not self._ended and self._connecting_since != -1.0:
             self._connecting_since = -1.0  # the head is out
             headers = self._sent_headers.copy()
-            names = {name for name, _ in headers}
-            if not more and b"content-length" not in names and not self._denial_discard:
+            known = any(name == b"content-length" for name, _ in headers)
+            if not more and not known and not self._denial_discard:
                 headers.append((b"content-length", b"%d" % len(data)))
-            defaults = self.host.worker.default_headers()
-            headers += [header for header in defaults if header[0] not in names]
+            headers += self.host.worker.missing_defaults(headers)
             self._http.send_headers(self.stream_id, self.status, headers)
         self.bytes_sent += len(data)
         self._http.send_data(self.stream_id, data, not more)
@@ -390,7 +386,6 @@ class WebSocketStream(BaseStream):
         self._closed(1006, "")
         self._log()
         self._wake()
-        self.host.stopped()
 
     # The application's end
 

@@ -378,9 +378,6 @@ class Connection:
         """A new one-shot signal."""
         return self.transport.waiter()
 
-    def stopped(self) -> None:
-        """An exchange is over; the flush that follows sees to what waits for it."""
-
     # Time
 
     def tick(self, now: float) -> None:
