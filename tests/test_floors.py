@@ -17,6 +17,7 @@ FLOORS = {
     "exceptions": 0, "types": 0, "dev_certificate": 0,
     "codecs": 1, "protocol": 2, "asgi": 3, "io": 4,
     "server": 5, "logs": 5, "log_sink": 5, "access_log": 5, "app_loader": 5,
+    "application": 5,
     "cli": 6, "__main__": 6, "demo": 6, "__init__": 6,
 }  # fmt: skip
 

@@ -40,6 +40,7 @@ _METAVARS = {
     Kind.MODE: "MODE",
     Kind.OWNER: "NAME",
     Kind.TABLE: "JSON",
+    Kind.TABLES: "JSON",
     Kind.VERIFY_FLAGS: "NAMES",
     Kind.CLASS: "NAME",
 }

@@ -24,6 +24,7 @@ APP = "Application"
 ADDRESSES = "Addresses"
 TLS = "TLS"
 PROCESS = "Process"
+HTTP = "Requests and responses"
 TIMEOUTS = "Timeouts"
 HTTP1 = "HTTP/1.1"
 FLOW = "Flow control"
@@ -60,6 +61,17 @@ class Config:
         "The application's attribute is a function without arguments that returns it.")
     app_dir: str | None = option(Kind.PATH, APP, None,
         "Directory from which the application is imported; not set: the working directory.")
+    interface: str = option(Kind.TEXT, APP, "auto",
+        "What the application is written for; auto looks at it without calling it.",
+        choices=("auto", "asgi3", "asgi2", "wsgi"))
+    mounts: Sequence[dict[str, Any]] = option(Kind.TABLES, APP, (),
+        "Applications, files and redirects by host and path; see the how-to on several "
+        "applications. As a flag: JSON.")
+    wsgi_threads: int = option(Kind.COUNT, APP, 40,
+        "Threads that run WSGI applications.", "anyio, Starlette", low=1)
+    wsgi_max_body_size: int | None = option(Kind.SIZE, APP, None,
+        "Largest request body for WSGI; above it the answer is 413.",
+        "the body is streamed, not held")
 
     bind: Sequence[str] = option(Kind.BINDS, ADDRESSES, ("127.0.0.1:8000",),
         "Addresses to serve: host:port, [ipv6]:port, unix:path or fd://number; with TLS where "
@@ -106,8 +118,11 @@ class Config:
         "File that holds the process id while the server runs.", flags=("-p", "--pid"))
     root_path: str = option(Kind.TEXT, PROCESS, "",
         "Path under which a proxy shows the application: root_path of the ASGI scope.")
+    root_path_stripped: bool = option(Kind.BOOL, PROCESS, False,
+        "The proxy takes root_path off the path: put it back in front, as Uvicorn does.")
     server_names: Sequence[str] = option(Kind.LIST, PROCESS, (),
-        "Host names that are served, others get 421; empty: all.", flags=("--server-name",))
+        "Host names that are served, with or without a port, *.example.org for all below it; "
+        "others get 421; empty: all.", flags=("--server-name",))
     lifespan: str = option(Kind.TEXT, PROCESS, "auto",
         "ASGI lifespan: auto goes on where the application does not support it.",
         choices=("auto", "on", "off"))
@@ -116,7 +131,35 @@ class Config:
     include_server_header: bool = option(Kind.BOOL, PROCESS, True, "Send the Server field.")
     alt_svc_headers: Sequence[str] = option(Kind.LIST, PROCESS, (),
         "Values of Alt-Svc fields (RFC 7838) to send.")
-    debug: bool = option(Kind.BOOL, PROCESS, False, "Debug mode of the event loop.")
+    debug: bool = option(Kind.BOOL, PROCESS, False,
+        "Debug mode of the event loop; applications may send http.response.debug.")
+
+    headers: Sequence[str] = option(Kind.LIST, HTTP, (),
+        "Fields added to every response that does not have them, each \"Name: value\".",
+        flags=("--header",))
+    link_preload: str = option(Kind.TEXT, HTTP, "off",
+        "What becomes of Link: rel=preload fields of responses: pushed, sent ahead as 103 Early "
+        "Hints, or auto: pushed where the peer takes pushes, else hinted.",
+        "few clients gain from it, all pay", choices=("off", "push", "early-hints", "auto"))
+    link_preload_max: int = option(Kind.COUNT, HTTP, 16,
+        "Most resources pushed or hinted for one response by link_preload.", low=1)
+    request_id: str = option(Kind.TEXT, HTTP, "off",
+        "A request id in scope, access log and response: generate makes one, accept takes the "
+        "peer's where it is well-formed.", choices=("off", "generate", "accept"))
+    request_id_header: str = option(Kind.TEXT, HTTP, "x-request-id",
+        "Field that carries the request id.", "nginx, Envoy, Heroku")
+    trace_context: bool = option(Kind.BOOL, HTTP, False,
+        "W3C Trace Context in scope, access log and response: traceparent is continued or begun.")
+    https_redirect: bool = option(Kind.BOOL, HTTP, False,
+        "Answer cleartext requests with 308 to the same URL in https.")
+    https_redirect_host: str | None = option(Kind.TEXT, HTTP, None,
+        "host or host:port of https_redirect; not set: the request's host with the port of the "
+        "first TLS address.")
+    hsts_max_age: float | None = option(Kind.SECONDS, HTTP, None,
+        "Send Strict-Transport-Security (RFC 6797) over TLS with this max-age.", low=0)
+    hsts_include_subdomains: bool = option(Kind.BOOL, HTTP, False,
+        "includeSubDomains of Strict-Transport-Security.")
+    hsts_preload: bool = option(Kind.BOOL, HTTP, False, "preload of Strict-Transport-Security.")
 
     startup_timeout: float | None = option(Kind.SECONDS, TIMEOUTS, 60.0,
         "For the application's lifespan startup.", "Hypercorn")
@@ -272,8 +315,6 @@ class Config:
     max_app_queue_size: int = option(Kind.COUNT, HYPERCORN, 10,
         "Events that wait for the application.",
         inert="bytes are bounded instead, by request_buffer_size and h2_stream_window_size")
-    wsgi_max_body_size: int = option(Kind.SIZE, HYPERCORN, 16 * 2**20,
-        "Largest request body for WSGI.", inert="only ASGI applications are served")
     logger_class: str | None = option(Kind.CLASS, HYPERCORN, None, "Class of the logger.",
         inert="configure the loggers tricorn.error and tricorn.access with logconfig")
     statsd_host: str | None = option(Kind.TEXT, HYPERCORN, None, "StatsD server, host:port.",

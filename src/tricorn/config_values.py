@@ -48,6 +48,7 @@ class Kind(enum.Enum):
     VERIFY_MODE = "verify_mode"
     VERIFY_FLAGS = "verify_flags"
     TABLE = "table"
+    TABLES = "tables"
     CLASS = "class"
 
 
@@ -115,7 +116,7 @@ def option(
     return field(
         default=default,
         repr=not row.secret,
-        hash=kind is not Kind.TABLE,  # a dict has no hash
+        hash=kind not in (Kind.TABLE, Kind.TABLES),  # a dict has no hash
         metadata={"option": row},
     )
 
@@ -164,6 +165,7 @@ _EXPECTED = {
     Kind.OWNER: "a name or a number",
     Kind.VERIFY_FLAGS: "names of ssl.VerifyFlags separated by commas",
     Kind.TABLE: "a table (as text: a JSON object)",
+    Kind.TABLES: "an array of tables (as text: a JSON array of objects)",
     Kind.CLASS: "a class or its dotted name",
 }
 
@@ -455,6 +457,14 @@ def _to_table(row: Option, value: object, text: bool) -> dict[str, Any]:
     return value
 
 
+def _to_tables(row: Option, value: object, text: bool) -> tuple[dict[str, Any], ...]:
+    if text and isinstance(value, str):
+        value = json.loads(value)
+    if not isinstance(value, list | tuple):
+        raise TypeError("not an array")
+    return tuple(_to_table(row, item, False) for item in value)
+
+
 def _to_class(row: Option, value: object, text: bool) -> str:
     # Kept by name only: nothing is made of it, and the configuration stays plain data.
     if isinstance(value, type):
@@ -478,5 +488,6 @@ _CONVERTERS: dict[Kind, Callable[[Option, object, bool], Any]] = {
     Kind.VERIFY_MODE: _to_verify_mode,
     Kind.VERIFY_FLAGS: _to_verify_flags,
     Kind.TABLE: _to_table,
+    Kind.TABLES: _to_tables,
     Kind.CLASS: _to_class,
 }
