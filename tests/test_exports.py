@@ -19,17 +19,25 @@ EXCEPTIONS = [
     for _, cls in inspect.getmembers(tricorn.exceptions, inspect.isclass)
     if cls.__module__ == "tricorn.exceptions"
 ]
-FUNCTIONS = [tricorn.serve, tricorn.run]
+FUNCTIONS = [tricorn.serve, tricorn.run, tricorn.serve_in_thread]
 
 
 def test_public_names() -> None:
-    assert sorted(tricorn.__all__) == ["Config", "__version__", "run", "serve"]
+    assert sorted(tricorn.__all__) == [
+        "Config",
+        "ServerThread",
+        "__version__",
+        "push",
+        "run",
+        "serve",
+        "serve_in_thread",
+    ]
     for name in tricorn.__all__:
         assert hasattr(tricorn, name)
     assert tricorn.__version__.count(".") == 2
 
 
-@pytest.mark.parametrize("thing", [tricorn.Config, *FUNCTIONS, *EXCEPTIONS])
+@pytest.mark.parametrize("thing", [tricorn.Config, tricorn.ServerThread, tricorn.push, *FUNCTIONS, *EXCEPTIONS])
 def test_documented(thing: object) -> None:
     assert inspect.getdoc(thing)
 
@@ -45,7 +53,7 @@ def test_annotated(function: object) -> None:
         assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
 
 
-@pytest.mark.parametrize("name", ["serve", "run"])
+@pytest.mark.parametrize("name", ["serve", "run", "serve_in_thread"])
 def test_what_is_raised_is_documented(name: str) -> None:
     assert ":raises " in (inspect.getdoc(getattr(tricorn, name)) or "")
 

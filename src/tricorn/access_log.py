@@ -22,7 +22,8 @@ Text lines follow ``access_log_format``, made of Gunicorn's and Hypercorn's atom
 
 ``%({name}i)s`` is a request header, ``%({name}o)s`` a response header, ``%({name}e)s`` an
 environment variable as it was at the start. ``%({key}x)s`` is ours: one of ``stream_id``,
-``close_code``, ``bytes_received``, ``disconnected``, else an entry of the ASGI scope by its
+``close_code``, ``bytes_received``, ``disconnected``, ``request_id``, ``trace_id``, ``span_id``
+(with the options that make them), else an entry of the ASGI scope by its
 dotted name, as in ``%({http_version}x)s``, ``%({client.1}x)s`` (the port) or
 ``%({extensions.tls.tls_version}x)s``; ``%(http_version)x`` is short for it. Widths work:
 ``%(s)-5s``. What is absent is ``-``. All values are escaped to printable ASCII.
@@ -150,7 +151,8 @@ def fields(exchange: Exchange) -> dict[str, Any]:
     scope = exchange.scope
     user_agent, referer = _header(scope, b"user-agent"), _header(scope, b"referer")
     client = scope.get("client")
-    return {
+    identity = {name: found for name in _IDENTITY if (found := _walk(scope, _IDENTITY[name]))}
+    return identity | {
         "time": rfc3339(exchange.finished_at),
         "client": client[0] if client else None,
         "method": _method(exchange),
@@ -170,6 +172,13 @@ def fields(exchange: Exchange) -> dict[str, Any]:
         "disconnected": exchange.disconnected,
     }
 
+
+# Where the exchange's ids stand in its scope, with the options that ask for them on.
+_IDENTITY = {
+    "request_id": ["extensions", "tricorn.request_id", "id"],
+    "trace_id": ["extensions", "tricorn.trace_context", "trace_id"],
+    "span_id": ["extensions", "tricorn.trace_context", "span_id"],
+}
 
 _ATOM = re.compile(r"%(?:(%)|\(([^(){}]*|\{[^{}]*\}[a-zA-Z])\)(-?[0-9]*(?:\.[0-9]+)?)([a-zA-Z]))")
 
@@ -256,7 +265,7 @@ def _response_header(name: bytes) -> Getter:
 def _extra(key: str) -> Getter:
     if key in ("stream_id", "close_code", "bytes_received", "disconnected"):
         return lambda exchange: _show(getattr(exchange, key))
-    parts = key.split(".")
+    parts = _IDENTITY.get(key) or key.split(".")
     return lambda exchange: _show(_walk(exchange.scope, parts))
 
 

@@ -2,7 +2,8 @@
 
 A target is ``module:attribute``, ``path/file.py:attribute`` or either with a call,
 ``module:create_app("prod", debug=True)``, whose arguments are literals: they are parsed,
-never evaluated. Without ``:attribute`` the name is ``app``. Every failure is an
+never evaluated. Without ``:attribute`` the name is ``app``. In front may stand ``asgi:`` or
+``wsgi:``, which says what the application is written for. Every failure is an
 `AppImportError` of one line; its ``__cause__`` is set only where the application's own
 code raised.
 """
@@ -22,11 +23,12 @@ from typing import Any, cast
 
 from tricorn.config_values import nearest
 from tricorn.exceptions import AppImportError, ConfigError
-from tricorn.types import ASGIApplication
+from tricorn.types import Application
 
 DEFAULT_ATTRIBUTE = "app"
 
 _PREFIX = re.compile(r"(asgi|wsgi):(?=[^:(]+:)")  # Hypercorn's; "asgi:app" is a module
+_OF_APPLICATIONS = {("scope", "receive", "send"), ("environ", "start_response")}
 _FILE = re.compile(r"(?P<place>.+?\.py)(?::(?P<attribute>.*))?", re.DOTALL)
 
 
@@ -47,8 +49,8 @@ class Target:
         return ".".join(self.attributes)
 
 
-def load_app(target: str, *, factory: bool = False, app_dir: str | None = None) -> ASGIApplication:
-    """Import and return the application that `target` names.
+def load_app(target: str, *, factory: bool = False, app_dir: str | None = None) -> Application:
+    """Import and return the application that `target` names, of whatever interface.
 
     `factory` calls what was found, without arguments. `app_dir` (else the working directory)
     goes to the front of ``sys.path``. Raises `AppImportError`, or `ConfigError` for `app_dir`.
@@ -64,17 +66,30 @@ def load_app(target: str, *, factory: bool = False, app_dir: str | None = None) 
     if parsed.is_call or factory:
         return _call_factory(found, parsed)
     _refuse_factory(found, parsed)
-    return cast("ASGIApplication", found)
+    return cast("Application", found)
+
+
+def interface_of(target: str, interface: str) -> str:
+    """`interface` (auto, asgi3, asgi2 or wsgi), which a prefix of `target` may decide.
+
+    ``asgi:`` stands for ASGI 3, as in Hypercorn, or for ASGI 2 where `interface` says so.
+    Raises `ConfigError` if the two contradict each other.
+    """
+    match = _PREFIX.match(target.strip())
+    if match is None:
+        return interface
+    named = "wsgi" if match[1] == "wsgi" else "asgi3"
+    if interface == "auto":
+        return named
+    if (named == "wsgi") != (interface == "wsgi"):
+        raise ConfigError(f"interface: {interface} contradicts the application, {target!r}")
+    return interface
 
 
 def parse_target(target: str) -> Target:
     """Take a target apart. Raises `AppImportError`."""
     text = target.strip()
     if prefix := _PREFIX.match(text):
-        if prefix[1] == "wsgi":
-            raise AppImportError(
-                f"{target!r}: WSGI applications are not served; wrap it with an adapter to ASGI"
-            )
         text = text[prefix.end() :]
     if match := _FILE.fullmatch(text):
         place, attribute, is_file = match["place"], match["attribute"], True
@@ -235,11 +250,11 @@ def _accepts(function: Callable[..., Any], *args: object, **kwargs: object) -> b
     return True
 
 
-def _call_factory(factory: Callable[..., Any], target: Target) -> ASGIApplication:
+def _call_factory(factory: Callable[..., Any], target: Target) -> Application:
     name = f"factory {target.attribute!r} in {target.place!r}"
     if _accepts(factory, *target.args, **target.kwargs) is False:
         signature = inspect.signature(factory)
-        if list(signature.parameters) == ["scope", "receive", "send"]:
+        if tuple(signature.parameters) in _OF_APPLICATIONS:
             raise AppImportError(f"{name} is the application itself; leave out --factory")
         raise AppImportError(f"{name} cannot be called so: it takes {signature}")
     try:
@@ -251,13 +266,14 @@ def _call_factory(factory: Callable[..., Any], target: Target) -> ASGIApplicatio
         raise AppImportError(f"{name} is a coroutine function; a factory must be a plain one")
     if not callable(app):
         raise AppImportError(f"{name} returned no application: {_describe(app)}")
-    return cast("ASGIApplication", app)
+    return cast("Application", app)
 
 
 def _refuse_factory(found: Callable[..., Any], target: Target) -> None:
-    # ASGI 3 is called with three arguments, ASGI 2 with one; what takes neither but can be
-    # called with none would fail on every request.
-    if _accepts(found) and not _accepts(found, 1, 2, 3) and not _accepts(found, 1):
+    # ASGI 3 is called with three arguments, WSGI with two, ASGI 2 with one; what takes none
+    # of these but can be called without would fail on every request.
+    counts: tuple[tuple[int, ...], ...] = ((1, 2, 3), (1, 2), (1,))
+    if _accepts(found) and not any(_accepts(found, *arguments) for arguments in counts):
         raise AppImportError(
             f"{target.attribute!r} in {target.place!r} takes no arguments: "
             f"if it makes the application, add --factory or write {target.attribute}()"

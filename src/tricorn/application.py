@@ -2,16 +2,82 @@
 
 from __future__ import annotations
 
+from tricorn.app_loader import interface_of, load_app
+from tricorn.asgi.interface import adapt
+from tricorn.asgi.mounts import Mounts
+from tricorn.asgi.redirect import HTTPSRedirect, Redirect, StrictTransportSecurity
+from tricorn.asgi.static import StaticFiles
 from tricorn.config import Config
-from tricorn.types import ASGIApplication
+from tricorn.config_mounts import Mount, parse_mounts
+from tricorn.exceptions import AppImportError, ConfigError
+from tricorn.types import Application, ASGIApplication
 
 
-def compose(app: ASGIApplication | None, config: Config) -> ASGIApplication:
+def compose(app: Application | None, config: Config) -> ASGIApplication:
     """The callable that connections run.
 
+    Nothing is wrapped around the application for an option that is off.
+
     :param app: what was given to ``serve`` or loaded from ``application``; None where the
-        configuration's ``mounts`` hold all that is served.
-    :raises ConfigError: if there is nothing to serve.
+        configuration's ``mounts`` hold all that is served. With mounts it is the one at "/".
+    :raises ConfigError: if there is nothing to serve, or if an application's interface
+        cannot be told.
+    :raises AppImportError: if a mounted application cannot be imported.
     """
-    assert app is not None
-    return app
+    served = None if app is None else adapt(app, config.interface, config)
+    if config.mounts:
+        served = Mounts(_mounted(served, config), config)
+    if served is None:
+        raise ConfigError("no application and no mounts: there is nothing to serve")
+    if config.hsts_max_age is not None:
+        served = StrictTransportSecurity(served, config)
+    if config.https_redirect:
+        served = HTTPSRedirect(served, config)
+    return served
+
+
+def _mounted(app: ASGIApplication | None, config: Config) -> list[tuple[Mount, ASGIApplication]]:
+    mounts = parse_mounts(config.mounts)
+    mounted: list[tuple[Mount, ASGIApplication]] = []
+    if app is not None:
+        if any(not mount.prefix and not mount.host for mount in mounts):
+            raise ConfigError('mounts: the application given is the mount at "/"; there are two')
+        name = config.application or "application"
+        mounted.append((Mount(application=name), app))
+    adapted: dict[tuple[int, str], tuple[Application, ASGIApplication]] = {}
+    for place, mount in enumerate(mounts):
+        target: ASGIApplication
+        if mount.directory is not None:
+            target = StaticFiles(mount)
+        elif mount.redirect is not None:
+            target = Redirect(mount)
+        else:
+            # One object at several places stays one, with one lifespan.
+            loaded, interface = _load(mount, place, config)
+            key = id(loaded), interface
+            if key not in adapted:
+                adapted[key] = loaded, _adapt(loaded, interface, place, config)
+            target = adapted[key][1]
+        mounted.append((mount, target))
+    return mounted
+
+
+def _load(mount: Mount, place: int, config: Config) -> tuple[Application, str]:
+    """The application of a mount, and its interface as far as the configuration tells."""
+    assert mount.application is not None
+    try:
+        app = load_app(
+            mount.application, factory=mount.factory, app_dir=mount.app_dir or config.app_dir
+        )
+        return app, interface_of(mount.application, mount.interface)
+    except AppImportError as exc:
+        raise AppImportError(f"mounts[{place}].application: {exc}") from exc.__cause__
+    except ConfigError as exc:
+        raise ConfigError(f"mounts[{place}].{exc}") from None
+
+
+def _adapt(app: Application, interface: str, place: int, config: Config) -> ASGIApplication:
+    try:
+        return adapt(app, interface, config)
+    except ConfigError as exc:
+        raise ConfigError(f"mounts[{place}].{exc}") from None

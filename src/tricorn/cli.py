@@ -21,11 +21,12 @@ from importlib import metadata
 from typing import Any, NoReturn
 
 from tricorn import app_loader, config_docs
+from tricorn.application import compose
 from tricorn.config import OPTIONS, Config
 from tricorn.config_sources import CONFIG_VARIABLE, LoadedConfig, load
 from tricorn.config_values import Kind, Option, nearest
 from tricorn.exceptions import AppImportError, ConfigError, TricornError
-from tricorn.types import ASGIApplication
+from tricorn.types import Application
 
 LIBRARIES = ("anyio", "h11", "h2", "hpack", "priority", "wsproto", "trio", "uvloop")
 
@@ -49,6 +50,9 @@ Without -c the file is the one that {CONFIG_VARIABLE} names, else ./tricorn.toml
 [tool.tricorn] of ./pyproject.toml. A flag wins over the environment variable TRICORN_NAME,
 that over the file, the file over the default. Times also take 500ms, 10s or 1h30m, sizes
 64KiB or 16MiB; none turns off what may be off.
+
+tricorn migrate turns the command line or file of Hypercorn, Uvicorn, Granian, Daphne or
+Gunicorn into tricorn.toml; see tricorn migrate --help.
 """
 
 
@@ -82,8 +86,13 @@ class _Give(argparse.Action):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (default: the process's); the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
     try:
-        return _main(sys.argv[1:] if argv is None else argv)
+        if argv and argv[0] == "migrate":  # an application of that name is migrate:app
+            from tricorn import migrate
+
+            return migrate.main(argv[1:])
+        return _main(argv)
     except KeyboardInterrupt:
         return 130
     except TricornError as exc:
@@ -120,7 +129,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser, made from the schema."""
     parser = _Parser(
         prog="tricorn",
-        usage="tricorn [OPTIONS] [APP]",
+        usage="tricorn [OPTIONS] [APP]\n       tricorn migrate [FROM] [OPTIONS] [--] [COMMAND ...]",
         description="Serve an ASGI application over HTTP/1.1, HTTP/2 and WebSocket.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -189,16 +198,24 @@ def _refuse_rest(rest: list[str]) -> None:
         raise ConfigError(f"unexpected argument {rest[0]!r}; one APP is served")
 
 
-def _target(config: Config) -> str:
-    if config.application is None:
+def _check_target(config: Config) -> None:
+    if config.application is None and not config.mounts:
         raise ConfigError(
             "no application: give APP as module:attribute, or set application in the file"
         )
-    return config.application
 
 
-def _application(config: Config) -> ASGIApplication:
-    return app_loader.load_app(_target(config), factory=config.factory, app_dir=config.app_dir)
+def _application(config: Config) -> tuple[Application | None, Config]:
+    """What APP names, and the configuration with the interface that APP's prefix names.
+
+    None where the mounts hold all that is served.
+    """
+    target = config.application
+    if target is None:
+        return None, config
+    interface = app_loader.interface_of(target, config.interface)
+    app = app_loader.load_app(target, factory=config.factory, app_dir=config.app_dir)
+    return app, config.replace(interface=interface)
 
 
 def _check(loaded: LoadedConfig) -> int:
@@ -211,17 +228,21 @@ def _check(loaded: LoadedConfig) -> int:
             create_ssl_context(config)
         except (ssl.SSLError, OSError) as exc:
             raise ConfigError(f"certfile, keyfile: {exc}") from None
-    _application(config)
+    _check_target(config)
+    compose(*_application(config))
     for line in [*loaded.notes, *config.warnings()]:
         print(f"tricorn: warning: {line}", file=sys.stderr)
     addresses = ", ".join((*config.bind, *config.insecure_bind))
-    print(f"tricorn: the configuration is valid: {config.application} on {addresses}")
+    served = config.application or "no application"
+    if config.mounts:
+        served += f" and {len(config.mounts)} mount{'s' if len(config.mounts) > 1 else ''}"
+    print(f"tricorn: the configuration is valid: {served} on {addresses}")
     return 0
 
 
 def _run(loaded: LoadedConfig) -> int:
     config = loaded.config
-    _target(config)
+    _check_target(config)
     config.check()
     from tricorn import logs
 
@@ -229,7 +250,7 @@ def _run(loaded: LoadedConfig) -> int:
     logger = logging.getLogger("tricorn.error")
     for line in [*loaded.notes, *config.warnings()]:
         logger.warning(line)
-    app = _application(config)
+    app, config = _application(config)
     from tricorn.server import run
 
     run(app, config)

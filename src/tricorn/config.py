@@ -11,10 +11,12 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import os
+import re
 import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
+from tricorn.config_mounts import parse_field, site_faults
 from tricorn.config_values import Bind, Kind, Option, coerce, nearest, option, parse_bind
 from tricorn.exceptions import ConfigError
 
@@ -34,6 +36,7 @@ LOGS = "Logs"
 HYPERCORN = "Accepted from Hypercorn, without effect"
 
 _HYPERCORN_ACCESS_FORMAT = '%(h)s %(l)s %(l)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
+FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # a token (RFC 9110 section 5.6.2)
 _WINDOW_BITS: dict[str, Any] = {"low": 9, "high": 15, "unit": "bits"}
 
 
@@ -68,7 +71,7 @@ class Config:
         "Applications, files and redirects by host and path; see the how-to on several "
         "applications. As a flag: JSON.")
     wsgi_threads: int = option(Kind.COUNT, APP, 40,
-        "Threads that run WSGI applications.", "anyio, Starlette", low=1)
+        "Threads that run WSGI applications.", "anyio, Starlette", low=1, flags=("--threads",))
     wsgi_max_body_size: int | None = option(Kind.SIZE, APP, None,
         "Largest request body for WSGI; above it the answer is 413.",
         "the body is streamed, not held")
@@ -90,23 +93,28 @@ class Config:
         "Group of unix sockets, by name or number.", flags=("-g",))
 
     certfile: str | None = option(Kind.PATH, TLS, None,
-        "Certificate chain of the server, a PEM file; TLS is on with certfile and keyfile.")
-    keyfile: str | None = option(Kind.PATH, TLS, None, "Private key of certfile, a PEM file.")
+        "Certificate chain of the server, a PEM file; TLS is on with certfile and keyfile.",
+        flags=("--ssl-certfile", "--ssl-certificate"))
+    keyfile: str | None = option(Kind.PATH, TLS, None, "Private key of certfile, a PEM file.",
+        flags=("--ssl-keyfile",))
     keyfile_password: str | None = option(Kind.TEXT, TLS, None,
-        "Password of the private key; as a flag all users of the machine can read it.", secret=True)
+        "Password of the private key; as a flag all users of the machine can read it.", secret=True,
+        flags=("--ssl-keyfile-password",))
     ca_certs: str | None = option(Kind.PATH, TLS, None,
-        "Certificates, a PEM file, that client certificates must lead to.")
+        "Certificates, a PEM file, that client certificates must lead to.",
+        flags=("--ssl-ca-certs", "--ssl-ca"))
     dev_certificate: bool = option(Kind.BOOL, TLS, False,
         "Make a certificate for development on first use where none is given.")
     verify_mode: str | None = option(Kind.VERIFY_MODE, TLS, None,
         "Whether clients must show a certificate; a name or number of ssl.VerifyMode.",
         choices=("CERT_NONE", "CERT_OPTIONAL", "CERT_REQUIRED"),
-        flags=("--cert-reqs",), aliases=("cert_reqs",))
+        flags=("--cert-reqs", "--ssl-cert-reqs"), aliases=("cert_reqs",))
     verify_flags: str | None = option(Kind.VERIFY_FLAGS, TLS, None,
         "How client certificates are verified: names of ssl.VerifyFlags separated by commas.")
     ciphers: str = option(Kind.TEXT, TLS, "ECDHE+AESGCM:ECDHE+CHACHA20",
         "Cipher suites for TLS 1.2, as OpenSSL writes them.",
-        "forward secrecy and AEAD; RFC 9113 appendix A forbids the rest to HTTP/2")
+        "forward secrecy and AEAD; RFC 9113 appendix A forbids the rest to HTTP/2",
+        flags=("--ssl-ciphers",))
     alpn_protocols: Sequence[str] = option(Kind.LIST, TLS, ("h2", "http/1.1"),
         "Protocols offered in the TLS handshake (RFC 7301), the preferred one first.",
         choices=("h2", "http/1.1"))
@@ -115,7 +123,8 @@ class Config:
         "Event loop; auto is uvloop where it is installed, else asyncio.",
         choices=("auto", "asyncio", "uvloop", "trio"), flags=("-k",))
     pid_path: str | None = option(Kind.PATH, PROCESS, None,
-        "File that holds the process id while the server runs.", flags=("-p", "--pid"))
+        "File that holds the process id while the server runs.",
+        flags=("-p", "--pid", "--pid-file"))
     root_path: str = option(Kind.TEXT, PROCESS, "",
         "Path under which a proxy shows the application: root_path of the ASGI scope.")
     root_path_stripped: bool = option(Kind.BOOL, PROCESS, False,
@@ -166,10 +175,12 @@ class Config:
     shutdown_timeout: float | None = option(Kind.SECONDS, TIMEOUTS, 60.0,
         "For the application's lifespan shutdown.", "Hypercorn")
     graceful_timeout: float | None = option(Kind.SECONDS, TIMEOUTS, 30.0,
-        "For running exchanges to end once the server is asked to stop.", "Kubernetes", low=0)
+        "For running exchanges to end once the server is asked to stop.", "Kubernetes", low=0,
+        flags=("--timeout-graceful-shutdown",))
     keep_alive_timeout: float | None = option(Kind.SECONDS, TIMEOUTS, 75.0,
         "An idle connection is closed after this time.",
-        "load balancers idle at 60 s; a shorter limit makes 502s", flags=("--keep-alive",), low=0)
+        "load balancers idle at 60 s; a shorter limit makes 502s",
+        flags=("--keep-alive", "--timeout-keep-alive"), low=0)
     header_timeout: float | None = option(Kind.SECONDS, TIMEOUTS, 10.0,
         "For a request head to be complete, from its first byte.", "h2o")
     read_timeout: float | None = option(Kind.SECONDS, TIMEOUTS, 30.0,
@@ -218,7 +229,8 @@ class Config:
         "Output of a connection below which send() goes on.", "asyncio", low=0)
 
     h2_max_concurrent_streams: int = option(Kind.COUNT, HTTP2, 100,
-        "Streams a peer may have open; one more is refused.", "RFC 9113 section 6.5.2", low=1)
+        "Streams a peer may have open; one more is refused.", "RFC 9113 section 6.5.2", low=1,
+        flags=("--http2-max-concurrent-streams",))
     h2_max_header_list_size: int = option(Kind.SIZE, HTTP2, 65536,
         "Largest field section, counted as RFC 9113 section 6.5.2 does.", "Hypercorn, h2", low=1024)
     h2_max_inbound_frame_size: int = option(Kind.SIZE, HTTP2, 16384,
@@ -252,7 +264,7 @@ class Config:
 
     websocket_max_message_size: int = option(Kind.SIZE, WEBSOCKET, 16 * 2**20,
         "Largest message, after decompression; above it the close code is 1009.",
-        "Uvicorn, Hypercorn")
+        "Uvicorn, Hypercorn", flags=("--ws-max-size",))
     websocket_max_frame_size: int = option(Kind.SIZE, WEBSOCKET, 16 * 2**20,
         "Largest frame; above it the close code is 1009.", "one message in one frame", low=125)
     websocket_max_fragments: int = option(Kind.COUNT, WEBSOCKET, 131072,
@@ -260,9 +272,11 @@ class Config:
     websocket_max_queue_size: int = option(Kind.SIZE, WEBSOCKET, 262144,
         "Messages held for the application before reading pauses.", "as one HTTP/2 stream")
     websocket_ping_interval: float | None = option(Kind.SECONDS, WEBSOCKET, 20.0,
-        "Between two pings.", "Uvicorn; proxies cut idle connections at 60 s")
+        "Between two pings.", "Uvicorn; proxies cut idle connections at 60 s",
+        flags=("--ws-ping-interval", "--ping-interval"))
     websocket_ping_timeout: float | None = option(Kind.SECONDS, WEBSOCKET, 20.0,
-        "For the pong; then the connection ends.", "Uvicorn")
+        "For the pong; then the connection ends.", "Uvicorn",
+        flags=("--ws-ping-timeout", "--ping-timeout"))
     websocket_close_timeout: float | None = option(Kind.SECONDS, WEBSOCKET, 10.0,
         "For the peer's close frame after ours.", "websockets", low=0)
     websocket_handshake_timeout: float | None = option(Kind.SECONDS, WEBSOCKET, None,
@@ -309,7 +323,8 @@ class Config:
     daemon: bool = option(Kind.BOOL, HYPERCORN, False, "Run in the background.", flags=("-D",),
         inert="the server stays in the foreground, where a service manager wants it")
     max_requests: int | None = option(Kind.COUNT, HYPERCORN, None,
-        "Requests after which a worker is replaced.", inert="the process is not replaced")
+        "Requests after which a worker is replaced.", inert="the process is not replaced",
+        flags=("--limit-max-requests",))
     max_requests_jitter: int = option(Kind.COUNT, HYPERCORN, 0,
         "Random part of max_requests.", inert="the process is not replaced")
     max_app_queue_size: int = option(Kind.COUNT, HYPERCORN, 10,
@@ -345,6 +360,20 @@ class Config:
                 f"root_path: expected a path that begins with /, got {self.root_path!r}",
                 "root_path",
             )
+        for text in self.headers:
+            try:
+                parse_field(text)
+            except ValueError:
+                raise CombinationError(
+                    f'headers: expected "Name: value", got {text!r}', "headers"
+                ) from None
+        for message, names in site_faults(self):
+            raise CombinationError(message, *names)
+        if not FIELD_NAME.fullmatch(self.request_id_header):
+            raise CombinationError(
+                f"request_id_header: expected a field name, got {self.request_id_header!r}",
+                "request_id_header",
+            )
         if self.write_buffer_low > self.write_buffer_high:
             raise CombinationError(
                 f"write_buffer_low ({self.write_buffer_low}) is above write_buffer_high "
@@ -362,6 +391,11 @@ class Config:
     def ssl_enabled(self) -> bool:
         """Whether ``bind`` addresses speak TLS."""
         return self.certfile is not None or self.dev_certificate
+
+    @property
+    def extra_headers(self) -> list[tuple[bytes, bytes]]:
+        """``headers`` as pairs of lower-case name and value."""
+        return [parse_field(text) for text in self.headers]
 
     @property
     def ssl_verify_mode(self) -> ssl.VerifyMode | None:

@@ -6,6 +6,7 @@ import importlib.util
 import os
 
 from tricorn.config import Config, parse_bind
+from tricorn.config_mounts import parse_mounts
 from tricorn.exceptions import ConfigError
 
 
@@ -25,8 +26,9 @@ def check(config: Config) -> None:
         address = parse_bind(text)
         if address.kind == "unix":
             _check_directory("bind", address.path)
+    _check_mounts(config)
     _check_accounts(config)
-    _check_event_loop(config)
+    check_event_loop(config)
 
 
 def _check_readable(name: str, path: str | None) -> None:
@@ -53,6 +55,23 @@ def _check_writable(name: str, path: str) -> None:
         raise ConfigError(f"{name}: cannot write {path!r}")
 
 
+def _check_mounts(config: Config) -> None:
+    for place, mount in enumerate(parse_mounts(config.mounts)):
+        for key in ("directory", "app_dir"):
+            path = getattr(mount, key)
+            if path is None:
+                continue
+            name = f"mounts[{place}].{key}"
+            if not os.path.isdir(path):
+                raise ConfigError(f"{name}: {path!r} is not a directory")
+            if not os.access(path, os.R_OK | os.X_OK):
+                raise ConfigError(f"{name}: {path!r} cannot be read")
+        if mount.directory is not None and mount.fallback is not None:
+            _check_readable(
+                f"mounts[{place}].fallback", os.path.join(mount.directory, mount.fallback)
+            )
+
+
 def _check_accounts(config: Config) -> None:
     if not isinstance(config.user, str) and not isinstance(config.group, str):
         return
@@ -73,7 +92,8 @@ def _check_accounts(config: Config) -> None:
         raise ConfigError(f"group: there is no group {config.group!r}") from None
 
 
-def _check_event_loop(config: Config) -> None:
+def check_event_loop(config: Config) -> None:
+    """Raise `ConfigError` if the event loop that is asked for is not installed."""
     library = config.event_loop
     if library != "asyncio" and importlib.util.find_spec(library) is None:
         raise ConfigError(

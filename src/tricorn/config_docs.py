@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import Any
 
 from tricorn.config import OPTIONS
+from tricorn.config_mounts import APPLICATION, DIRECTORY, KEYS, REDIRECT
 from tricorn.config_sources import LoadedConfig
 from tricorn.config_values import Kind, Option, expected
 
@@ -21,6 +22,12 @@ EXAMPLE: dict[str, object] = {
     "bind": ("127.0.0.1:8443",),
     "insecure_bind": ("127.0.0.1:8080",),
     "dev_certificate": True,
+}
+# The values of the example's mounts that are no defaults.
+MOUNT_EXAMPLE: dict[str, dict[str, Any]] = {
+    APPLICATION: {"path": "/api", "application": "shop.api:app"},
+    DIRECTORY: {"path": "/static", "directory": "static"},
+    REDIRECT: {"path": "/old", "redirect": "/new"},
 }
 HIDDEN = "********"
 
@@ -57,6 +64,11 @@ def _sections() -> Iterator[tuple[str, list[Option]]]:
         yield section, list(rows)
 
 
+def _mount_sections() -> Iterator[tuple[str, list[Option]]]:
+    for section, rows in groupby(KEYS.values(), key=lambda row: row.section):
+        yield section, list(rows)
+
+
 def flags_of(row: Option) -> list[str]:
     """Every flag spelling of the option, its own name first."""
     flags = [row.flag]
@@ -80,11 +92,29 @@ def options_markdown() -> str:
     for section, rows in _sections():
         lines += ["", f"## {section}", ""]
         lines += ["| Option | Default | Meaning | Flags and variable |", "|---|---|---|---|"]
-        lines += [_markdown_row(row) for row in rows]
-    return "\n".join(lines) + "\n"
+        for row in rows:
+            names = ", ".join(f"`{name}`" for name in (*flags_of(row), row.variable))
+            lines.append(_markdown_row([*_markdown_cells(row), names]))
+    return "\n".join([*lines, *_mounts_markdown()]) + "\n"
 
 
-def _markdown_row(row: Option) -> str:
+def _mounts_markdown() -> list[str]:
+    lines = [
+        "",
+        "## Mounts",
+        "",
+        "Keys of one `[[mounts]]` table, for the option `mounts`: see [several applications]"
+        "(../how-to/several-applications.md) and [static files](../how-to/static-files.md). "
+        "Every mount has exactly one of `application`, `directory` and `redirect`, and the keys "
+        "that go with it.",
+    ]
+    for section, rows in _mount_sections():
+        lines += ["", f"### {section}", "", "| Key | Default | Meaning |", "|---|---|---|"]
+        lines += [_markdown_row(_markdown_cells(row)) for row in rows]
+    return lines
+
+
+def _markdown_cells(row: Option) -> list[str]:
     default = f"`{default_text(row)}`" if row.default is not None else default_text(row)
     if row.unit and row.default is not None:
         default += f" {row.unit}"
@@ -95,8 +125,10 @@ def _markdown_row(row: Option) -> str:
         meaning += f" No effect: {row.inert}."
     if row.aliases:
         meaning += f" Also read as {', '.join(f'`{alias}`' for alias in row.aliases)}."
-    names = ", ".join(f"`{name}`" for name in (*flags_of(row), row.variable))
-    cells = (f"`{row.name}`", default, meaning, names)
+    return [f"`{row.name}`", default, meaning]
+
+
+def _markdown_row(cells: list[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
@@ -119,7 +151,22 @@ def example_toml() -> str:
             else:
                 default = "" if row.secret else toml_value(row.default, row.kind)
                 lines.append(f"#{row.name} = {default or toml_value('')}")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_mounts_example()]) + "\n"
+
+
+def _mounts_example() -> list[str]:
+    lines = ["", "# ---- Mounts", ""]
+    lines += _comment(
+        "Tables of the option mounts; they stand behind all options. Every mount has exactly one "
+        "of application, directory and redirect; the other keys are shown with their defaults."
+    )
+    common, *kinds = _mount_sections()
+    for section, rows in kinds:
+        lines += ["", f"# {section}:", "# [[mounts]]"]
+        for row in (*common[1], *rows):
+            value = MOUNT_EXAMPLE[section].get(row.name, row.default)
+            lines.append(f"# {row.name} = {toml_value(value, row.kind)}")
+    return lines
 
 
 def _comment(text: str) -> list[str]:

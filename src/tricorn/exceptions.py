@@ -72,5 +72,13 @@ class InvalidMessage(LocalProtocolError):
     """The application sent an ASGI message that its state does not allow, or a malformed one."""
 
 
+class FileUnavailable(TricornError):
+    """A file the application sends cannot be opened or read, or ends too soon.
+
+    No OSError: frameworks take one that comes out of ``send()`` for a lost client.
+    ``__cause__`` is the system's error where there is one.
+    """
+
+
 class ClientDisconnected(OSError):
     """Raised by ``send()`` once the peer is gone (ASGI HTTP and WebSocket specification 2.4)."""

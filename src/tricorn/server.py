@@ -15,13 +15,16 @@ from typing import Any, Protocol
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 from anyio.streams.tls import TLSStream
 
 import tricorn
 from tricorn.access_log import AccessLog
+from tricorn.application import compose
 from tricorn.asgi.host import Worker
 from tricorn.asgi.lifespan import Lifespan
 from tricorn.config import Config
+from tricorn.event_loop import run_on
 from tricorn.exceptions import ConfigError, TricornError
 from tricorn.io.anyio_transport import AnyioTransport
 from tricorn.io.asyncio_transport import AsyncioTransport
@@ -30,7 +33,7 @@ from tricorn.io.listener import Listener, bind_all
 from tricorn.io.tls import TLSContext
 from tricorn.logs import RateLimitedLog
 from tricorn.protocol.negotiate import CODECS
-from tricorn.types import ASGIApplication
+from tricorn.types import Application, ASGIApplication
 
 _log = logging.getLogger("tricorn.error")
 
@@ -60,7 +63,7 @@ ShutdownTrigger = Callable[[], Awaitable[object]] | Event
 
 
 async def serve(
-    app: ASGIApplication,
+    app: Application | None,
     config: Config | None = None,
     *,
     shutdown_trigger: ShutdownTrigger | None = None,
@@ -69,6 +72,8 @@ async def serve(
 ) -> None:
     """Serve an ASGI application until cancelled or told to stop; asyncio or trio.
 
+    :param app: ASGI 3, ASGI 2 or WSGI, as ``interface`` says; None where the configuration's
+        ``mounts`` hold all that is served.
     :param config: defaults to ``Config()``.
     :param shutdown_trigger: an event, or an async callable; when it is set or returns, the
         server drains within ``graceful_timeout`` and ``serve`` returns.
@@ -76,10 +81,23 @@ async def serve(
     :param task_status: from a task group's ``start``: told the bound URLs (list of str)
         once connections are accepted.
     :raises BindError: if an address cannot be bound.
-    :raises ConfigError: if a certificate cannot be used.
+    :raises ConfigError: if a certificate cannot be used, there is nothing to serve, or nothing
+        tells what the application is written for.
+    :raises AppImportError: if a mounted application cannot be imported.
     :raises LifespanError: if the application's startup failed.
     """
-    server = Server(app, config or Config())
+    config = config or Config()
+    server = Server(compose(app, config), config)
+    await run_server(server, shutdown_trigger, install_signal_handlers, task_status)
+
+
+async def run_server(
+    server: Server,
+    shutdown_trigger: ShutdownTrigger | None = None,
+    install_signal_handlers: bool = True,
+    task_status: anyio.abc.TaskStatus[list[str]] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run a server to its end; what it raises is as ``serve`` says."""
     try:
         await server.run(shutdown_trigger, install_signal_handlers, task_status)
     except BaseExceptionGroup as group:
@@ -97,22 +115,19 @@ def _only_tricorn_error(group: BaseExceptionGroup[BaseException]) -> TricornErro
     return inner if isinstance(inner, TricornError) else None
 
 
-def run(app: ASGIApplication, config: Config | None = None) -> None:
+def run(app: Application | None, config: Config | None = None) -> None:
     """Serve until SIGTERM or SIGINT, on the event loop ``worker_class`` names.
 
     :raises TricornError: as ``serve`` does.
     """
     config = config or Config()
-    loop = config.event_loop
+    served = compose(app, config)  # imports, which may take their time, before the loop runs
 
     async def main() -> None:
-        await serve(app, config, install_signal_handlers=True)
+        await run_server(Server(served, config))
 
-    options: dict[str, Any] = {}
-    if loop != "trio":
-        options = {"use_uvloop": loop == "uvloop", "debug": config.debug}
     with _pid_file(config.pid_path):
-        anyio.run(main, backend="trio" if loop == "trio" else "asyncio", backend_options=options)
+        run_on(config, main)
 
 
 @contextmanager
@@ -169,26 +184,27 @@ class Server:
         self._on_asyncio = anyio.get_cancelled_exc_class() is asyncio.CancelledError
         self._tls = TLSContext(self.config) if self.config.ssl_enabled else None
         self._listeners = bind_all(self.config)
-        lifespan = Lifespan(self.worker.app, self.config)
+        lifespan = Lifespan(self.worker.app, self.config, self.worker.stopping)
         stop = anyio.Event()
         try:
             async with anyio.create_task_group() as tasks:
                 if install_signal_handlers:
                     await tasks.start(self._watch_signals, stop, tasks.cancel_scope, lifespan)
-                await lifespan.startup(tasks)
-                self.worker.state = lifespan.state
                 try:
+                    await lifespan.startup(tasks)
+                    self.worker.state = lifespan.state
                     async with self._accepting():
                         tasks.start_soon(self._tick)
                         self._announce()
                         task_status.started([listener.url for listener in self._listeners])
                         await self._until(shutdown_trigger, stop)
-                        self.worker.draining = True
+                        self.worker.stopping.set()
                     await self._drain()
                 finally:
+                    # Where serve() is cancelled; a connection that is accepted just now sees it.
+                    self.worker.stopping.set()
                     with anyio.CancelScope(shield=True):
-                        await self._cut()
-                        await lifespan.shutdown()
+                        await self._end(lifespan)
                 tasks.cancel_scope.cancel()
         finally:
             self._peers.flush(time.monotonic())
@@ -239,8 +255,7 @@ class Server:
                     await self._listen_asyncio(listener)
                 yield
             finally:
-                for server in self._asyncio_servers:
-                    server.close()
+                await self._stop_listening_asyncio()
         else:
             # Connections outlive the accept loops, so they have a task group of their own.
             async with anyio.create_task_group() as connections:
@@ -266,7 +281,21 @@ class Server:
             options["ssl_handshake_timeout"] = self.config.ssl_handshake_timeout
             options["ssl_shutdown_timeout"] = self.config.ssl_shutdown_timeout
         create = loop.create_unix_server if listener.is_unix else loop.create_server
-        self._asyncio_servers.append(await create(factory, **options))
+        # Started when it is known: a cancellation in between would leave it to nobody.
+        server = await create(factory, start_serving=False, **options)
+        self._asyncio_servers.append(server)
+        await server.start_serving()
+
+    async def _stop_listening_asyncio(self) -> None:
+        """Accept no more, then close: asyncio loses what it is accepting in a closed server."""
+        loop = asyncio.get_running_loop()
+        for listener in self._listeners:
+            loop.remove_reader(listener.socket)
+        try:
+            await anyio.lowlevel.cancel_shielded_checkpoint()
+        finally:
+            for server in self._asyncio_servers:
+                server.close()
 
     async def _accept_anyio(
         self,
@@ -368,6 +397,19 @@ class Server:
         self.connections.on_empty = emptied.set
         if self.connections:
             await emptied.wait()
+
+    async def _end(self, lifespan: Lifespan) -> None:
+        """Cut what is open and shut the application down."""
+        try:
+            await self._cut()
+            await lifespan.shutdown()
+        except anyio.get_cancelled_exc_class():
+            # An asyncio task can be cancelled in spite of the shield; twice is a hurry.
+            await self._cut()
+            await lifespan.shutdown()
+            raise
+        finally:
+            lifespan.cancel()
 
     async def _cut(self) -> None:
         """End whatever is left."""

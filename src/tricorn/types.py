@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -10,6 +10,14 @@ Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApplication: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# What may be served. Frameworks annotate scope, receive, send and environ in ways of their
+# own that no one type takes; so these say only how often and with how much they are called.
+ASGI2Application: TypeAlias = Callable[[Any], Callable[[Any, Any], Awaitable[Any]]]
+WSGIApplication: TypeAlias = Callable[[Any, Any], Iterable[bytes]]
+Application: TypeAlias = (
+    Callable[[Any, Any, Any], Awaitable[Any]] | ASGI2Application | WSGIApplication
+)
 
 Header: TypeAlias = tuple[bytes, bytes]
 Headers: TypeAlias = list[Header]

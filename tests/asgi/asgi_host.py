@@ -49,6 +49,7 @@ class MemoryHost:
         self.server = ("192.0.2.2", 80)
         self.secure = False
         self.tls = None
+        self.can_send_file = False
         self.output = b""
         self.streams = {}
         self.faults = []

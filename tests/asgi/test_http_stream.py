@@ -1,6 +1,7 @@
 """ASGI HTTP: every message in every state, malformed messages, bodies, hints, trailers."""
 
 import http as http_module
+import tempfile
 
 import pytest
 from asgi_host import (  # fmt: skip
@@ -26,13 +27,16 @@ HINT = {"type": "http.response.early_hint", "links": [b"</a>"]}
 PUSH = {"type": "http.response.push", "path": "/a", "headers": []}
 WITH_TRAILERS = {**START, "trailers": True}
 
+FILE = tempfile.TemporaryFile()  # noqa: SIM115
 MESSAGES = {
     "http.response.start": START,
     "http.response.body": BODY,
     "http.response.trailers": TRAILERS,
     "http.response.early_hint": HINT,
     "http.response.push": PUSH,
-    "http.response.pathsend": {"type": "http.response.pathsend", "path": "/"},
+    "http.response.pathsend": {"type": "http.response.pathsend", "path": __file__},
+    "http.response.zerocopysend": {"type": "http.response.zerocopysend", "file": FILE},
+    "http.response.debug": {"type": "http.response.debug", "info": {}},
     "http.request": {"type": "http.request"},
     "http.disconnect": {"type": "http.disconnect"},
     "websocket.send": {"type": "websocket.send", "text": ""},
@@ -42,14 +46,25 @@ MESSAGES = {
 }
 ALWAYS = {"http.response.push"}
 STATES = {
-    "before http.response.start": ([], {"http.response.start", "http.response.early_hint"}),
-    "after http.response.start": ([START], {"http.response.body", "http.response.early_hint"}),
-    "in the response body": ([START, BODY], {"http.response.body", "http.response.early_hint"}),
+    "before http.response.start": (
+        [],
+        {"http.response.start", "http.response.early_hint", "http.response.debug"},
+    ),
+    "after http.response.start": (
+        [START],
+        {"http.response.body", "http.response.early_hint", "http.response.pathsend",
+         "http.response.zerocopysend"},
+    ),
+    "in the response body": (
+        [START, BODY],
+        {"http.response.body", "http.response.early_hint", "http.response.zerocopysend"},
+    ),
     "before http.response.trailers": ([WITH_TRAILERS, END], {"http.response.trailers"}),
     "after the response": (
         [START, END],
         {"http.response.start", "http.response.body", "http.response.trailers",
-         "http.response.early_hint"},
+         "http.response.early_hint", "http.response.pathsend", "http.response.zerocopysend",
+         "http.response.debug"},
     ),
 }  # fmt: skip
 

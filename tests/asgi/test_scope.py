@@ -6,8 +6,9 @@ from playbook_http2 import GET
 
 
 def test_all_keys_of_http():
-    scope = http1_stream(b"GET", b"X-A: b").scope
-    assert scope == {
+    stream = http1_stream(b"GET", b"X-A: b")
+    host = stream.host
+    assert stream.scope == {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.5"},
         "http_version": "1.1",
@@ -20,7 +21,12 @@ def test_all_keys_of_http():
         "headers": [(b"host", b"a"), (b"x-a", b"b")],
         "client": ("192.0.2.1", 1234),
         "server": ("192.0.2.2", 80),
-        "extensions": {"http.response.early_hint": {}},
+        "extensions": {
+            "http.response.early_hint": {},
+            "http.response.pathsend": {},
+            "http.response.zerocopysend": {},
+            "tricorn.stopping": {"signal": host.worker.stopping},
+        },
     }
 
 

@@ -235,8 +235,8 @@ class TestMessages:
         receive(stream)
         wire = frame(1, b"hi") + frame(2, b"\xff") + frame(2)
         host.receive(wire if kind == "1.1" else data(1, wire))
-        assert receive(stream) == {"type": "websocket.receive", "bytes": None, "text": "hi"}
-        assert receive(stream) == {"type": "websocket.receive", "bytes": b"\xff", "text": None}
+        assert receive(stream) == {"type": "websocket.receive", "text": "hi"}
+        assert receive(stream) == {"type": "websocket.receive", "bytes": b"\xff"}
         assert receive(stream) == {"type": "websocket.receive", "bytes": b"", "text": None}
         assert receive(stream) is BLOCKED
         send(stream, type="websocket.send", text="hi")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tricorn.app_loader import Target, load_app, parse_target
+from tricorn.app_loader import Target, interface_of, load_app, parse_target
 from tricorn.exceptions import AppImportError, ConfigError
 
 APP = """
@@ -32,6 +32,7 @@ def gives_none(): return None
 def raises(): raise RuntimeError("no database")
 def exits(): raise SystemExit("gone")
 def make(): return app
+def wsgi(environ, start_response): ...
 nothing = None
 number = 3
 """
@@ -58,6 +59,7 @@ def shop(work: Path) -> Path:
         ("a:b.c.d", Target("a", ("b", "c", "d"))),
         ("asgi:app", Target("asgi", ("app",))),
         ("asgi:a:b", Target("a", ("b",))),
+        ("wsgi:a:b", Target("a", ("b",))),
         ("dir/x.py", Target("dir/x.py", ("app",), True)),
         ("C:\\dir\\x.py:y", Target("C:\\dir\\x.py", ("y",), True)),
         ("./a.b/x.py:y.z", Target("./a.b/x.py", ("y", "z"), True)),
@@ -88,13 +90,45 @@ def test_arguments_are_literals_and_never_evaluated(call: str) -> None:
         parse_target(f"a:{call}")
 
 
-def test_wsgi_is_refused_by_name() -> None:
-    with pytest.raises(AppImportError, match="WSGI applications are not served"):
-        parse_target("wsgi:a:b")
+@pytest.mark.parametrize(
+    ("target", "interface", "found"),
+    [
+        ("a:b", "auto", "auto"),
+        ("a:b", "asgi2", "asgi2"),
+        ("wsgi:a:b", "auto", "wsgi"),
+        (" wsgi:a:b", "auto", "wsgi"),
+        ("wsgi:a.py:b", "wsgi", "wsgi"),
+        ("wsgi:a:make('x')", "auto", "wsgi"),
+        ("asgi:a:b", "auto", "asgi3"),
+        ("asgi:a:b", "asgi3", "asgi3"),
+        ("asgi:a:b", "asgi2", "asgi2"),
+        ("wsgi:app", "auto", "auto"),  # a module of that name
+        ("asgi:app", "auto", "auto"),
+    ],
+)
+def test_the_interface_a_prefix_names(target: str, interface: str, found: str) -> None:
+    assert interface_of(target, interface) == found
 
 
 @pytest.mark.parametrize(
-    "target", ["shop", "shop:app", "asgi:shop:app", "shop:holder.app", "shop.py", "./shop.py:app"]
+    ("target", "interface"), [("wsgi:a:b", "asgi3"), ("wsgi:a:b", "asgi2"), ("asgi:a:b", "wsgi")]
+)
+def test_a_prefix_that_contradicts_the_option(target: str, interface: str) -> None:
+    with pytest.raises(ConfigError, match=f"^interface: {interface} contradicts .*{target}"):
+        interface_of(target, interface)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "shop",
+        "shop:app",
+        "asgi:shop:app",
+        "wsgi:shop:app",
+        "shop:holder.app",
+        "shop.py",
+        "./shop.py:app",
+    ],
 )
 def test_functions(target: str, shop: Path) -> None:
     assert load_app(target).__name__ == "app"
@@ -103,6 +137,7 @@ def test_functions(target: str, shop: Path) -> None:
 def test_objects_and_asgi2_classes(shop: Path) -> None:
     assert type(load_app("shop:framework")).__name__ == "Framework"
     assert load_app("shop:Old").__name__ == "Old"
+    assert load_app("shop:wsgi").__name__ == "wsgi"
 
 
 def test_factories(shop: Path) -> None:
@@ -160,6 +195,7 @@ def test_a_file_in_a_package_is_imported_by_its_dotted_name(work: Path) -> None:
         ("shop:slow()", "is a coroutine function"),
         ("shop:gives_none()", "returned no application: it is None"),
         ("shop:app()", "is the application itself"),
+        ("shop:wsgi()", "is the application itself"),
         ("shop:make", "'make' in 'shop' takes no arguments: if it makes the application, "
                       "add --factory or write make()"),
         ("json.py:app", "has the name of another module, 'json'"),

@@ -26,7 +26,8 @@ EXAMPLE_FILE = Path(__file__).parents[2] / "config.example.toml"
 
 
 def test_reference_lists_every_option_once() -> None:
-    rows = [line for line in options_markdown().splitlines() if line.startswith("| `")]
+    page = options_markdown().partition("\n## Mounts\n")[0]  # those have a test of their own
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
     assert [line.split("`")[1] for line in rows] == list(OPTIONS)
     for line, row in zip(rows, OPTIONS.values(), strict=True):
         assert row.help.replace("|", "\\|") in line

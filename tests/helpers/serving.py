@@ -17,7 +17,7 @@ import anyio.abc
 import anyio.from_thread
 
 from tricorn import Config, serve
-from tricorn.types import ASGIApplication
+from tricorn.types import Application
 
 # Seconds after which a test gives up on what must happen.
 PATIENCE = 10.0
@@ -107,7 +107,7 @@ class Served:
     def __init__(
         self,
         portal: anyio.from_thread.BlockingPortal,
-        app: ASGIApplication,
+        app: Application | None,
         config: Config,
         *,
         callable_trigger: bool = False,
@@ -161,7 +161,7 @@ def address_of(url: str) -> tuple[str, int]:
 @contextlib.contextmanager
 def running(
     portal: anyio.from_thread.BlockingPortal,
-    app: ASGIApplication,
+    app: Application | None,
     config: Config,
     *,
     callable_trigger: bool = False,

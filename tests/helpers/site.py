@@ -13,7 +13,7 @@ from helpers.clients import Client, HTTP1Client, HTTP2Client, open_socket
 from helpers.serving import Gate, Loops, Served, running
 from helpers.websocket import WebSocketClient
 from tricorn import Config
-from tricorn.types import ASGIApplication
+from tricorn.types import Application
 
 # No test waits for these; they only bound what a fault can cost.
 _QUICK: dict[str, Any] = {"bind": "127.0.0.1:0", "lifespan": "off", "graceful_timeout": 5.0}
@@ -54,7 +54,7 @@ class Serving:
 
     def __call__(
         self,
-        app: ASGIApplication,
+        app: Application | None,
         *,
         tls: bool = False,
         callable_trigger: bool = False,
@@ -104,7 +104,7 @@ class Site:
         """Whether the wire is HTTP/2."""
         return self.protocol == "h2"
 
-    def serve(self, app: ASGIApplication, **options: Any) -> Served:
+    def serve(self, app: Application | None, **options: Any) -> Served:
         """Start the server."""
         self.served = self.serving(app, tls=self.tls, **options)
         return self.served
@@ -113,7 +113,7 @@ class Site:
         """A new connection to it."""
         return self.serving.connect(self.served, self.protocol, **options)
 
-    def open(self, app: ASGIApplication, **options: Any) -> Client:
+    def open(self, app: Application | None, **options: Any) -> Client:
         """Start the server and connect."""
         self.serve(app, **options)
         return self.connect()

@@ -320,6 +320,12 @@ class TestRFC9113Section5_1_2Concurrency:
         (event,) = server.receive(again)
         assert event.headers == [(b"host", b"a"), (b"x-a", b"y")]
 
+    def test_fields_are_plain_tuples(self):
+        """hpack's own class of tuple goes no further."""
+        server = Server()
+        (event,) = server.receive(headers(1, [*GET, (b"x-a", b"y")]))
+        assert {type(field) for field in event.headers} == {tuple}
+
 
 CONNECT = [(b":method", b"CONNECT"), (b":protocol", b"websocket"), SCHEME, PATH, AUTHORITY]
 

@@ -66,12 +66,16 @@ def test_values_and_types(site: Site) -> None:
     json.dumps(scope["client"])
 
 
+# Offered on every connection.
+ALWAYS = {"http.response.pathsend", "http.response.zerocopysend", "tricorn.stopping"}
+
+
 def test_extensions(site: Site) -> None:
     app = Recorder()
     client = site.open(app)
     client.get("/", [(b"te", b"trailers")])
     extensions = app.scopes.take()["extensions"]
-    expected = {"http.response.early_hint", "http.response.trailers"}
+    expected = ALWAYS | {"http.response.early_hint", "http.response.trailers"}
     expected |= {"http.response.push"} if site.http2 else set()
     expected |= {"tls"} if site.tls else set()
     assert set(extensions) == expected
@@ -115,7 +119,7 @@ def test_http_1_0(serving: Serving) -> None:
     assert answer.startswith(b"HTTP/1.1 200 ")
     scope = app.scopes.take()
     assert scope["http_version"] == "1.0"
-    assert scope["extensions"] == {}
+    assert set(scope["extensions"]) == ALWAYS
 
 
 def test_client_certificate_is_in_the_scope(serving: Serving, protocol: str) -> None:
@@ -124,7 +128,8 @@ def test_client_certificate_is_in_the_scope(serving: Serving, protocol: str) -> 
     with authority.cert_pem.tempfile() as ca_certs:
         served = serving(app, tls=True, verify_mode="CERT_REQUIRED", ca_certs=ca_certs)
     context = serving.certificate.client()
-    authority.issue_cert("peer.example", organization_name="A, B").configure_cert(context)
+    issued = authority.create_child_ca().issue_cert("peer.example", organization_name="A, B")
+    issued.configure_cert(context)
     context.set_alpn_protocols([protocol])
     with open_socket(served.address, context, protocol) as sock:
         from helpers.clients import HTTP1Client, HTTP2Client
@@ -132,8 +137,11 @@ def test_client_certificate_is_in_the_scope(serving: Serving, protocol: str) -> 
         client = HTTP2Client(sock) if protocol == "h2" else HTTP1Client(sock)
         assert client.get("/").status == 200
     tls = app.scopes.take()["extensions"]["tls"]
-    assert len(tls["client_cert_chain"]) == 1
-    assert "BEGIN CERTIFICATE" in tls["client_cert_chain"][0]
+    # Its own certificate first, then the intermediate one it sent along.
+    assert [pem.strip() for pem in tls["client_cert_chain"]] == [
+        blob.bytes().decode().strip() for blob in issued.cert_chain_pems
+    ]
+    assert len(tls["client_cert_chain"]) == 2
     assert "O=A\\, B" in tls["client_cert_name"]
 
 

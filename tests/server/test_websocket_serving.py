@@ -26,7 +26,7 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
         message = await receive()
         if message["type"] == "websocket.disconnect":
             return
-        answer = {"text": message["text"], "bytes": message["bytes"]}
+        answer = {"text": message.get("text"), "bytes": message.get("bytes")}
         await send({"type": "websocket.send"} | answer)
 
 

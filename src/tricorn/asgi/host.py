@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import time
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from typing import Any, Protocol
 
+from tricorn.asgi.hosts import HostNames
+from tricorn.asgi.identity import Identity
+from tricorn.asgi.stopping import EXTENSION as STOPPING
+from tricorn.asgi.stopping import Stopping
 from tricorn.config import Config
 from tricorn.protocol.connection import HTTPConnection
 from tricorn.types import ASGIApplication, Headers, Scope
@@ -68,15 +73,42 @@ class Worker:
         self.peer_log = peer_log  # (reason, peer)
         self.log = logging.getLogger("tricorn.error")
         self.root_path = config.root_path
-        self.server_names = frozenset(name.lower().encode() for name in config.server_names)
+        self.root_path_stripped = config.root_path_stripped and bool(config.root_path)
+        self.link_preload = config.link_preload != "off"
+        self.identity = Identity.create(config)
+        self.server_names = HostNames(config.server_names)
         self.warned: set[str] = set()
-        self.draining = False
+        self.stopping = Stopping()
+        # What every exchange begins with: a copy of the context that serving began in.
+        self.context = contextvars.copy_context()
         self._static: Headers = []
-        if config.include_server_header:
+        configured = dict(config.extra_headers)
+        self._dated = config.include_date_header and b"date" not in configured
+        if config.include_server_header and b"server" not in configured:
             self._static.append((b"server", b"tricorn"))
         self._static += [(b"alt-svc", value.encode("latin-1")) for value in config.alt_svc_headers]
+        self._static += config.extra_headers
+        #: The names of ``default_headers``.
+        self.default_names = frozenset(name for name, _ in self._static) | {b"date"}
+        self.extensions = self._extensions()
         self._defaults: Headers = []
         self._second = 0
+
+    def _extensions(self) -> dict[str, dict[str, Any]]:
+        """What every HTTP scope offers, whatever its connection."""
+        extensions: dict[str, dict[str, Any]] = {
+            "http.response.pathsend": {},
+            "http.response.zerocopysend": {},
+            STOPPING: {"signal": self.stopping},
+        }
+        if self.config.debug:
+            extensions["http.response.debug"] = {}
+        return extensions
+
+    @property
+    def draining(self) -> bool:
+        """Whether the server finishes what is open and takes nothing new."""
+        return self.stopping.is_set()
 
     def default_headers(self) -> Headers:
         """The fields added to every final response; ``date`` is formatted once a second."""
@@ -84,7 +116,7 @@ class Worker:
         if now != self._second:
             self._second = now
             self._defaults = list(self._static)
-            if self.config.include_date_header:
+            if self._dated:
                 self._defaults.append((b"date", formatdate(now, usegmt=True).encode()))
         return self._defaults
 
@@ -109,6 +141,11 @@ class Host(Protocol):
     server: tuple[str, int | None] | None
     secure: bool
     tls: dict[str, Any] | None
+
+    @property
+    def can_send_file(self) -> bool:
+        """Whether ``http.send_data`` may be given a ``FileRegion`` on this wire."""
+        ...
 
     def flush(self, stream_id: int = 0) -> Awaitable[None] | None:
         """Write what is queued.

@@ -9,6 +9,8 @@ from typing import Any
 import anyio
 import anyio.abc
 
+from tricorn.asgi.stopping import EXTENSION as STOPPING
+from tricorn.asgi.stopping import Stopping
 from tricorn.config import Config
 from tricorn.exceptions import InvalidMessage, LifespanError
 from tricorn.types import ASGIApplication, Message, Scope
@@ -38,8 +40,22 @@ class Lifespan:
     has no lifespan.
     """
 
-    def __init__(self, app: ASGIApplication, config: Config) -> None:
+    def __init__(
+        self,
+        app: ASGIApplication,
+        config: Config,
+        stopping: Stopping | None = None,
+        *,
+        name: str = "",
+    ) -> None:
+        """
+        :param name: tells one application of several in the log, such as ``mount /api``.
+        :param stopping: told to the application in its scope, so that what it runs in the
+            background may end before ``lifespan.shutdown``, which comes behind the requests.
+        """
         self._app = app
+        self._label = f"{name}: " if name else ""
+        self._stopping = stopping or Stopping()
         self._config = config
         self._state = _State.STARTING
         self._started = anyio.Event()
@@ -58,6 +74,11 @@ class Lifespan:
         """The lifespan state, where the application started one."""
         return self._namespace if self._supported else None
 
+    @property
+    def failure(self) -> str | None:
+        """What the application said with ``lifespan.startup.failed``."""
+        return self._failure
+
     async def startup(self, task_group: anyio.abc.TaskGroup) -> None:
         """Start the application's lifespan in ``task_group`` and wait for it.
 
@@ -70,7 +91,9 @@ class Lifespan:
         try:
             await self._wait_for_startup()
         except BaseException:
-            self.cancel()
+            # Completed just as the wait for it was cancelled, it is still owed a shutdown.
+            if not self._supported:
+                self.cancel()
             raise
 
     async def _wait_for_startup(self) -> None:
@@ -88,24 +111,35 @@ class Lifespan:
                 ) from self._error
             # ASGI lifespan: go on without; but never hide why.
             _log.warning(
-                'lifespan = "auto": the application raised %r on the lifespan scope; '
+                '%slifespan = "auto": the application raised %r on the lifespan scope; '
                 "serving without lifespan events",
+                self._label,
                 self._error,
                 exc_info=self._error if self._told_startup else None,
             )
 
-    async def shutdown(self) -> None:
-        """Tell the application to shut down and wait for it, at most ``shutdown_timeout``."""
+    async def shutdown(self, limit: float | None = None, *, shield: bool = True) -> None:
+        """Tell the application to shut down and wait for it.
+
+        :param limit: in seconds; not given: ``shutdown_timeout``.
+        :param shield: whether it is waited for where the caller is cancelled too.
+        """
         if not self._supported or self._stopped.is_set():
             self.cancel()
             return
         self._state = _State.STOPPING
         self._stop.set()
-        with anyio.move_on_after(self._config.shutdown_timeout, shield=True) as scope:
+        whole = self._config.shutdown_timeout
+        with anyio.move_on_after(whole if limit is None else limit, shield=shield) as scope:
             await self._stopped.wait()
         if scope.cancelled_caught:
-            limit = self._config.shutdown_timeout
-            _log.error("lifespan shutdown took longer than shutdown_timeout = %s s", limit)
+            taken = "" if limit is None else f"{limit:.3g} s, its part of "
+            _log.error(
+                "%slifespan shutdown took longer than %sshutdown_timeout = %s s",
+                self._label,
+                taken,
+                whole,
+            )
         self.cancel()
 
     def cancel(self) -> None:
@@ -117,6 +151,7 @@ class Lifespan:
             "type": "lifespan",
             "asgi": {"version": "3.0", "spec_version": "2.0"},
             "state": self._namespace,
+            "extensions": {STOPPING: {"signal": self._stopping}},
         }
         cancelled = anyio.get_cancelled_exc_class()
         try:
@@ -127,7 +162,7 @@ class Lifespan:
         except BaseException as exc:
             self._error = exc
             if self._supported:
-                _log.error("the application's lifespan failed", exc_info=exc)
+                _log.error("%sthe application's lifespan failed", self._label, exc_info=exc)
         else:
             if self._state is _State.STARTING and not self._failure:
                 self._error = RuntimeError("returned before lifespan.startup.complete")
@@ -160,6 +195,6 @@ class Lifespan:
         else:
             if kind == "lifespan.shutdown.failed":
                 reason = message.get("message") or "no message given"
-                _log.error("the application's shutdown failed: %s", reason)
+                _log.error("%sthe application's shutdown failed: %s", self._label, reason)
             self._state = _State.DONE
             self._stopped.set()

@@ -48,7 +48,7 @@ async def run(
     except BaseException as exc:
         # SystemExit too: a handler does not end the server.
         error = exc
-        if not _only_disconnects(exc):
+        if not (stream.abandoned and _came_of_disconnect(exc)) and not _only_disconnects(exc):
             worker.log.error("application failed: %s", describe(stream), exc_info=exc)
     else:
         if not stream.complete and not stream.abandoned and stream.scope["type"] == "http":
@@ -58,6 +58,9 @@ async def run(
             if not stream.complete:
                 stream.finished(error)
         finally:
+            # Its traceback holds this frame: without the cycle, what the application left
+            # suspended (a generator of a response) is closed now and not by the collector.
+            error = None
             released(stream.stream_id)
 
 
@@ -68,6 +71,23 @@ def describe(stream: Stream) -> str:
     peer = f"{client[0]}:{client[1]}" if client else "-"
     method = scope.get("method", "WEBSOCKET")
     return f"{method} {ascii(scope['path'])[1:-1]} HTTP/{scope['http_version']} from {peer}"
+
+
+def _came_of_disconnect(exc: BaseException) -> bool:
+    """Whether our disconnect error is behind it, as with Starlette's ClientDisconnect.
+
+    What a peer can cause is never a traceback.
+    """
+    if isinstance(exc, BaseExceptionGroup):
+        return all(_came_of_disconnect(inner) for inner in exc.exceptions)
+    seen: set[int] = set()
+    cause: BaseException | None = exc
+    while cause is not None and id(cause) not in seen:
+        if isinstance(cause, ClientDisconnected):
+            return True
+        seen.add(id(cause))
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def _only_disconnects(exc: BaseException) -> bool:

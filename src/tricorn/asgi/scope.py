@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from tricorn.asgi.host import Host
+from tricorn.asgi.stopping import EXTENSION as STOPPING
 from tricorn.protocol.events import RequestReceived
 from tricorn.types import Scope
 
@@ -16,7 +17,7 @@ _WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
 
 def http_scope(host: Host, request: RequestReceived) -> Scope:
     """The scope of one HTTP exchange."""
-    extensions: dict[str, dict[str, Any]] = {}
+    extensions = host.worker.extensions.copy()
     http = host.http
     if http.can_push and not request.pushed:
         extensions["http.response.push"] = {}
@@ -32,7 +33,9 @@ def http_scope(host: Host, request: RequestReceived) -> Scope:
 
 def websocket_scope(host: Host, request: RequestReceived, subprotocols: list[str]) -> Scope:
     """The scope of one WebSocket."""
-    scope = _scope("websocket", host, request, {"websocket.http.response": {}})
+    stopping = host.worker.extensions[STOPPING]
+    extensions = {"websocket.http.response": {}, STOPPING: stopping}
+    scope = _scope("websocket", host, request, extensions)
     scope["scheme"] = _WEBSOCKET_SCHEMES[scope["scheme"]]
     scope["subprotocols"] = subprotocols
     return scope
@@ -46,6 +49,9 @@ def _scope(
     if "%" in path:
         path = unquote(path)
     worker = host.worker
+    if worker.root_path_stripped:
+        path = worker.root_path + path
+        raw_path = quote(worker.root_path).encode("ascii") + raw_path
     if host.tls is not None:
         extensions["tls"] = host.tls
     scope: Scope = {

@@ -87,6 +87,8 @@ class WebSocketStream(BaseStream):
         self._handshake = WebSocketHandshake.from_request(version, request.method, request.headers)
         super().__init__(host, request)
         self.scope = websocket_scope(host, request, self._handshake.subprotocols)
+        identity = host.worker.identity
+        self._identity = identity.apply(self.scope) if identity is not None else []
         self._connection: WebSocketConnection | None = None
         self._state = _State.CONNECTING
         self._told_connect = False
@@ -157,10 +159,10 @@ class WebSocketStream(BaseStream):
             kind = type(event)
             if kind is TextReceived:
                 text = event.text  # type: ignore[union-attr]
-                self._enqueue({"type": "websocket.receive", "bytes": None, "text": text}, len(text))
+                self._enqueue({"type": "websocket.receive", "text": text}, len(text))
             elif kind is BytesReceived:
                 data = event.data  # type: ignore[union-attr]
-                self._enqueue({"type": "websocket.receive", "bytes": data, "text": None}, len(data))
+                self._enqueue(_binary(data), len(data))
             elif kind is CloseReceived or kind is ConnectionFailed:
                 self._closed(event.code, event.reason)  # type: ignore[union-attr]
         if events:
@@ -294,7 +296,7 @@ class WebSocketStream(BaseStream):
             )
         except LocalProtocolError as exc:
             raise InvalidMessage(f"websocket.accept: {exc}") from None
-        response += self.host.worker.missing_defaults(response)
+        response += self._added(response)
         self.status = status
         self._sent_headers = response
         self._connection = connection
@@ -303,6 +305,12 @@ class WebSocketStream(BaseStream):
         self._pump()
         if self.host.worker.draining:
             self.shutdown()
+
+    def _added(self, headers: Headers) -> Headers:
+        """The fields the server adds to these."""
+        given = {name for name, _ in headers}
+        identity = [field for field in self._identity if field[0] not in given]
+        return self.host.worker.missing_defaults(headers) + identity
 
     def _send_message(self, message: Message) -> None:
         text, data = message.get("text"), message.get("bytes")
@@ -373,7 +381,7 @@ class WebSocketStream(BaseStream):
             known = any(name == b"content-length" for name, _ in headers)
             if not more and not known and not self._denial_discard:
                 headers.append((b"content-length", b"%d" % len(data)))
-            headers += self.host.worker.missing_defaults(headers)
+            headers += self._added(headers)
             self._http.send_headers(self.stream_id, self.status, headers)
         self.bytes_sent += len(data)
         self._http.send_data(self.stream_id, data, not more)
@@ -414,6 +422,17 @@ class WebSocketStream(BaseStream):
         self._state = _State.DENYING
         self._deny(text, False)
         self.host.flush()
+
+
+def _binary(data: bytes) -> Message:
+    """``websocket.receive`` of a binary message.
+
+    Sanic tells the two kinds apart by a missing ``text``. Of an empty message it cannot, as
+    Quart, which reads ``get("bytes") or ["text"]``, would fail on it.
+    """
+    if data:
+        return {"type": "websocket.receive", "bytes": data}
+    return {"type": "websocket.receive", "bytes": data, "text": None}
 
 
 _Handler = Callable[[WebSocketStream, Message], None]

@@ -8,9 +8,10 @@ what others queue meanwhile goes with the next write.
 
 from __future__ import annotations
 
+import itertools
 import math
 import socket
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from typing import Any, TypeVarTuple
 
 import anyio
@@ -19,8 +20,10 @@ import anyio.lowlevel
 from anyio.streams.tls import TLSAttribute
 
 from tricorn.asgi.host import Worker
+from tricorn.io import sendfile
 from tricorn.io.connection import Connection, Registry
 from tricorn.io.tls import TLSContext
+from tricorn.protocol.flow import FileRegion
 
 _READ_SIZE = 65536
 # What a write counts beyond its bytes: many small ones need a turn of the loop too.
@@ -69,17 +72,19 @@ class AnyioTransport:
         self._server = server
         self._task_group: anyio.abc.TaskGroup
         self._reader_scope = anyio.CancelScope()
-        self._out: list[bytes] = []
+        self._out: list[Any] = []  # bytes and pieces of files
         self._out_size = 0
         self._writing = False
         self._high = worker.config.write_buffer_high
         self._over = False
         self._eof_wanted = False
         self._close_wanted = False
+        self.file: FileRegion | None = None
         self._gone = False
         self._resume: anyio.Event | None = None
         self._connection: Connection
         self._socket = self._plain_socket()
+        self.sends_files = self._socket is not None and sendfile.AVAILABLE
         self._eager = 0  # bytes sent without a wait since the last one
 
     def _plain_socket(self) -> socket.socket | None:
@@ -146,8 +151,10 @@ class AnyioTransport:
 
     # Transport
 
-    def write(self, buffers: list[bytes]) -> None:
-        """Take bytes."""
+    def write(self, buffers: Sequence[Any]) -> None:
+        """Take bytes, or one piece of a file."""
+        if buffers[0].__class__ is FileRegion:
+            self.file = buffers[0]
         if self._socket is not None and not self._out and not self._writing:
             buffers = self._send_now(self._socket, buffers)
             if not buffers:
@@ -158,8 +165,10 @@ class AnyioTransport:
             self._over = True
             self._connection.pause_writing()
 
-    def _send_now(self, sock: socket.socket, buffers: list[bytes]) -> list[bytes]:
+    def _send_now(self, sock: socket.socket, buffers: Sequence[Any]) -> Sequence[Any]:
         """Send what the socket takes at once; the rest."""
+        if self.file is not None:
+            return buffers
         data = buffers[0] if len(buffers) == 1 else b"".join(buffers)
         try:
             sent = sock.send(data)
@@ -196,26 +205,43 @@ class AnyioTransport:
         if self._writing or not self._out:
             return
         self._writing = True
+        out, self._out = self._out, []
+        size = sum(map(len, out))
+        with_file = self.file is not None
         with anyio.CancelScope(shield=True):
-            out, self._out = self._out, []
-            data = out[0] if len(out) == 1 else b"".join(out)
             try:
-                await self._stream.send(data)
+                for piece in _pieces(out):
+                    await self._write_piece(piece)
             except _GONE:
                 self._reader_scope.cancel()
                 # So that the reader gets its turn; the stream may raise without one.
                 await anyio.lowlevel.checkpoint()
                 # A broken TLS stream fails at once: the reader needs its turn to tell.
                 await anyio.lowlevel.checkpoint()
+            except sendfile.FileShrank as exc:
+                self._connection.file_failed(exc)
             finally:
                 self._writing = False
-                self._out_size -= len(data)
+                self._out_size -= size
         if self._over and self._out_size <= self._worker.config.write_buffer_low:
             self._over = False
             self._connection.resume_writing()
+        elif with_file and self.file is None:
+            self._connection.resume_writing()  # its sender waits for the last byte
         self.kick()
         if (self._eof_wanted or self._close_wanted) and not self._out and not self._writing:
             await self._finish()
+
+    async def _write_piece(self, piece: bytes | FileRegion) -> None:
+        if not isinstance(piece, FileRegion):
+            await self._stream.send(piece)
+            return
+        assert self._socket is not None
+        try:
+            await sendfile.send_region(self._socket, piece)
+        finally:
+            self.file = None
+            piece.close()
 
     async def _finish(self) -> None:
         """What was asked for behind the last byte."""
@@ -229,13 +255,14 @@ class AnyioTransport:
             # The reader must have let go of the stream before it is closed.
             self._reader_scope.cancel()
 
-    def soon(self, callback: Callable[[], None]) -> bool:
+    def soon(self, callback: Callable[[], object]) -> bool:
         """Not needed: what is queued during a write leaves together with the next."""
         return False
 
     def unsent(self) -> int:
         """Bytes not yet given to the operating system."""
-        return self._out_size
+        # What is left of a file counts by itself: it shows that the peer reads.
+        return self._out_size if self.file is None else self._out_size + self.file.count
 
     def pause_reading(self) -> None:
         """Stop taking bytes from the stream."""
@@ -277,12 +304,24 @@ class AnyioTransport:
     ) -> anyio.CancelScope:
         """Start an application task in the connection's task group."""
         scope = anyio.CancelScope()
-        self._task_group.start_soon(_run_in, scope, function, *args)
+        # Not in the context of whoever is sending just now, another application perhaps.
+        context = self._worker.context.copy()
+        context.run(lambda: self._task_group.start_soon(_run_in, scope, function, *args))
         return scope
 
     def waiter(self) -> EventWaiter:
         """A new one-shot signal."""
         return EventWaiter()
+
+
+def _pieces(out: list[Any]) -> Iterator[bytes | FileRegion]:
+    """What to write, bytes joined."""
+    for is_file, group in itertools.groupby(out, lambda piece: piece.__class__ is FileRegion):
+        if is_file:
+            yield from group
+        else:
+            run = list(group)
+            yield run[0] if len(run) == 1 else b"".join(run)
 
 
 async def _run_in(

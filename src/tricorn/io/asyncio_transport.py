@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVarTuple, cast
 
 from tricorn.asgi.host import Worker
+from tricorn.io import sendfile
 from tricorn.io.connection import Connection, Registry
+from tricorn.io.sendfile import FileSender
 from tricorn.io.tls import TLSContext
+from tricorn.protocol.flow import FileRegion
 
 # Below this size (bytes) joining costs less than a vectored write.
 _JOIN_LIMIT = 65536
@@ -58,6 +61,9 @@ class AsyncioTransport(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._connection: Connection | None = None
         self._writes = 0  # since the loop is known to have turned
+        self._sender: FileSender | None = None  # sends beside the transport
+        self.file: FileRegion | None = None
+        self.sends_files = tls is None and sendfile.AVAILABLE
 
     # asyncio.Protocol
 
@@ -104,26 +110,64 @@ class AsyncioTransport(asyncio.Protocol):
             self._connection.pause_writing()
 
     def resume_writing(self) -> None:
-        """Below low water."""
-        if self._connection is not None:
+        """Below low water; with a file to send, empty."""
+        if self._sender is not None:
+            if self._sender.step():
+                self._file_sent(None)
+        elif self._connection is not None:
             self._connection.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
+        if self._sender is not None:
+            self._sender.close()
+            self._sender = self.file = None
         if self._connection is not None:
             self._connection.lost()
 
     # Transport
 
-    def write(self, buffers: list[bytes]) -> None:
-        """Take bytes."""
+    def write(self, buffers: Sequence[Any]) -> None:
+        """Take bytes, or one piece of a file."""
         self._writes += 1
         if len(buffers) == 1:
-            self._transport.write(buffers[0])
+            if buffers[0].__class__ is FileRegion:
+                self._write_file(buffers[0])
+            else:
+                self._transport.write(buffers[0])
         elif sum(map(len, buffers)) <= _JOIN_LIMIT:
             self._transport.write(b"".join(buffers))
         else:
             self._transport.writelines(buffers)
+
+    def _write_file(self, region: FileRegion) -> None:
+        """Send a piece of a file once what is before it has gone."""
+        transport = self._transport
+        if transport.is_closing():
+            region.close()
+            return
+        sock = transport.get_extra_info("socket")
+        sender = FileSender(self._loop, sock, region, self._file_sent)
+        if not transport.get_write_buffer_size() and sender.step():
+            return
+        if region.fd < 0:
+            return  # it failed, and was told
+        self._sender, self.file = sender, region
+        assert self._connection is not None
+        self._connection.pause_writing()
+        # With bytes before it the transport tells when they have gone.
+        transport.set_write_buffer_limits(0)
+
+    def _file_sent(self, error: Exception | None) -> None:
+        self._sender = self.file = None
+        connection = self._connection
+        assert connection is not None
+        if error is not None:
+            connection.file_failed(error)
+            return
+        config = self._worker.config
+        self._transport.set_write_buffer_limits(config.write_buffer_high, config.write_buffer_low)
+        connection.resume_writing()
 
     def drain(self) -> Awaitable[None] | None:
         """Writing is eager; but now and then the loop has to turn."""
@@ -135,14 +179,15 @@ class AsyncioTransport(asyncio.Protocol):
     def kick(self) -> None:
         """Writing is eager."""
 
-    def soon(self, callback: Callable[[], None]) -> bool:
+    def soon(self, callback: Callable[[], object]) -> bool:
         """At the end of this turn of the loop."""
         self._loop.call_soon(callback)
         return True
 
     def unsent(self) -> int:
         """Bytes not yet given to the operating system."""
-        return self._transport.get_write_buffer_size()
+        file = self.file.count if self.file is not None else 0
+        return self._transport.get_write_buffer_size() + file
 
     def pause_reading(self) -> None:
         """Stop taking bytes from the socket."""
@@ -178,7 +223,8 @@ class AsyncioTransport(asyncio.Protocol):
         self, function: Callable[[*_Args], Coroutine[Any, Any, None]], *args: *_Args
     ) -> asyncio.Task[None]:
         """Start an application task; the driver owns it."""
-        return self._loop.create_task(function(*args))
+        # Not in the context of whoever is sending just now, another application perhaps.
+        return self._loop.create_task(function(*args), context=self._worker.context.copy())
 
     def waiter(self) -> FutureWaiter:
         """A new one-shot signal."""

@@ -16,10 +16,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 from tricorn.asgi.host import Waiter, Worker
+from tricorn.asgi.hosts import host_of
 from tricorn.asgi.http import HTTPStream
 from tricorn.asgi.runner import run
 from tricorn.asgi.websocket import WebSocketStream
 from tricorn.exceptions import ClientDisconnected, RemoteProtocolError
+from tricorn.io.sendfile import FileShrank
 from tricorn.io.transport import TaskHandle, Transport
 from tricorn.protocol import negotiate
 from tricorn.protocol.connection import HTTPConnection
@@ -197,6 +199,17 @@ class Connection:
         if not self._tasks:
             self.registry.discard(self)
 
+    def file_failed(self, error: Exception) -> None:
+        """A piece of a file could not be sent whole; its length is on the wire already."""
+        if isinstance(error, FileShrank):
+            self.worker.log.error("a file shrank while it was sent to %s; cut", self.client)
+        self.transport.abort()
+
+    @property
+    def can_send_file(self) -> bool:
+        """Whether ``send_data`` may be given a ``FileRegion``."""
+        return self.http.takes_files and self.transport.sends_files
+
     def _fault(self) -> None:
         self.worker.log.exception("internal error; closing the connection from %s", self.client)
         self.transport.abort()
@@ -257,9 +270,7 @@ class Connection:
             self.registry.discard(self)
 
     def _serves(self, request: RequestReceived) -> bool:
-        host = next((value for name, value in request.headers if name == b"host"), b"").lower()
-        names = self.worker.server_names
-        return host in names or host.rpartition(b":")[0] in names
+        return self.worker.server_names.match(host_of(request.headers), secure=self.secure)
 
     def _leave(self, stream_id: int) -> None:
         """The peer has left this exchange; its application has its grace from now on."""
@@ -300,7 +311,8 @@ class Connection:
             self._flush_now(kick=not stream_id)
         if not stream_id:
             return None
-        if self.http.buffered(stream_id) > self.worker.config.write_buffer_high:
+        high = self.worker.config.write_buffer_high
+        if self.http.buffered(stream_id) > high or self.transport.file is not None:
             return self._wait_writable(stream_id)
         return self.transport.drain()
 
@@ -360,7 +372,7 @@ class Connection:
         if drained is not None:
             await drained
         low = self.worker.config.write_buffer_low
-        while not self._lost and self.http.buffered(stream_id) > low:
+        while not self._lost and self._unsent(stream_id) > low:
             waiter = self._sending.get(stream_id)
             if waiter is None:
                 waiter = self._sending[stream_id] = self.transport.waiter()
@@ -368,10 +380,15 @@ class Connection:
         if self._lost:
             raise ClientDisconnected("the client has disconnected")
 
+    def _unsent(self, stream_id: int) -> int:
+        """Bytes the peer must take before the sender goes on."""
+        file = self.transport.file
+        return self.http.buffered(stream_id) + (file.count if file is not None else 0)
+
     def _wake_senders(self) -> None:
         low = self.worker.config.write_buffer_low
         for stream_id in list(self._sending):
-            if self.http.buffered(stream_id) <= low:
+            if self._unsent(stream_id) <= low:
                 self._sending.pop(stream_id).set()
 
     def waiter(self) -> Waiter:
@@ -438,5 +455,7 @@ class Connection:
     def cancel(self) -> None:
         """End the applications and the connection now."""
         for task in list(self._tasks.values()):
-            task.cancel()
+            # Behind its first step: before it asyncio would drop the task without a word.
+            if not self.transport.soon(task.cancel):
+                task.cancel()
         self.transport.abort()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import ssl
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -113,9 +114,8 @@ class TLSContext:
         chain: tuple[str, ...] = ()
         name = None
         if self._asks_client:
-            der = connection.getpeercert(binary_form=True)
-            if der:
-                chain = (ssl.DER_cert_to_PEM_cert(der),)
+            chain = _peer_chain(connection)
+            if chain:
                 name = _distinguished_name(connection.getpeercert() or {})
         return {
             "server_cert": self._server_cert,
@@ -125,6 +125,15 @@ class TLSContext:
             "tls_version": _VERSIONS.get(connection.version() or ""),
             "cipher_suite": self._suites.get(cipher[0]) if cipher else None,
         }
+
+
+def _peer_chain(connection: ssl.SSLObject | ssl.SSLSocket) -> tuple[str, ...]:
+    """The certificates the client sent, PEM, its own first."""
+    if sys.version_info >= (3, 13):
+        return tuple(map(ssl.DER_cert_to_PEM_cert, connection.get_unverified_chain()))
+    # The same method without a public name; these versions of Python change no more.
+    certificates = connection._sslobj.get_unverified_chain()  # type: ignore[union-attr]
+    return tuple(certificate.public_bytes() for certificate in certificates or ())
 
 
 def _distinguished_name(certificate: Any) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Protocol, TypeVarTuple
 
 from tricorn.asgi.host import Waiter
+from tricorn.protocol.flow import Buffer, FileRegion
 
 _Args = TypeVarTuple("_Args")
 
@@ -26,7 +27,17 @@ class Transport(Protocol):
         """Cancellation exception of the event loop in use."""
         ...
 
-    def write(self, buffers: list[bytes]) -> None:
+    @property
+    def file(self) -> FileRegion | None:
+        """The piece of a file that was taken and is not sent yet."""
+        ...
+
+    @property
+    def sends_files(self) -> bool:
+        """Whether ``write`` takes a ``FileRegion`` too, alone in its list."""
+        ...
+
+    def write(self, buffers: Sequence[Buffer]) -> None:
         """Take bytes; may call ``pause_writing`` on the driver."""
         ...
 
@@ -38,7 +49,7 @@ class Transport(Protocol):
         """See that taken bytes move although nobody awaits ``drain``."""
         ...
 
-    def soon(self, callback: Callable[[], None]) -> bool:
+    def soon(self, callback: Callable[[], object]) -> bool:
         """Run ``callback`` at the end of this turn of the loop; False to run it now."""
         ...
 

@@ -9,9 +9,11 @@ the hot path never asks for the time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from tricorn.protocol.events import Event
+from tricorn.protocol.flow import Buffer
 from tricorn.types import Headers
 
 
@@ -25,6 +27,8 @@ class HTTPConnection(Protocol):
     lingering: bool
     #: More events can be had from ``take_events`` without further bytes.
     has_events: bool
+    #: ``send_data`` takes a ``FileRegion`` too.
+    takes_files: bool
 
     @property
     def http_version(self) -> str: ...
@@ -81,7 +85,7 @@ class HTTPConnection(Protocol):
         """The final response head."""
         ...
 
-    def send_data(self, stream_id: int, data: bytes, end_stream: bool = False) -> None:
+    def send_data(self, stream_id: int, data: Buffer, end_stream: bool = False) -> None:
         """Body bytes, or tunnel bytes after ``upgrade``."""
         ...
 
@@ -113,7 +117,7 @@ class HTTPConnection(Protocol):
         """Bytes queued for the stream and not yet given to the transport."""
         ...
 
-    def data_to_send(self) -> list[bytes]:
+    def data_to_send(self) -> Sequence[Buffer]:
         """Buffers to write now, a bounded amount; call again once they are taken."""
         ...
 

@@ -7,7 +7,6 @@ disconnect is seen at once.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
 
 from tricorn.codecs.base import HTTP1Codec
@@ -24,9 +23,25 @@ from tricorn.protocol.events import (
     StreamReset,
     TrailersReceived,
 )
-from tricorn.protocol.flow import WriteQueue
+from tricorn.protocol.flow import Buffer, FileRegion, WriteQueue
 from tricorn.protocol.http1_body import BodyReader
 from tricorn.protocol.http1_request import Request, read_request, split_head
+from tricorn.protocol.http1_state import (
+    CHUNKED,
+    IN_BODY,
+    IN_CLOSED,
+    IN_DONE,
+    IN_HEAD,
+    IN_TUNNEL,
+    IN_UPGRADING,
+    NO_CONTENT,
+    OUT_DONE,
+    OUT_NONE,
+    OUT_TUNNEL,
+    PASSED_ON,
+    UNTIL_CLOSE,
+    Output,
+)
 from tricorn.protocol.timer import PhaseTimer
 from tricorn.types import Headers
 
@@ -39,44 +54,12 @@ _WRITE_SIZE = 262144
 _CLOSE = frozenset({b"close"})
 
 
-class _Input(enum.Enum):
-    """Where the peer's side of the connection stands."""
-
-    HEAD = enum.auto()  # between requests or inside a head
-    BODY = enum.auto()  # inside a request body
-    DONE = enum.auto()  # request complete, response not
-    UPGRADING = enum.auto()  # upgrade asked for; bytes wait for the answer
-    TUNNEL = enum.auto()  # upgraded
-    CLOSED = enum.auto()  # nothing more is taken; bytes are discarded
-
-
-class _Output(enum.Enum):
-    """Where our response stands; while it is sent, its Framing."""
-
-    NONE = enum.auto()
-    TUNNEL = enum.auto()
-    DONE = enum.auto()
-
-
-# CPython 3.11 needs 60 ns for each look at an enum's member through its class.
-_IN_HEAD = _Input.HEAD
-_IN_BODY = _Input.BODY
-_IN_DONE = _Input.DONE
-_IN_UPGRADING = _Input.UPGRADING
-_IN_TUNNEL = _Input.TUNNEL
-_IN_CLOSED = _Input.CLOSED
-_OUT_NONE = _Output.NONE
-_OUT_TUNNEL = _Output.TUNNEL
-_OUT_DONE = _Output.DONE
-_LENGTH, _CHUNKED, _UNTIL_CLOSE, _NO_CONTENT = http1_response.Framing
-_PASSED_ON = frozenset({_LENGTH, _UNTIL_CLOSE, _OUT_TUNNEL})
-
-
 class HTTP1Connection:
     """Server side of one HTTP/1.1 connection (RFC 9112)."""
 
     http_version = "1.1"
     can_push = False
+    takes_files = True
 
     def __init__(
         self, codec: HTTP1Codec, config: Config, defaults: Callable[[], Headers] = list
@@ -90,8 +73,8 @@ class HTTP1Connection:
         self.lingering = False
         self.has_events = False
         self._buffer: bytes | bytearray = b""
-        self._input = _IN_HEAD
-        self._output: _Output | http1_response.Framing = _OUT_DONE
+        self._input = IN_HEAD
+        self._output: Output | http1_response.Framing = OUT_DONE
         self._stream_id = 0
         self._request: Request | None = None
         self._body: BodyReader | None = None
@@ -115,19 +98,19 @@ class HTTP1Connection:
     @property
     def wants_data(self) -> bool:
         """Whether the transport should go on reading."""
-        if self._input is _IN_BODY or self._input is _IN_TUNNEL:
+        if self._input is IN_BODY or self._input is IN_TUNNEL:
             return self._unconsumed < self._config.request_buffer_size
         # A head under way is refused once it is too long; what comes behind a request waits.
         return (
-            self._input is _IN_HEAD
-            or self._input is _IN_CLOSED
+            self._input is IN_HEAD
+            or self._input is IN_CLOSED
             or len(self._buffer) < self._config.h11_max_incomplete_size
         )
 
     @property
     def idle(self) -> bool:
         """Whether no exchange is open."""
-        return self._output is _OUT_DONE and self._input is not _IN_BODY
+        return self._output is OUT_DONE and self._input is not IN_BODY
 
     @property
     def busy_streams(self) -> int:
@@ -137,10 +120,10 @@ class HTTP1Connection:
     def receive_data(self, data: bytes) -> list[Event]:
         """Feed bytes from the peer."""
         self._touched = True
-        if self._input is _IN_TUNNEL:
+        if self._input is IN_TUNNEL:
             self._unconsumed += len(data)
             return [DataReceived(self._stream_id, data)]
-        if self._input is _IN_CLOSED:
+        if self._input is IN_CLOSED:
             return []
         if self._buffer:
             if isinstance(self._buffer, bytes):
@@ -148,14 +131,14 @@ class HTTP1Connection:
             self._buffer += data
         else:
             self._buffer = data
-        if self._input is _IN_DONE or self._input is _IN_UPGRADING:
+        if self._input is IN_DONE or self._input is IN_UPGRADING:
             return []
         return self._parse()
 
     def take_events(self) -> list[Event]:
         """Events of bytes that waited for our own response."""
         self.has_events = False
-        if self._input is _IN_TUNNEL:
+        if self._input is IN_TUNNEL:
             data, self._buffer = bytes(self._buffer), b""
             return self.receive_data(data) if data else []
         return self._parse() if self._buffer else []
@@ -163,11 +146,11 @@ class HTTP1Connection:
     def _parse(self) -> list[Event]:
         events: list[Event] = []
         try:
-            if self._input is _IN_HEAD and not self._parse_head(events):
+            if self._input is IN_HEAD and not self._parse_head(events):
                 return events
-            if self._input is _IN_BODY:
+            if self._input is IN_BODY:
                 self._parse_body(events)
-                if self._peer_closed and self._input is _IN_BODY:
+                if self._peer_closed and self._input is IN_BODY:
                     events.append(StreamReset(self._stream_id))
                     self._close()
         except RemoteProtocolError as exc:
@@ -186,7 +169,7 @@ class HTTP1Connection:
                 self._close()
             return False
         self._stream_id += 1
-        self._output = _OUT_NONE
+        self._output = OUT_NONE
         parsed = self._codec.parse_head(head)
         request = read_request(
             parsed,
@@ -208,11 +191,11 @@ class HTTP1Connection:
             decoder = self._codec.chunked_decoder() if request.chunked else None
             self._body = BodyReader(self._config, request.content_length, decoder)
         if request.event.protocol is not None:
-            self._input = _IN_UPGRADING
+            self._input = IN_UPGRADING
         elif request.has_body:
-            self._input = _IN_BODY
+            self._input = IN_BODY
         else:
-            self._input = _IN_DONE
+            self._input = IN_DONE
         # The answer waits for the whole request (RFC 7540 3.2), so only a small body can
         # be taken along; with a larger one the offer is passed over.
         small = request.content_length <= self._config.request_buffer_size
@@ -220,11 +203,11 @@ class HTTP1Connection:
         small = small and not request.event.expects_continue
         if self._config.h2c_upgrade and request.http2_settings is not None and small:
             self._h2c = []
-            if self._input is _IN_DONE:
+            if self._input is IN_DONE:
                 self._grant_h2c(events)
             return
         events.append(request.event)
-        if self._peer_closed and self._input is not _IN_BODY:
+        if self._peer_closed and self._input is not IN_BODY:
             events.append(PeerHalfClosed(self._stream_id))
 
     def _parse_body(self, events: list[Event]) -> None:
@@ -233,7 +216,7 @@ class HTTP1Connection:
         reader = self._body
         assert reader is not None
         body, self._buffer = reader.read(bytes(self._buffer))
-        if self._output is _OUT_DONE:
+        if self._output is OUT_DONE:
             self._discard(len(body), reader.complete)
         elif self._h2c is not None:
             self._h2c.append(body)
@@ -249,13 +232,13 @@ class HTTP1Connection:
                 if reader.trailers:
                     events.append(TrailersReceived(self._stream_id, reader.trailers))
                 events.append(StreamEnded(self._stream_id))
-                self._input = _IN_DONE
+                self._input = IN_DONE
 
     def _discard(self, n: int, complete: bool) -> None:
         """Body bytes behind a finished response."""
         self._discarded += n
         if complete:
-            self._input = _IN_DONE
+            self._input = IN_DONE
             self._next_exchange()
         elif self._discarded > _DISCARD_LIMIT:
             self._close(linger=True)
@@ -263,20 +246,20 @@ class HTTP1Connection:
     def receive_eof(self) -> list[Event]:
         """The peer closed its sending side."""
         events: list[Event] = []
-        if self._input is _IN_HEAD:
+        if self._input is IN_HEAD:
             if self._buffer and self._buffer.strip(b"\r\n"):
                 events.append(PeerFault(0, "connection closed inside a request head"))
             self._close()
-        elif self._input is _IN_BODY:
-            if self._output is not _OUT_DONE:
+        elif self._input is IN_BODY:
+            if self._output is not OUT_DONE:
                 events.append(PeerFault(self._stream_id, "connection closed inside a body"))
                 events.append(StreamReset(self._stream_id))
             self._close()
-        elif self._input is _IN_TUNNEL:
-            self._input = _IN_CLOSED
+        elif self._input is IN_TUNNEL:
+            self._input = IN_CLOSED
             self._peer_closed = True
             events.append(StreamEnded(self._stream_id))
-        elif self._input is not _IN_CLOSED:
+        elif self._input is not IN_CLOSED:
             self._peer_closed = True
             events.append(PeerHalfClosed(self._stream_id))
         else:
@@ -286,26 +269,26 @@ class HTTP1Connection:
     def _refuse(self, exc: RemoteProtocolError, events: list[Event]) -> None:
         """Answer a broken request where an answer is still possible, and close."""
         events.append(PeerFault(self._stream_id, str(exc), exc.status))
-        started = self._output not in (_OUT_NONE, _OUT_DONE)
-        in_body = self._input is _IN_BODY
-        if in_body and self._output is not _OUT_DONE and self._h2c is None:
+        started = self._output not in (OUT_NONE, OUT_DONE)
+        in_body = self._input is IN_BODY
+        if in_body and self._output is not OUT_DONE and self._h2c is None:
             events.append(StreamReset(self._stream_id))
-        if not started and not (in_body and self._output is _OUT_DONE):
+        if not started and not (in_body and self._output is OUT_DONE):
             self._out.put(http1_response.error(exc.status, [*exc.headers, *self._defaults()]))
-        self._output = _OUT_DONE
+        self._output = OUT_DONE
         self._close(linger=True)
 
     # Output
 
     def send_informational(self, stream_id: int, status: int, headers: Headers) -> None:
         """A 1xx response; dropped for HTTP/1.0 and once the final one has begun."""
-        if stream_id != self._stream_id or self._output is not _OUT_NONE:
+        if stream_id != self._stream_id or self._output is not OUT_NONE:
             return
         request = self._request
         if request is None or request.event.http_version == "1.0":
             return
         # RFC 9110 10.1.1: needless once content has arrived.
-        if status == 100 and (self._input is not _IN_BODY or self._unconsumed or self._buffer):
+        if status == 100 and (self._input is not IN_BODY or self._unconsumed or self._buffer):
             return
         self._out.put(http1_response.head(status, headers, b""))
 
@@ -313,7 +296,7 @@ class HTTP1Connection:
         self, stream_id: int, status: int, headers: Headers, end_stream: bool = False
     ) -> None:
         """The final response head; the framing is decided here (RFC 9112 section 6.3)."""
-        if stream_id != self._stream_id or self._output is not _OUT_NONE:
+        if stream_id != self._stream_id or self._output is not OUT_NONE:
             return
         request = self._request
         assert request is not None
@@ -322,7 +305,7 @@ class HTTP1Connection:
             request.event.method, status, headers, http10=http10
         )
         self._output = mode
-        if b"close" in options or mode is _UNTIL_CLOSE:
+        if b"close" in options or mode is UNTIL_CLOSE:
             self._keep_alive = False
         if self._keep_alive and not self._can_reuse(request):
             self._keep_alive = False
@@ -338,35 +321,47 @@ class HTTP1Connection:
 
     def _can_reuse(self, request: Request) -> bool:
         """Whether what is left of the request body can be read away."""
-        if self._input is not _IN_BODY:
+        if self._input is not IN_BODY:
             return True
         if request.event.expects_continue and not self._buffer and not self._unconsumed:
             return False  # the peer may send the body or not: only closing is safe
         return self._body is None or self._body.remaining <= _DISCARD_LIMIT
 
-    def send_data(self, stream_id: int, data: bytes, end_stream: bool = False) -> None:
+    def send_data(self, stream_id: int, data: Buffer, end_stream: bool = False) -> None:
         """Body bytes, framed; or tunnel bytes."""
         if stream_id != self._stream_id:
             return
         output = self._output
-        if output is _CHUNKED:
+        if isinstance(data, FileRegion):
+            data = self._put_file(data)
+        if output is CHUNKED:
             if data:
                 data = http1_response.chunk(data)
             if end_stream:
                 data += http1_response.LAST_CHUNK
             self._out.put(data)
-        elif output in _PASSED_ON:
+        elif output in PASSED_ON:
             self._out.put(data)
-        elif output is not _NO_CONTENT:
+        elif output is not NO_CONTENT:
             return
         if end_stream:
             self._response_complete()
+
+    def _put_file(self, region: FileRegion) -> bytes:
+        """Queue a piece of a file, as one chunk where the response is chunked."""
+        if self._output is CHUNKED:
+            self._out.put(b"%x\r\n" % region.count)
+            self._out.put_file(region)
+            self._out.put(b"\r\n")
+        elif self._output in PASSED_ON:
+            self._out.put_file(region)
+        return b""
 
     def send_trailers(self, stream_id: int, headers: Headers) -> None:
         """The trailer section; only a chunked response can carry one."""
         if stream_id != self._stream_id:
             return
-        if self._output is _CHUNKED:
+        if self._output is CHUNKED:
             self._out.put(http1_response.last_chunk(headers))
             self._response_complete()
         else:
@@ -378,13 +373,13 @@ class HTTP1Connection:
 
     def upgrade(self, stream_id: int, status: int, headers: Headers) -> None:
         """Accept the tunnel: 101, then raw bytes both ways."""
-        if stream_id != self._stream_id or self._output is not _OUT_NONE:
+        if stream_id != self._stream_id or self._output is not OUT_NONE:
             return
         self._out.put(http1_response.head(status, headers, b""))
-        self._output = _OUT_TUNNEL
+        self._output = OUT_TUNNEL
         self._keep_alive = False
-        if self._input is _IN_UPGRADING:
-            self._input = _IN_TUNNEL
+        if self._input is IN_UPGRADING:
+            self._input = IN_TUNNEL
             self.has_events = bool(self._buffer)
 
     def _grant_h2c(self, events: list[Event]) -> None:
@@ -395,17 +390,17 @@ class HTTP1Connection:
         self._out.put(http1_response.head(101, head, b""))
         body, rest = b"".join(self._h2c or ()), bytes(self._buffer)
         self._h2c, self._buffer = None, b""
-        self._input, self._output = _IN_CLOSED, _OUT_DONE
+        self._input, self._output = IN_CLOSED, OUT_DONE
         settings = request.http2_settings
         events.append(HTTP2Upgraded(self._stream_id, request.event, settings, body, rest))
 
     def _response_complete(self) -> None:
-        tunnel = self._output is _OUT_TUNNEL
-        self._output = _OUT_DONE
+        tunnel = self._output is OUT_TUNNEL
+        self._output = OUT_DONE
         if tunnel:
             # Closing with bytes unread would send a reset, and take the last ones along.
             self._close(linger=True)
-        elif self._input is _IN_BODY:
+        elif self._input is IN_BODY:
             if not self._keep_alive:
                 self._close(linger=True)
             else:
@@ -421,21 +416,21 @@ class HTTP1Connection:
         self._body = None
         more = self._buffer or not self._peer_closed
         if self._keep_alive and not self._draining and more:
-            self._input = _IN_HEAD
+            self._input = IN_HEAD
             self.has_events = bool(self._buffer)
         else:
             self._close(linger=bool(self._buffer))
 
     def _close(self, linger: bool = False) -> None:
-        self._input = _IN_CLOSED
+        self._input = IN_CLOSED
         self._buffer = b""
         self.closing = True
         self.lingering = linger and not self._peer_closed
 
     def reset(self, stream_id: int, code: int) -> None:
         """Abandon the exchange: nothing but closing tells an HTTP/1.1 peer."""
-        if stream_id == self._stream_id and self._output is not _OUT_DONE:
-            self._output = _OUT_DONE
+        if stream_id == self._stream_id and self._output is not OUT_DONE:
+            self._output = OUT_DONE
             self._close()
 
     def consumed(self, stream_id: int, n: int) -> None:
@@ -450,15 +445,15 @@ class HTTP1Connection:
         """Bytes queued and not yet given to the transport."""
         return self._out.size
 
-    def data_to_send(self) -> list[bytes]:
+    def data_to_send(self) -> list[Buffer]:
         """Buffers to write now."""
         return self._out.take(_WRITE_SIZE)
 
     def drain(self) -> None:
         """Finish the open exchange, then close."""
         self._draining = True
-        self._keep_alive = self._keep_alive and self._output not in (_OUT_NONE, _OUT_DONE)
-        if self._input is _IN_HEAD:
+        self._keep_alive = self._keep_alive and self._output not in (OUT_NONE, OUT_DONE)
+        if self._input is IN_HEAD:
             self._close()
 
     # Time
@@ -466,31 +461,31 @@ class HTTP1Connection:
     def _phase_now(self) -> tuple[object, float | None]:
         """What is being waited for, and for how long at most (seconds)."""
         config = self._config
-        if self._input is _IN_HEAD:
+        if self._input is IN_HEAD:
             if self._stream_id and not self._buffer:
                 return ("idle", self._stream_id), config.keep_alive_timeout
             return ("head", self._stream_id), config.header_timeout
-        if self._input is _IN_BODY and self.wants_data:
-            if self._output in (_OUT_NONE, _OUT_DONE):
+        if self._input is IN_BODY and self.wants_data:
+            if self._output in (OUT_NONE, OUT_DONE):
                 return ("body", self._stream_id), config.read_timeout
-        elif self._input is _IN_CLOSED and self.lingering:
+        elif self._input is IN_CLOSED and self.lingering:
             return "linger", config.close_timeout
         return None, None
 
     def handle_timeout(self, now: float) -> list[Event]:
         """Let time pass (seconds, monotonic)."""
         phase, limit = self._phase_now()
-        moved = self._touched and self._input is _IN_BODY
+        moved = self._touched and self._input is IN_BODY
         self._touched = False
         if not self._timer.expired(now, phase, limit, moved=moved):
             return []
         events: list[Event] = []
-        if self._input is _IN_HEAD and not self._buffer:
+        if self._input is IN_HEAD and not self._buffer:
             self._close()
-        elif self._input is _IN_CLOSED:
+        elif self._input is IN_CLOSED:
             self.lingering = False
         else:
-            where = "head" if self._input is _IN_HEAD else "body"
+            where = "head" if self._input is IN_HEAD else "body"
             self._refuse(RemoteProtocolError(f"timed out in the request {where}", 408), events)
         return events
 

@@ -27,6 +27,7 @@ from tricorn.protocol.events import (
     StreamReset,
     TrailersReceived,
 )
+from tricorn.protocol.flow import Buffer
 from tricorn.protocol.http2_drain import Drain
 from tricorn.protocol.http2_flood import FloodGuard
 from tricorn.protocol.http2_push import PushPolicy
@@ -49,6 +50,7 @@ class HTTP2Connection:
 
     http_version = "2"
     can_early_hint = True
+    takes_files = False
 
     def __init__(
         self,
@@ -62,9 +64,7 @@ class HTTP2Connection:
         self._config = config
         self._defaults = defaults
         self._scheme = b"https" if secure else b"http"
-        self.closing = False
-        self.lingering = False
-        self.has_events = False
+        self.closing = self.lingering = self.has_events = False
         self._events: list[Event] = []
         self._pushes = PushPolicy(config.h2_max_pushes)
         self._streams = StreamTable(self._pushes)
@@ -330,12 +330,12 @@ class HTTP2Connection:
         if end_stream:
             self._response_ended(stream_id, stream)
 
-    def send_data(self, stream_id: int, data: bytes, end_stream: bool = False) -> None:
+    def send_data(self, stream_id: int, data: Buffer, end_stream: bool = False) -> None:
         """Body or tunnel bytes."""
         stream = self._streams.get(stream_id)
         if stream is None or stream.response_ended:
             return
-        self._codec.send_data(stream_id, data, end_stream)
+        self._codec.send_data(stream_id, data, end_stream)  # type: ignore[arg-type]
         if end_stream:
             stream.response_ended = True
 

@@ -111,4 +111,5 @@ def _with_host(authority: bytes | None, regular: Headers) -> Headers:
         raise RemoteProtocolError("Host differs from :authority")
     if hosts:
         regular = [header for header in regular if header[0] != b"host"]
-    return [(b"host", host), *regular]
+    # hpack's tuples are of a class of its own; BlackSheep takes none but plain ones.
+    return [(b"host", host), *[(name, value) for name, value in regular]]

@@ -1,0 +1,1 @@
+"""Real frameworks on Tricorn: one small application for each, the same features asked of all."""

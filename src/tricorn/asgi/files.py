@@ -1,0 +1,120 @@
+"""Files as responses: ``http.response.pathsend`` and ``http.response.zerocopysend``.
+
+Where the wire allows it (HTTP/1.1 in cleartext) the file goes from the page cache to the
+socket by ``os.sendfile``; elsewhere it is read piece by piece, each as the peer takes it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import Any
+
+import anyio.to_thread
+
+from tricorn.exceptions import FileUnavailable, InvalidMessage
+from tricorn.protocol.flow import FileRegion
+from tricorn.types import Message
+
+# Bytes read at a time.
+PIECE = 65536
+_RWF_NOWAIT = getattr(os, "RWF_NOWAIT", None)
+# What the file system answers where it cannot say whether a read would wait.
+_CANNOT_TELL = (errno.EAGAIN, errno.EOPNOTSUPP, errno.EINVAL)
+
+
+def open_path(message: Message) -> FileRegion:
+    """The whole file that ``message["path"]`` names.
+
+    :raises InvalidMessage: unless it is an absolute path.
+    :raises FileUnavailable: if it cannot be opened or is no regular file.
+    """
+    path = message.get("path")
+    if not isinstance(path, str | os.PathLike) or not os.path.isabs(path):
+        raise InvalidMessage(f"http.response.pathsend: 'path' must be an absolute path: {path!r}")
+    # Not blocking, lest a named pipe hold the event loop.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+    try:
+        fd = os.open(path, flags | getattr(os, "O_BINARY", 0))
+    except (OSError, ValueError) as exc:
+        raise FileUnavailable(f"http.response.pathsend: cannot open {path!r}: {exc}") from exc
+    region = FileRegion(fd, 0, 0)
+    region.count = _size(region.fd, f"http.response.pathsend: {path!r}")
+    return region
+
+
+def open_file(message: Message) -> FileRegion:
+    """The piece of ``message["file"]`` that ``offset`` and ``count`` (bytes) tell.
+
+    The application keeps its file: the piece has a descriptor of its own. Without an
+    offset it begins where the file stands, and the file moves behind it.
+
+    :raises InvalidMessage: for anything but a regular file open for reading in binary mode.
+    :raises FileUnavailable: if the descriptor is closed or no regular file's.
+    """
+    what = "http.response.zerocopysend"
+    file: Any = message.get("file")
+    offset, count = message.get("offset"), message.get("count")
+    for name, number in (("offset", offset), ("count", count)):
+        wrong = not isinstance(number, int) or isinstance(number, bool) or number < 0
+        if number is not None and wrong:
+            raise InvalidMessage(f"{what}: {name!r} must be an int of at least 0, not {number!r}")
+    try:
+        descriptor = file if isinstance(file, int) else file.fileno()
+        region = FileRegion(os.dup(descriptor), 0, 0)
+    except (AttributeError, TypeError):
+        raise InvalidMessage(f"{what}: 'file' must be a file with a descriptor: {file!r}") from None
+    except (OSError, ValueError) as exc:
+        raise FileUnavailable(f"{what}: cannot use {file!r}: {exc}") from exc
+    size = _size(region.fd, what)
+    seek = getattr(file, "seek", None)
+    if offset is None:
+        # A buffered file stands elsewhere than its descriptor does.
+        region.offset = file.tell() if seek else os.lseek(region.fd, 0, os.SEEK_CUR)
+    else:
+        region.offset = offset
+    left = max(0, size - region.offset)
+    region.count = left if count is None else count
+    if region.count > left:
+        raise FileUnavailable(f"{what}: the file ends {region.count - left} bytes short of 'count'")
+    if offset is None:
+        end = region.offset + region.count
+        if seek:
+            seek(end)
+        else:
+            os.lseek(region.fd, end, os.SEEK_SET)
+    return region
+
+
+def _size(descriptor: int, what: str) -> int:
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        raise FileUnavailable(f"{what} is not a regular file")
+    return found.st_size
+
+
+async def read_piece(region: FileRegion) -> bytes:
+    """The next bytes, at most ``PIECE``; b"" where the file has become too short.
+
+    A file outside the page cache is read in a thread, so that no other request waits for
+    the disk.
+    """
+    size = min(PIECE, region.count)
+    if _RWF_NOWAIT is not None:
+        buffer = bytearray(size)
+        try:
+            got = os.preadv(region.fd, [buffer], region.offset, _RWF_NOWAIT)
+        except OSError as exc:
+            if exc.errno not in _CANNOT_TELL:
+                raise FileUnavailable(f"cannot read a file being sent: {exc}") from exc
+        else:
+            if got:
+                region.advance(got)
+                return bytes(buffer) if got == size else bytes(buffer[:got])
+    try:
+        data = await anyio.to_thread.run_sync(os.pread, region.fd, size, region.offset)
+    except OSError as exc:
+        raise FileUnavailable(f"cannot read a file being sent: {exc}") from exc
+    region.advance(len(data))
+    return data

@@ -1,0 +1,120 @@
+"""WSGI applications (PEP 3333) as ASGI ones: a thread pool of their own, streams both ways."""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import logging
+from typing import Any
+
+from tricorn.asgi.threads import LoopCalls, ThreadPool
+from tricorn.asgi.wsgi_environ import ErrorStream, build_environ
+from tricorn.asgi.wsgi_exchange import Exchange, refuse_body
+from tricorn.asgi.wsgi_input import open_input
+from tricorn.asgi.wsgi_response import FileWrapper, Response
+from tricorn.exceptions import ClientDisconnected
+from tricorn.types import Message, Receive, Scope, Send, WSGIApplication
+
+_log = logging.getLogger("tricorn.error")
+
+_BASE: dict[str, Any] = {
+    "wsgi.version": (1, 0),
+    "wsgi.multithread": True,
+    "wsgi.multiprocess": False,
+    "wsgi.run_once": False,
+    "wsgi.file_wrapper": FileWrapper,
+    "wsgi.input_terminated": True,
+}
+
+
+class WSGIAdapter:
+    """An ASGI 3 application that runs a WSGI one.
+
+    :param threads: the most requests that run at a time.
+    :param max_body_size: bytes of a request body above which the answer is 413.
+    """
+
+    def __init__(
+        self, app: WSGIApplication, *, threads: int = 40, max_body_size: int | None = None
+    ) -> None:
+        self.app = app
+        self._max_body_size = max_body_size
+        self._pool = ThreadPool(threads, "tricorn-wsgi")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "http":
+            await self._http(scope, receive, send)
+        elif kind == "lifespan":
+            await self._lifespan(receive, send)
+        elif kind == "websocket":
+            await receive()
+            await send({"type": "websocket.close"})  # before accept: 403
+        else:
+            raise ValueError(f"a WSGI application cannot serve scope type {kind!r}")
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        limit = self._max_body_size
+        if limit is not None and _declared_length(scope) > limit:
+            await refuse_body(send)
+            return
+        # A peer that is slow to send must not hold a thread.
+        first = await receive()
+        if first["type"] == "http.disconnect":
+            raise ClientDisconnected("the client has disconnected")
+        body = first.get("body", b"")
+        if limit is not None and len(body) > limit:
+            await refuse_body(send)
+            return
+        exchange = Exchange(LoopCalls.current(), receive, limit, body)
+        run = contextvars.copy_context().run
+        self._pool.submit(functools.partial(run, self._run, exchange, scope, first))
+        await exchange.drive(send)
+
+    def _run(self, exchange: Exchange, scope: Scope, first: Message) -> None:
+        """Call the application, in a thread."""
+        error: BaseException | None = None
+        try:
+            if not exchange.stopped:
+                self._respond(exchange, scope, first)
+        except BaseException as exc:
+            error = exc
+        exchange.finish(error)
+
+    def _respond(self, exchange: Exchange, scope: Scope, first: Message) -> None:
+        environ = build_environ(scope, _BASE)
+        body, more = first.get("body", b""), first.get("more_body", False)
+        environ["wsgi.input"] = open_input(body, more, exchange.fetch)
+        errors = environ["wsgi.errors"] = ErrorStream()
+        send_files = "http.response.zerocopysend" in (scope.get("extensions") or ())
+        response = Response(exchange, scope["method"], send_files=send_files)
+        try:
+            result = self.app(environ, response.start)
+            close = getattr(result, "close", None)
+            try:
+                response.run(result, wake=close is not None)
+            finally:
+                if close is not None:
+                    close()
+        finally:
+            errors.flush()
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        if self._pool.running:
+            _log.warning(
+                "%d WSGI requests are still running; they end with the process",
+                self._pool.running,
+            )
+        self._pool.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def _declared_length(scope: Scope) -> int:
+    """The request's Content-Length, 0 where there is none."""
+    for name, value in scope["headers"]:
+        if name.lower() == b"content-length" and value.isdigit():
+            return int(value)
+    return 0

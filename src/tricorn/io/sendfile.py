@@ -1,0 +1,98 @@
+"""Sends pieces of files by ``os.sendfile``: from the page cache to the socket, uncopied."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+
+import anyio
+
+from tricorn.protocol.flow import FileRegion
+
+AVAILABLE = hasattr(os, "sendfile")
+# One step (bytes): other connections get their turn between two.
+_STEP = 2**20
+
+
+class FileShrank(Exception):
+    """The file ends before the piece that was promised does."""
+
+
+def send_some(descriptor: int, region: FileRegion) -> bool:
+    """Send what a non-blocking socket takes at once; whether the piece is complete.
+
+    :raises BlockingIOError: if the socket takes nothing now.
+    :raises FileShrank: if the file has become too short.
+    :raises OSError: if the connection is gone, or the file cannot be read.
+    """
+    sent = os.sendfile(descriptor, region.fd, region.offset, min(region.count, _STEP))
+    if not sent:
+        raise FileShrank
+    region.advance(sent)
+    return not region.count
+
+
+async def send_region(sock: socket.socket, region: FileRegion) -> None:
+    """Send a whole piece, waiting for the socket in between; raises as ``send_some``."""
+    while True:
+        try:
+            if send_some(sock.fileno(), region):
+                return
+        except BlockingIOError:
+            pass
+        await anyio.wait_writable(sock)
+
+
+class FileSender:
+    """Sends one piece on the socket below an asyncio transport whose buffer is empty."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        region: FileRegion,
+        ended: Callable[[Exception | None], None],
+    ) -> None:
+        """
+        :param ended: told of the end: None, or why the piece was not sent whole; not
+            called if the first ``step`` completes it.
+        """
+        self._loop = loop
+        self._socket = sock
+        self._ended = ended
+        self._watched = -1
+        self.region = region
+
+    def step(self) -> bool:
+        """Send what the socket takes now; whether that was all."""
+        error: Exception | None = None
+        try:
+            if not send_some(self._socket.fileno(), self.region):
+                self._watch()
+                return False
+        except BlockingIOError:
+            self._watch()
+            return False
+        except (OSError, FileShrank) as exc:
+            error = exc
+        watched = self._watched >= 0
+        self.close()
+        if watched or error is not None:
+            self._ended(error)
+        return error is None and not watched
+
+    def _watch(self) -> None:
+        if self._watched < 0:
+            # asyncio keeps the transport's own descriptor to itself.
+            self._watched = os.dup(self._socket.fileno())
+            self._loop.add_writer(self._watched, self.step)
+
+    def close(self) -> None:
+        """Let go of everything; a second time does nothing."""
+        watched, self._watched = self._watched, -1
+        if watched >= 0:
+            self._loop.remove_writer(watched)
+            os.close(watched)
+        self.region.close()

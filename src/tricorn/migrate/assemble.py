@@ -1,0 +1,146 @@
+"""From the options of another server to a configuration of ours, by its table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tricorn.config import OPTIONS
+from tricorn.config_sources import Setting, merge
+from tricorn.exceptions import ConfigError
+from tricorn.migrate.command_line import (
+    read_arguments,
+    read_variables,
+    readable,
+    typed,
+    unknown_variables,
+)
+from tricorn.migrate.table import Draft, Entry, Given, Peer, Row, Values
+
+
+def gather(
+    peer: Peer,
+    words: Sequence[str],
+    environ: Mapping[str, str],
+    file: str | None,
+) -> tuple[Values, list[str], str]:
+    """What was given, in the peer's own order of precedence: arguments over variables over
+    the file; also the file's keys that the peer does not know, and the file that was read.
+
+    Raises `ConfigError`.
+    """
+    from_arguments = read_arguments(peer, words)
+    from_defaults, from_variables = read_variables(peer, environ)
+    if peer.arguments and environ.get(peer.arguments):
+        import shlex
+
+        more = read_arguments(peer, shlex.split(environ[peer.arguments]))
+        for key, given in more.items():
+            from_variables[key] = Given(given.value, f"{given.origin} of {peer.arguments}")
+    named: str | None = None
+    for values in (from_variables, from_arguments):
+        if "config" in values:
+            named = str(values.pop("config").value)
+    name = file if file is not None else named
+    if name is None and peer.default_file and os.path.exists(peer.default_file):
+        name = f"./{peer.default_file}"
+    from_file, foreign = _from_file(peer, name) if name else ({}, [])
+    merged = {**from_defaults, **from_file, **from_variables, **from_arguments}
+    return merged, foreign, name or ""
+
+
+def _from_file(peer: Peer, name: str) -> tuple[Values, list[str]]:
+    if peer.read_file is None:
+        hint = f"; --env-file reads {peer.prefix}* variables" if peer.prefix else ""
+        raise ConfigError(f"{peer.title} has no configuration file{hint}")
+    known = {row.name for row in peer.rows}
+    values: Values = {}
+    foreign: list[str] = []
+    for key, value in peer.read_file(name).items():
+        if key in known:
+            values[key] = Given(value, f"{key} in {name}")
+        else:
+            foreign.append(key)
+    return values, foreign
+
+
+def assemble(peer: Peer, values: Values) -> Draft:
+    """What `values` become. Raises `ConfigError` for what the peer would refuse too."""
+    draft = Draft(peer.title)
+    ready: Values = {}
+    for row in peer.rows:
+        if row.name not in values:
+            continue
+        given = values[row.name]
+        if names := unknown_variables(given.value):
+            draft.unknown.add(row.name)
+            draft.left_out.append((given.origin, _advice(row, given.value, names, values)))
+        else:
+            ready[row.name] = typed(row, given)
+    for row in peer.rows:
+        if row.joint or row.name in draft.unknown:
+            continue
+        if row.name in ready:
+            _take(row, ready[row.name], draft)
+    peer.join(ready, draft)
+    _take_defaults(peer, ready, draft)
+    _complete_tls(draft)
+    return draft
+
+
+def _take(row: Row, given: Given, draft: Draft) -> None:
+    is_default = given.value == row.default or (given.value == [] and row.default == ())
+    if not row.to and is_default and not row.lost:
+        return
+    if not row.to and row.convert is None:
+        draft.left_out.append((given.origin, row.note))
+    else:
+        draft.take(row.taken(given.value), given.origin)
+
+
+def _advice(row: Row, value: Any, names: list[str], values: Values) -> str:
+    text = readable(value)
+    if row.name == "port":
+        host = values["host"].value if "host" in values else "127.0.0.1"
+        text = f"{readable(host)}:{text}"
+    option = OPTIONS[row.to[0]] if row.to else None
+    shown = ", ".join(f"${name}" for name in dict.fromkeys(names))
+    line = f"a file cannot hold {shown}, which the shell fills in"
+    if option is None:
+        return f"{line}; {row.note}"
+    if row.convert is not None and not option.is_list:
+        return f"{line}; give it as {option.flag}, or in {option.variable}"
+    return f'{line}; give it as {option.flag} "{text}", or in {option.variable}'
+
+
+def _take_defaults(peer: Peer, values: Values, draft: Draft) -> None:
+    draft.take_default(peer.habits)
+    for row in peer.rows:
+        if row.name in values or row.name in draft.unknown:
+            continue
+        if row.unset is not None:
+            draft.take_default(row.unset)
+        elif row.to and row.default is not None:
+            draft.take_default(row.taken(row.default).options)
+    for name in draft.entries:
+        draft.defaults.pop(name, None)
+
+
+def _complete_tls(draft: Draft) -> None:
+    """A certificate alone brings its key in the same file, for the peers that allow it."""
+    entry = draft.entries.get("certfile")
+    if entry is not None and "keyfile" not in draft.entries:
+        draft.entries["keyfile"] = Entry(entry.value, entry.origin, "the key is in the same file")
+
+
+def settings(draft: Draft, keep_defaults: bool) -> dict[str, Entry]:
+    """The options to write, in the order of the schema."""
+    chosen = {**draft.defaults, **draft.entries} if keep_defaults else draft.entries
+    return {name: chosen[name] for name in OPTIONS if name in chosen}
+
+
+def check(entries: Mapping[str, Entry]) -> list[str]:
+    """Build the configuration; its warnings. Raises `ConfigError`."""
+    layer = {name: Setting(entry.value, entry.origin) for name, entry in entries.items()}
+    return merge(layer).config.warnings()

@@ -1,0 +1,286 @@
+"""Command lines of other servers: taken apart, recognised, and read by the peer's table.
+
+A line may be a shell's, a Procfile's (``web: ...``), systemd's (``ExecStart=...``) or a
+Dockerfile's (``CMD ...``, a JSON array included).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from tricorn.exceptions import ConfigError
+from tricorn.migrate.table import UNKNOWN, Given, Peer, Row, Shape, Values
+
+_PREFIX = re.compile(
+    r"(?P<systemd>ExecStart\s*=\s*[-@:+!|]*)|(?:CMD|ENTRYPOINT)\s+|[\w-]+:\s+(?=\S)", re.IGNORECASE
+)
+_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
+_VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?-([^}]*))?\}|(\w+))")
+_END = {"&&", "||", ";", "|", "&", ">", ">>", "<", "2>&1", "2>", "&>"}
+_SHELLS = ("sh", "bash", "dash", "ash", "zsh")
+_DOLLAR = "\ue002"  # stands for a dollar sign that is no variable
+
+
+@dataclass(slots=True)
+class Command:
+    """A command taken apart: `program` and its `arguments`, what stands around it.
+
+    ``before`` are words in front of the program (a wrapper), ``after`` those behind an
+    operator of the shell; ``variables`` are assignments in front of the command.
+    """
+
+    program: str = ""
+    arguments: list[str] = field(default_factory=list)
+    before: list[str] = field(default_factory=list)
+    after: list[str] = field(default_factory=list)
+    variables: dict[str, str] = field(default_factory=dict)
+
+
+def read_command(words: Sequence[str], peers: Sequence[Peer], known: Mapping[str, str]) -> Command:
+    """Find the peer's program in `words`; `known` are variables with known values.
+
+    One word with a blank is a whole line. Without a program all words are arguments.
+    Raises `ConfigError`.
+    """
+    names = {name: peer.name for peer in peers for name in peer.programs}
+    if len(words) == 1 and re.search(r"\s|^\[", words[0].strip()):
+        return _read_line(words[0], names, known)
+    return _find(list(words), names, known)
+
+
+def _read_line(line: str, names: Mapping[str, str], known: Mapping[str, str]) -> Command:
+    text = line.strip().replace("\\\n", " ")
+    if match := _PREFIX.match(text):
+        text = text[match.end() :]
+        if match["systemd"]:
+            text = text.replace("%%", "%").replace("$$", _DOLLAR)
+    if text.startswith("["):
+        try:
+            words = json.loads(text)
+        except ValueError:
+            raise ConfigError(f"{text[:60]!r} is not a JSON array") from None
+        if not all(isinstance(word, str) for word in words):
+            raise ConfigError("the JSON array of a command holds strings")
+        return _find([word.replace("$", _DOLLAR) for word in words], names, known)
+    # Single quotes hold variables back.
+    text = re.sub(r"'[^']*'|\\\$", lambda found: found[0].replace("\\$", "$").replace(
+        "$", _DOLLAR), text)  # fmt: skip
+    try:
+        return _find(shlex.split(text), names, known, is_line=True)
+    except ValueError as exc:
+        raise ConfigError(f"the command line cannot be read: {exc}") from None
+
+
+def _find(
+    words: list[str], names: Mapping[str, str], known: Mapping[str, str], is_line: bool = False
+) -> Command:
+    command = Command()
+    while words and (match := _ASSIGNMENT.fullmatch(words[0])):
+        command.variables[match[1]] = _expand(match[2], known)
+        words = words[1:]
+    known = {**known, **command.variables}
+    start = _find_program(words, names)
+    shell = next((at for at, word in enumerate(words[:start]) if _program(word) in _SHELLS), None)
+    if shell is not None and words[shell + 1 : shell + 2] in (["-c"], ["-lc"], ["-ec"]):
+        inner = _read_line(" ".join(words[shell + 2 :][:1]).replace(_DOLLAR, "$"), names, known)
+        inner.variables = {**command.variables, **inner.variables}
+        return inner
+    if start is not None:
+        _take_wrapper(command, words[:start], known)
+        command.program = names[_program(words[start])]
+        words = words[start + 1 :]
+    if is_line:
+        words = [
+            part for word in words for part in ([word[:-1], ";"] if word[-1:] == ";" else [word])
+        ]
+    end = next((at for at, word in enumerate(words) if is_line and word in _END), len(words))
+    command.arguments, command.after = words[:end], words[end:]
+    if is_line:
+        expanded = [_expand(word, {**known, **command.variables}) for word in command.arguments]
+        command.arguments = expanded
+    command.arguments = [word.replace(_DOLLAR, "$") for word in command.arguments]
+    return command
+
+
+def _find_program(words: list[str], names: Mapping[str, str]) -> int | None:
+    """Where the peer's program stands; a path among the arguments may bear its name too."""
+    for at, word in enumerate(words):
+        if _program(word) in names:
+            wrapped = ":" not in words[0] and not words[0].startswith("-")
+            return at if not at or words[at - 1] == "-m" or wrapped else None
+    return None
+
+
+def _take_wrapper(command: Command, words: list[str], known: Mapping[str, str]) -> None:
+    if words[-1:] == ["-m"]:
+        python = next((at for at, word in enumerate(words) if "python" in _program(word)), -2)
+        words = words[:python]
+    for word in words:
+        if match := _ASSIGNMENT.fullmatch(word):
+            command.variables[match[1]] = _expand(match[2], known)
+        elif _program(word) not in ("exec", "env"):
+            command.before.append(word)
+
+
+def _program(word: str) -> str:
+    return os.path.basename(word).removesuffix(".exe")
+
+
+def _expand(word: str, known: Mapping[str, str]) -> str:
+    """`word` with the variables of the shell whose values are known; the others are marked."""
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1] or match[3]
+        if known.get(name):
+            return known[name]
+        return f"\ue000{name}\ue001" if match[2] is None else match[2]
+
+    return _VARIABLE.sub(value, word)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{self.prog}: {message}")
+
+
+class _Note(argparse.Action):
+    """Notes the value under the row's name, with the flag as it was typed."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        row: Row = self.const
+        if not option_string and values in (None, []):
+            return
+        spelling = (option_string or "").partition("=")[0]
+        if row.shape is Shape.SWITCH:
+            value: Any = spelling not in row.off
+        elif row.shape is Shape.LIST:
+            before, spelled = namespace.given.get(row.name, ([], ""))
+            value = [*before, *(values if isinstance(values, list) else [values])]
+            if spelled and spelling not in spelled.split(", "):
+                spelling = f"{spelled}, {spelling}"
+        else:
+            value = row.const if values is row else values  # row: a flag without its value
+        namespace.given[row.name] = Given(value, spelling or "APP")
+
+
+def build_parser(peer: Peer) -> argparse.ArgumentParser:
+    """A parser of the peer's command line, made from its table."""
+    parser = _Parser(prog=peer.name, add_help=False, allow_abbrev=peer.abbreviates)
+    positional = peer.rows[0]
+    for row in peer.rows:
+        extra: dict[str, Any] = {"action": _Note, "const": row, "dest": row.name}
+        if row.shape is Shape.SWITCH:
+            extra["nargs"] = 0
+        elif row.shape is Shape.MAYBE:
+            extra["nargs"] = "?"
+        flags = (*row.flags, *row.off)
+        if flags:
+            parser.add_argument(*flags, **extra)
+        elif row is positional:
+            many = "*" if row.shape is Shape.LIST else "?"
+            parser.add_argument(row.name, nargs=many, action=_Note, const=row, default=None)
+    return parser
+
+
+def read_arguments(peer: Peer, words: Sequence[str]) -> Values:
+    """The options that `words` give, their values still text. Raises `ConfigError`."""
+    parsed, rest = build_parser(peer).parse_known_intermixed_args(
+        list(words), argparse.Namespace(given={})
+    )
+    for word in rest:
+        if word.startswith("-"):
+            raise ConfigError(
+                f"{peer.title} {peer.release} has no flag {word.partition('=')[0]!r}; "
+                "flags of migrate itself stand before the command"
+            )
+    if rest:
+        raise ConfigError(f"unexpected argument {rest[0]!r} for {peer.title}")
+    given: Values = parsed.given
+    return given
+
+
+def read_variables(peer: Peer, environ: Mapping[str, str]) -> tuple[Values, Values]:
+    """The options among variables: those that hold a default only, and the others."""
+    defaults: Values = {}
+    given: Values = {}
+    for name, row_name in peer.variables.items():
+        if environ.get(name):
+            text = f"0.0.0.0:{environ[name]}" if name == "PORT" else environ[name]
+            defaults[row_name] = Given(_as_shape(peer.row(row_name), text), f"variable {name}")
+    for row in peer.rows:
+        name = peer.prefix + row.name.upper()
+        if peer.prefix and environ.get(name):
+            given[row.name] = Given(_as_shape(row, environ[name]), f"variable {name}")
+    return defaults, given
+
+
+def _as_shape(row: Row, text: str) -> Any:
+    if row.shape is Shape.LIST:
+        return text.split()
+    return text
+
+
+_TRUTH: dict[str, bool] = {
+    **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True),
+    **dict.fromkeys(("0", "false", "f", "no", "n", "off"), False),
+}
+
+
+def typed(row: Row, given: Given) -> Given:
+    """The value as the peer's own parser has it. Raises `ConfigError`."""
+    value, origin = given
+    if not isinstance(value, str):
+        return given
+    convert: Callable[[str], Any] = row.type
+    if convert is bool or row.shape is Shape.SWITCH:
+        convert = lambda text: _TRUTH[text.strip().lower()]  # noqa: E731 (one of several)
+    try:
+        value = convert(value)
+    except (ValueError, KeyError):
+        raise ConfigError(f"{value!r} is not a value for {row.name} ({origin})") from None
+    if row.choices and str(value).lower() not in row.choices:
+        wanted = ", ".join(row.choices)
+        raise ConfigError(f"{row.name} is one of {wanted}, not {value!r} ({origin})")
+    return Given(value, origin)
+
+
+def unknown_variables(value: Any) -> list[str]:
+    """Names of the shell's variables in a value, where nobody knows their values."""
+    texts = value if isinstance(value, list | tuple) else [value]
+    return [name for text in texts if isinstance(text, str) for name in UNKNOWN.findall(text)]
+
+
+def readable(value: Any) -> str:
+    """The value with its unknown variables as they were typed."""
+    text = value if isinstance(value, str) else ", ".join(map(str, value))
+    return UNKNOWN.sub(r"$\1", text)
+
+
+def read_env_file(lines: str) -> dict[str, str]:
+    """The variables of an env file: ``NAME=value``, comments, quotes, ``export``."""
+    found: dict[str, str] = {}
+    for line in lines.splitlines():
+        text = line.strip().removeprefix("export ").strip()
+        match = _ASSIGNMENT.fullmatch(text)
+        if text.startswith("#") or match is None:
+            continue
+        value = match[2].strip()
+        if value[:1] in ("'", '"') and value.endswith(value[:1]) and len(value) > 1:
+            value = value[1:-1]
+        else:
+            value = re.split(r"\s+#", value)[0].strip()
+        found[match[1]] = value
+    return found

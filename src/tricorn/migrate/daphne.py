@@ -1,0 +1,182 @@
+"""Daphne's options."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from tricorn.migrate.table import (
+    NO_PROXY,
+    Draft,
+    Peer,
+    Taken,
+    Values,
+    address,
+    none,
+    same,
+    several,
+    switch,
+)
+
+_LEVELS = {0: "WARNING", 1: "INFO", 2: "DEBUG", 3: "DEBUG"}
+_ALWAYS_BOUNDED = "there is always a limit here: set {} to one that fits"
+ACCESS_FORMAT = '%(h)s:%({client.1}x)s - - %(t)s "%(m)s %(Uq)s" %(s)s %(b)s'
+
+
+def _without(option: str, off: int) -> Any:
+    """A limit that `off` turns off, with Daphne and here."""
+    return lambda value: Taken({option: None if value == off else value})
+
+
+def _size(option: str) -> Any:
+    def convert(value: int) -> Taken:
+        if value == 0:
+            return Taken({}, _ALWAYS_BOUNDED.format(option))
+        return Taken({option: value})
+
+    return convert
+
+
+def _verbosity(value: int) -> Taken:
+    options: dict[str, object] = {"loglevel": _LEVELS.get(value, "DEBUG")}
+    if value >= 1:
+        options["accesslog"] = "-"
+    if value >= 3:
+        options["debug"] = True
+    return Taken(options)
+
+
+def _server_name(value: str) -> Taken:
+    if not value:
+        return Taken({"include_server_header": False})
+    return Taken({"include_server_header": False, "headers": [f"Server: {value}"]})
+
+
+def _join(values: Values, draft: Draft) -> None:
+    """Addresses; an ``ssl:`` endpoint turns the others into insecure_bind."""
+    plain: list[str] = []
+    secure: list[str] = []
+    origins: list[str] = []
+    if draft.unknown & {"host", "port", "unix_socket", "file_descriptor"}:
+        return
+    if "host" in values or "port" in values:
+        host = values["host"].value if "host" in values else "127.0.0.1"
+        port = values["port"].value if "port" in values else 8000
+        plain.append(address(host, port))
+        origins += [values[name].origin for name in ("host", "port") if name in values]
+    for name, form in (("unix_socket", "unix:{}"), ("file_descriptor", "fd://{}")):
+        if name in values:
+            plain.append(form.format(values[name].value))
+            origins.append(values[name].origin)
+    for text in values["socket_strings"].value if "socket_strings" in values else ():
+        origin = values["socket_strings"].origin
+        options, reason = endpoint(text)
+        if reason:
+            draft.left_out.append((f"{origin} {text.partition(':')[0]}:", reason))
+        if options:
+            is_secure = "certfile" in options
+            (secure if is_secure else plain).append(str(options.pop("bind")))
+            draft.take(Taken(options), origin)
+            origins.append(origin)
+    origin = ", ".join(dict.fromkeys(origins))
+    if secure:
+        draft.take(Taken({"bind": secure}), origin)
+        if plain:
+            draft.take(Taken({"insecure_bind": plain}), origin)
+    elif plain:
+        draft.take(Taken({"bind": plain}), origin)
+
+
+def endpoint(text: str) -> tuple[dict[str, object], str]:
+    """Options of ours for an endpoint of Twisted, and what of it is left out."""
+    parts = [part.replace("\\:", ":") for part in re.split(r"(?<!\\):", text)]
+    kind, words = parts[0], [part for part in parts[1:] if "=" not in part]
+    keys = dict(part.split("=", 1) for part in parts[1:] if "=" in part)
+    reason = ""
+    if kind in ("tcp", "tcp4", "tcp6", "ssl"):
+        host = keys.get("interface", "::" if kind == "tcp6" else "0.0.0.0")
+        port = keys.get("port") or (words[0] if words else "")
+        found: dict[str, object] = {"bind": address(host, port)}
+        if kind == "ssl":
+            found["keyfile"] = keys.get("privateKey", "server.pem")
+            found["certfile"] = keys.get("certKey", found["keyfile"])
+        rest = keys.keys() - {"port", "interface", "privateKey", "certKey"}
+    elif kind == "unix":
+        found = {"bind": f"unix:{keys.get('address') or (words[0] if words else '')}"}
+        if "mode" in keys:
+            found["unix_socket_mode"] = keys["mode"]
+        rest = keys.keys() - {"address", "mode"}
+    elif kind == "fd":
+        found = {"bind": f"fd://{keys.get('fileno') or (words[0] if words else '')}"}
+        rest = keys.keys() - {"fileno"}
+    elif kind == "systemd":
+        # systemd passes descriptors from 3 on (sd_listen_fds).
+        found = {"bind": f"fd://{3 + int(keys.get('index') or 0)}"}
+        rest = keys.keys() - {"index", "domain"}
+    else:
+        return {}, "only tcp, ssl, unix, fd and systemd endpoints have a counterpart"
+    if rest:
+        reason = f"no counterpart for {', '.join(sorted(rest))} of the endpoint"
+    if "extraCertChain" in rest:
+        reason = "append the file of extraCertChain to that of certfile"
+    return found, reason
+
+
+_ADDRESS: dict[str, Any] = {"joint": True, "unset": {}}
+ROWS = (
+    same("application", "", "application"),
+    same("port", "-p --port", "bind", type=int, **_ADDRESS),
+    same("host", "-b --bind", "bind", note="a host; here `host:port`", **_ADDRESS),
+    same("unix_socket", "-u --unix-socket", "bind", **_ADDRESS),
+    same("file_descriptor", "--fd", "bind", type=int, **_ADDRESS),
+    several("socket_strings", "-e --endpoint", "bind insecure_bind certfile keyfile",
+            note="tcp, ssl, unix, fd and systemd endpoints", **_ADDRESS),
+    none("websocket_timeout", "--websocket_timeout", "a WebSocket is not closed for its age; the "
+         "application can", type=int, default=86400, lost=True),
+    same("websocket_connect_timeout", "--websocket_connect_timeout",
+         "websocket_handshake_timeout", type=int, default=5,
+         convert=_without("websocket_handshake_timeout", -1)),
+    same("verbosity", "-v --verbosity", "loglevel accesslog debug", type=int, default=1,
+         convert=_verbosity, unset={"accesslog": "-", "access_log_format": ACCESS_FORMAT},
+         note="1 and above: INFO and the access log, 2: DEBUG, 3: debug"),
+    none("http_timeout", "-t --http-timeout", "a request may take as long as it likes; "
+         "asyncio.timeout or anyio.fail_after in a middleware bounds it", type=int),
+    same("access_log", "--access-log", "accesslog"),
+    none("log_fmt", "--log-fmt", "give the format in a file for logconfig",
+         default="%(asctime)-15s %(levelname)-8s %(message)s"),
+    same("ping_interval", "--ping-interval", "websocket_ping_interval", type=int, default=20),
+    same("ping_timeout", "--ping-timeout", "websocket_ping_timeout", type=int, default=30),
+    same("websocket_max_message_size", "--websocket-max-message-size",
+         "websocket_max_message_size", type=int, default=2**20,
+         convert=_size("websocket_max_message_size"), note="0 has no counterpart"),
+    same("websocket_max_frame_size", "--websocket-max-frame-size", "websocket_max_frame_size",
+         type=int, default=2**20, convert=_size("websocket_max_frame_size"),
+         note="0 has no counterpart"),
+    same("application_close_timeout", "--application-close-timeout", "disconnect_grace", type=int,
+         default=10),
+    same("root_path", "--root-path", "root_path", default="",
+         note="the field Daphne-Root-Path is not read"),
+    switch("proxy_headers", "--proxy-headers", note=NO_PROXY),
+    none("proxy_headers_host", "--proxy-headers-host", NO_PROXY, default=False),
+    none("proxy_headers_port", "--proxy-headers-port", NO_PROXY, default=False),
+    same("server_name", "-s --server-name", "include_server_header headers", default="daphne",
+         convert=_server_name, unset={}),
+    switch("no_server_name", "--no-server-name", "include_server_header", default=None,
+           convert=lambda value: _server_name("")),
+)  # fmt: skip
+
+DAPHNE = Peer(
+    name="daphne",
+    title="Daphne",
+    release="4.2",
+    programs=("daphne",),
+    rows=ROWS,
+    join=_join,
+    abbreviates=True,
+    changes=(
+        'The application gets lifespan events, which Daphne does not send; lifespan = "off" '
+        "holds them back.",
+        "receive() and send() wait where the other side is slow; Daphne holds it in memory.",
+        "Request heads, bodies and responses that stand still have time limits.",
+    ),
+)

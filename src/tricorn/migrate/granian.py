@@ -1,0 +1,327 @@
+"""Granian's options."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from tricorn.exceptions import ConfigError
+from tricorn.migrate.table import (
+    WORKERS,
+    Draft,
+    Peer,
+    Row,
+    Shape,
+    Taken,
+    Values,
+    address,
+    none,
+    same,
+    several,
+    switch,
+)
+
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_NO_WORKERS = "there are no worker processes in this version; " + WORKERS
+_RUNTIME = "not needed: requests run on the event loop, there is no other runtime"
+_WATCH = "nothing is watched in this version: run Tricorn under watchfiles, which has such a flag"
+_METRICS = "there are no metrics in this version"
+_STATIC: dict[str, Any] = {"joint": True, "unset": {}}
+_ATOMS = {
+    "addr": "%(h)s", "time": "%(t)s", "dt_ms": "%(M)s", "status": "%(s)s", "path": "%(U)s",
+    "query_string": "%(q)s", "method": "%(m)s", "scheme": "%(S)s", "protocol": "%(H)s",
+}  # fmt: skip
+# Our time has brackets of its own.
+_ATOM = re.compile(
+    r"\[%\(time\)s\]|%\(header\{(?P<field>[^}]+)\}\)s|%\((?P<atom>\w+)\)[-0-9.]*[sdfr]"
+)
+DEFAULT_ACCESS_FORMAT = (
+    '[%(time)s] %(addr)s - "%(method)s %(path)s %(protocol)s" %(status)d %(dt_ms).3f'
+)
+
+
+def duration(text: str) -> int:
+    """Seconds of ``30`` or ``1h30m``; raises ValueError."""
+    if text.isdecimal():
+        return int(text)
+    match = _DURATION.fullmatch(text)
+    if match is None or not text:
+        raise ValueError("not a duration")
+    units = zip(match.groups(), (86400, 3600, 60, 1), strict=True)
+    return sum(int(number or 0) * unit for number, unit in units)
+
+
+def octal(text: str) -> int:
+    """A number, octal with a leading 0; raises ValueError."""
+    return int(text, 8 if text.startswith("0") else 10)
+
+
+def access_format(value: str) -> Taken:
+    """The line with our atoms; ``%(header{name})s`` is a field of the request."""
+    unknown: list[str] = []
+
+    def atom(match: re.Match[str]) -> str:
+        if match["field"]:
+            return f"%({{{match['field'].strip().lower()}}}i)s"
+        name = match["atom"] or "time"
+        if name not in _ATOMS:
+            unknown.append(name)
+        return _ATOMS.get(name, "")
+
+    text = _ATOM.sub(atom, value)
+    if unknown:
+        return Taken({}, f"access_log_format has no atom for %({unknown[0]})s")
+    return Taken({"access_log_format": text}, "times are whole milliseconds")
+
+
+def _http(value: str) -> Taken:
+    if value == "1":
+        return Taken({"alpn_protocols": ["http/1.1"], "h2_prior_knowledge": False})
+    if value == "2":
+        return Taken(
+            {"alpn_protocols": ["h2"]}, "clients that speak HTTP/1.1 all the same are served"
+        )
+    return Taken({"alpn_protocols": ["h2", "http/1.1"], "h2_prior_knowledge": True})
+
+
+def _loop(value: str) -> Taken:
+    if value in ("auto", "asyncio", "uvloop"):
+        return Taken({"worker_class": value})
+    return Taken({"worker_class": "auto"}, f"{value} is not there: uvloop where it is installed")
+
+
+def _keep_alive(value: bool) -> Taken:
+    return Taken({"keep_alive_max_requests": None if value else 1})
+
+
+def _milliseconds(value: int) -> Taken:
+    return Taken({"header_timeout": value / 1000})
+
+
+def _connection_window(value: int) -> Taken:
+    low = 65535
+    note = "RFC 9113 section 6.9.2 begins at 65535" if value < low else ""
+    return Taken({"h2_connection_window_size": max(value, low)}, note)
+
+
+def _level(value: str) -> Taken:
+    return Taken({"loglevel": {"warn": "warning", "notset": "debug"}.get(value, value)})
+
+
+def _log(value: bool) -> Taken:
+    return Taken({"errorlog": "-" if value else None})
+
+
+def _log_config(value: str) -> Taken:
+    note = "its loggers _granian and granian.access are tricorn.error and tricorn.access here"
+    return Taken({"logconfig": f"json:{value}"}, note)
+
+
+def _access_log(value: bool) -> Taken:
+    return Taken({"accesslog": "-" if value else None})
+
+
+def _client_verify(value: bool) -> Taken:
+    return Taken({"verify_mode": "CERT_REQUIRED" if value else "CERT_NONE"})
+
+
+def _join(values: Values, draft: Draft) -> None:
+    _join_address(values, draft)
+    _join_static(values, draft)
+    interface, origin = values.get("interface", ("rsgi", "no --interface"))
+    if interface == "rsgi":
+        draft.left_out.append(
+            (origin, "RSGI is not served: give the ASGI or WSGI application of your framework")
+        )
+    elif interface == "wsgi":
+        draft.take(Taken({"interface": "wsgi"}), origin)
+    else:
+        off: dict[str, object] = {"lifespan": "off"} if interface == "asginl" else {}
+        draft.take(Taken({"interface": "asgi3", **off}), origin)
+    if "blocking_threads" in values:
+        threads, origin = values["blocking_threads"]
+        options = {"wsgi_threads": threads} if interface == "wsgi" else {}
+        draft.take(Taken(options), origin, "" if options else "only WSGI applications use threads")
+
+
+def _join_static(values: Values, draft: Draft) -> None:
+    """The directories of files, each with its route, as mounts."""
+    given = {name: values[name] for name in _STATIC_ROWS if name in values}
+    origin = ", ".join(item.origin for item in given.values())
+    if not given or draft.unknown.intersection(_STATIC_ROWS):
+        return
+    if "static_path_mount" not in given:
+        draft.left_out.append((origin, "without --static-path-mount it has no effect"))
+        return
+    value = {name: item.value for name, item in given.items()}
+    expires = value.get("static_path_expires", 86400)
+    directories = value["static_path_mount"]
+    routes = value.get("static_path_route", ["/static"])
+    if len(routes) != len(directories):
+        raise ConfigError(f"as many routes as directories are needed ({origin})")
+    tables = [
+        {
+            "path": route,
+            "directory": directory,
+            "index": value.get("static_path_dir_to_file", "none"),
+            "max_age": float(expires) if expires else "none",
+        }
+        for route, directory in zip(routes, directories, strict=True)
+    ]
+    draft.take(Taken({"mounts": tables}), origin)
+
+
+def _join_address(values: Values, draft: Draft) -> None:
+    if draft.unknown & {"host", "port", "uds"}:
+        return
+    if "uds" in values:
+        draft.take(Taken({"bind": [f"unix:{values['uds'].value}"]}), values["uds"].origin)
+        return
+    given = [values[name] for name in ("host", "port") if name in values]
+    if given:
+        host = values["host"].value if "host" in values else "127.0.0.1"
+        port = values["port"].value if "port" in values else 8000
+        draft.take(Taken({"bind": [address(host, port)]}), ", ".join(item.origin for item in given))
+
+
+def _watch(name: str) -> Row:
+    return none(name, "--" + name.replace("_", "-"), _WATCH, shape=Shape.LIST, default=())
+
+
+_STATIC_ROWS = (
+    "static_path_route", "static_path_mount", "static_path_dir_to_file", "static_path_expires",
+)  # fmt: skip
+_ADDRESS: dict[str, Any] = {"joint": True, "unset": {}}
+ROWS = (
+    same("app", "", "application"),
+    same("host", "--host", "bind", default="127.0.0.1", **_ADDRESS),
+    same("port", "--port", "bind", type=int, default=8000, **_ADDRESS),
+    same("uds", "--uds", "bind", **_ADDRESS),
+    same("uds_permissions", "--uds-permissions", "unix_socket_mode", type=octal),
+    same("interface", "--interface", "interface lifespan", joint=True, unset={}, default="rsgi",
+         choices=("asgi", "asginl", "rsgi", "wsgi"), note="no RSGI; asginl is asgi3 with "
+         "lifespan off"),
+    same("http", "--http", "alpn_protocols h2_prior_knowledge", convert=_http, default="auto",
+         choices=("auto", "1", "2"), note="HTTP/1.1 cannot be turned off"),
+    switch("websockets", "--ws/--no-ws", default=True,
+           note="WebSocket cannot be turned off: the application refuses it, with 403"),
+    same("workers", "--workers", "workers", type=int, default=1),
+    same("blocking_threads", "--blocking-threads", "wsgi_threads", type=int, joint=True,
+         note="for WSGI"),
+    none("blocking_threads_idle_timeout", "--blocking-threads-idle-timeout",
+         "threads come and go as they are needed", type=duration, default=30),
+    none("runtime_threads", "--runtime-threads", _RUNTIME, type=int, default=1),
+    none("runtime_blocking_threads", "--runtime-blocking-threads", _RUNTIME, type=int),
+    none("runtime_mode", "--runtime-mode", _RUNTIME, default="auto", choices=("auto", "mt", "st")),
+    same("loop", "--loop", "worker_class", convert=_loop, default="auto",
+         choices=("auto", "asyncio", "rloop", "uvloop", "winloop")),
+    none("task_impl", "--task-impl", "not needed: a request is a task of the event loop",
+         default="asyncio", choices=("asyncio", "rust")),
+    same("backlog", "--backlog", "backlog", type=int, default=1024),
+    none("backpressure", "--backpressure", "there is no such limit in this version; each "
+         "connection is held back by bytes", type=int),
+    same("http1_buffer_size", "--http1-buffer-size", "h11_max_incomplete_size", type=int,
+         default=417792, note="the part of it that bounds a request head"),
+    same("http1_header_read_timeout", "--http1-header-read-timeout", "header_timeout", type=int,
+         default=30000, convert=_milliseconds, note="milliseconds; here seconds"),
+    switch("http1_keep_alive", "--http1-keep-alive/--no-http1-keep-alive",
+           "keep_alive_max_requests", default=True, convert=_keep_alive, note="off: 1"),
+    switch("http1_pipeline_flush", "--http1-pipeline-flush/--no-http1-pipeline-flush",
+           note="not needed: what is there at one time leaves in one write"),
+    switch("http2_adaptive_window", "--http2-adaptive-window/--no-http2-adaptive-window",
+           note="windows are fixed in this version: set h2_stream_window_size"),
+    same("http2_initial_connection_window_size", "--http2-initial-connection-window-size",
+         "h2_connection_window_size", type=int, default=2**20, convert=_connection_window,
+         note="at least 65535"),
+    same("http2_initial_stream_window_size", "--http2-initial-stream-window-size",
+         "h2_stream_window_size", type=int, default=2**20),
+    none("http2_keep_alive_interval", "--http2-keep-alive-interval", "no HTTP/2 PING is sent; "
+         "idle connections are closed after keep_alive_timeout", type=int),
+    none("http2_keep_alive_timeout", "--http2-keep-alive-timeout", "no HTTP/2 PING is sent; "
+         "idle connections are closed after keep_alive_timeout", type=duration, default=20),
+    same("http2_max_concurrent_streams", "--http2-max-concurrent-streams",
+         "h2_max_concurrent_streams", type=int, default=200),
+    same("http2_max_frame_size", "--http2-max-frame-size", "h2_max_inbound_frame_size", type=int,
+         default=16384),
+    same("http2_max_headers_size", "--http2-max-headers-size", "h2_max_header_list_size",
+         type=int, default=2**24),
+    none("http2_max_send_buffer_size", "--http2-max-send-buffer-size",
+         "output is bounded for each connection, by write_buffer_high", type=int, default=409600),
+    switch("log_enabled", "--log/--no-log", "errorlog", default=True, convert=_log),
+    same("log_level", "--log-level", "loglevel", convert=_level, default="info",
+         choices=("critical", "error", "warning", "warn", "info", "debug", "notset"),
+         note="notset: DEBUG"),
+    same("log_config", "--log-config", "logconfig", convert=_log_config, note="`json:FILE`, and "
+         "loggers `tricorn.*`"),
+    switch("log_access_enabled", "--access-log/--no-access-log", "accesslog",
+           convert=_access_log, note="a place, `-`"),
+    same("log_access_fmt", "--access-log-fmt", "access_log_format", convert=access_format,
+         unset=access_format(DEFAULT_ACCESS_FORMAT).options, note="with Gunicorn's atoms"),
+    same("ssl_certificate", "--ssl-certificate", "certfile"),
+    same("ssl_keyfile", "--ssl-keyfile", "keyfile"),
+    same("ssl_keyfile_password", "--ssl-keyfile-password", "keyfile_password"),
+    none("ssl_protocol_min", "--ssl-protocol-min", "TLS 1.2 and 1.3 are spoken; it cannot be set "
+         "in this version", default="tls1.3", choices=("tls1.2", "tls1.3"), lost=True),
+    same("ssl_ca", "--ssl-ca", "ca_certs"),
+    several("ssl_crl", "--ssl-crl", note="put the lists into the file of ca_certs and set "
+            "verify_flags to VERIFY_CRL_CHECK_LEAF"),
+    switch("ssl_client_verify", "--ssl-client-verify/--no-ssl-client-verify", "verify_mode",
+           convert=_client_verify, unset={}, note="on: CERT_REQUIRED"),
+    same("url_path_prefix", "--url-path-prefix", "root_path", note="the path is left as it came, "
+         "by both"),
+    switch("respawn_failed_workers", "--respawn-failed-workers/--no-respawn-failed-workers",
+           note="let the service manager restart it: Restart= of systemd"),
+    none("respawn_interval", "--respawn-interval", _NO_WORKERS, type=float, default=3.5),
+    none("rss_sample_interval", "--rss-sample-interval", _NO_WORKERS, type=duration, default=30),
+    none("rss_samples", "--rss-samples", _NO_WORKERS, type=int, default=1),
+    none("workers_lifetime", "--workers-lifetime",
+         "no process is replaced: RuntimeMaxSec= of systemd", type=duration),
+    none("workers_max_rss", "--workers-max-rss", "no process is replaced: MemoryMax= of systemd",
+         type=int),
+    none("workers_kill_timeout", "--workers-kill-timeout", "the process ends after "
+         "graceful_timeout and shutdown_timeout by itself", type=duration),
+    switch("factory", "--factory/--no-factory", "factory"),
+    same("working_dir", "--working-dir", "app_dir", note="only the import follows it"),
+    several("env_files", "--env-files", note="variables for the application come from outside: "
+            "EnvironmentFile= of systemd, env_file of Compose, or `set -a; . ./.env; set +a`"),
+    several("static_path_route", "--static-path-route", "mounts", note="the key path", **_STATIC),
+    several("static_path_mount", "--static-path-mount", "mounts", note="the key directory",
+            **_STATIC),
+    same("static_path_dir_to_file", "--static-path-dir-to-file", "mounts", note="the key index",
+         **_STATIC),
+    same("static_path_expires", "--static-path-expires", "mounts", type=duration, default=86400,
+         note="the key max_age", **_STATIC),
+    switch("metrics_enabled", "--metrics/--no-metrics", note=_METRICS),
+    none("metrics_scrape_interval", "--metrics-scrape-interval", _METRICS, type=duration,
+         default=15),
+    none("metrics_address", "--metrics-address", _METRICS, default="127.0.0.1"),
+    none("metrics_port", "--metrics-port", _METRICS, type=int, default=9090),
+    switch("reload", "--reload/--no-reload", "use_reloader"),
+    _watch("reload_paths"),
+    _watch("reload_ignore_dirs"),
+    _watch("reload_ignore_patterns"),
+    _watch("reload_ignore_paths"),
+    none("reload_tick", "--reload-tick", _WATCH, type=int, default=50),
+    switch("reload_ignore_worker_failure",
+           "--reload-ignore-worker-failure/--no-reload-ignore-worker-failure", note=_WATCH),
+    none("process_name", "--process-name", "the process keeps its name"),
+    same("pid_file", "--pid-file", "pid_path"),
+    switch("version", "--version", default=None, note="`tricorn --version`"),
+)  # fmt: skip
+
+GRANIAN = Peer(
+    name="granian",
+    title="Granian",
+    release="2.8",
+    programs=("granian",),
+    rows=ROWS,
+    join=_join,
+    abbreviates=False,
+    prefix="GRANIAN_",
+    changes=(
+        "The application runs on the event loop of Python alone; there is no Rust runtime.",
+        "Request bodies and responses that stand still have time limits, and idle connections "
+        "keep_alive_timeout.",
+        "The application is cancelled disconnect_grace after its client has gone.",
+    ),
+)

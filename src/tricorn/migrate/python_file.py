@@ -1,0 +1,67 @@
+"""Configuration files of other servers: TOML, Python files and modules."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tomllib
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tricorn.exceptions import ConfigError
+
+
+def read_toml(path: str) -> Mapping[str, Any]:
+    """The top level of a TOML file. Raises `ConfigError`."""
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except OSError as exc:
+        raise ConfigError(f"cannot read {path}: {exc.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path} is not valid TOML: {exc}") from None
+
+
+def run_file(path: str) -> types.ModuleType:
+    """The module that a Python file makes, run in a namespace of its own; what it prints goes
+    to standard error. Raises `ConfigError`."""
+    module = types.ModuleType("__config__")
+    module.__file__ = path
+    try:
+        source = Path(path).read_bytes()
+    except OSError as exc:
+        raise ConfigError(f"cannot read {path}: {exc.strerror}") from None
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            exec(compile(source, path, "exec", dont_inherit=True), module.__dict__)
+    except (Exception, SystemExit) as exc:
+        raise ConfigError(f"{path} failed: {_in_one_line(exc)}") from exc
+    return module
+
+
+def find_object(name: str) -> object:
+    """The object behind ``module`` or ``module.attribute``, looked for from the working
+    directory. Raises `ConfigError`."""
+    import importlib
+
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            try:
+                return importlib.import_module(name)
+            except ImportError:
+                if "." not in name:
+                    raise
+                module, _, attribute = name.rpartition(".")
+                found: object = getattr(importlib.import_module(module), attribute)
+                return found
+    except (Exception, SystemExit) as exc:
+        raise ConfigError(f"cannot load python:{name}: {_in_one_line(exc)}") from exc
+
+
+def _in_one_line(exc: BaseException) -> str:
+    return " ".join(f"{type(exc).__name__}: {exc}".split())

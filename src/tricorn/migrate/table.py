@@ -1,0 +1,238 @@
+"""What an option of another server is, and what becomes of its value.
+
+General theory. Each server is a `Peer`: a table of `Row`, one for each of its options, pure
+data. A row says how the peer reads the option (flags, type, default) and what it is here: the
+options of ours it turns into, or a note that says why it is none and what to do instead.
+Options that mean something only together, such as host and port, are joint: the peer's
+``join`` takes them. The command line, the file, the page of the documentation and the test
+for completeness are all made from the table.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from tricorn.config import OPTIONS
+from tricorn.config_values import coerce
+from tricorn.exceptions import ConfigError
+
+# Stand around the name of a shell variable whose value nobody knows before the command runs.
+UNKNOWN = re.compile("\ue000(\\w+)\ue001")
+
+
+class Shape(enum.Enum):
+    """How an option stands on the command line."""
+
+    VALUE = "value"
+    SWITCH = "switch"
+    LIST = "list"
+    MAYBE = "maybe"  # a flag with or without a value
+
+
+class Taken(NamedTuple):
+    """Options of ours (name to value) that a peer's value becomes, and what to know of it.
+
+    No options and a note: it is not taken over, and the note says why.
+    """
+
+    options: Mapping[str, object]
+    note: str = ""
+
+
+class Given(NamedTuple):
+    """A value that was given, read by its row's type, and where it stands in words."""
+
+    value: Any
+    origin: str
+
+
+Values = dict[str, Given]
+Convert = Callable[[Any], Taken]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One option of a peer.
+
+    ``name`` is the peer's own name: the key of its file, the rest of its environment variable.
+    ``off`` are the flags that turn a switch off, ``const`` is the value of a flag without one.
+    ``default`` is the peer's, in its own words. ``to`` names options of ours, ``convert``
+    turns a value into them; without it the value is taken as it is. ``unset`` is what the peer
+    does where the option is not given, in options of ours; None: what the default becomes.
+    ``lost`` marks a default that does something which is not done here.
+    """
+
+    name: str
+    flags: tuple[str, ...] = ()
+    off: tuple[str, ...] = ()
+    shape: Shape = Shape.VALUE
+    type: Callable[[str], Any] = str
+    choices: tuple[str, ...] = ()
+    const: object = None
+    default: object = None
+    to: tuple[str, ...] = ()
+    convert: Convert | None = None
+    joint: bool = False
+    unset: Mapping[str, object] | None = None
+    note: str = ""
+    lost: bool = False
+
+    def taken(self, value: Any) -> Taken:
+        """What `value` becomes. Raises `ConfigError`."""
+        if self.convert is not None:
+            return self.convert(value)
+        return Taken({self.to[0]: value})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """Another server.
+
+    ``release`` is the version the table was made from. ``programs`` are the commands and
+    modules that start it. ``prefix`` begins its environment variables, ``variables`` are the
+    others (variable to row) and ``arguments`` one that holds a command line. ``habits`` are
+    what the peer does without an option, in options of ours; ``changes`` what it does and we
+    do not, in words. ``files`` tells the forms of its configuration file, empty: it has none.
+    """
+
+    name: str
+    title: str
+    release: str
+    programs: tuple[str, ...]
+    rows: tuple[Row, ...]
+    join: Callable[[Values, Draft], None]
+    abbreviates: bool
+    prefix: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    arguments: str = ""
+    habits: Mapping[str, object] = field(default_factory=dict)
+    changes: tuple[str, ...] = ()
+    read_file: Callable[[str], Mapping[str, Any]] | None = None
+    default_file: str = ""
+
+    def row(self, name: str) -> Row:
+        """The row named `name`; raises KeyError."""
+        return next(row for row in self.rows if row.name == name)
+
+
+class Entry(NamedTuple):
+    """A value for an option of ours, in its stored form, with its origin and a remark."""
+
+    value: Any
+    origin: str
+    note: str = ""
+
+
+@dataclass(slots=True)
+class Draft:
+    """The configuration in the making.
+
+    ``entries`` are options of ours that were given, ``defaults`` those the peer has another
+    default for, ``left_out`` pairs of origin and reason, ``unknown`` names of rows whose
+    value a shell variable holds.
+    """
+
+    title: str
+    entries: dict[str, Entry] = field(default_factory=dict)
+    defaults: dict[str, Entry] = field(default_factory=dict)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    unknown: set[str] = field(default_factory=set)
+
+    def take(self, taken: Taken, origin: str, note: str = "") -> None:
+        """Enter what a given value became; what we cannot take is left out with the reason."""
+        remark = taken.note or note
+        if not taken.options and remark:
+            self.left_out.append((origin, remark))
+        for name, value in taken.options.items():
+            try:
+                stored = coerce(OPTIONS[name], value, text=isinstance(value, str), origin=origin)
+            except ConfigError as exc:
+                reason = str(exc).removesuffix(f" ({origin})")
+                self.left_out.append((origin, f"Tricorn does not take this value: {reason}"))
+            else:
+                self.entries[name] = Entry(stored, origin, remark)
+
+    def take_default(self, options: Mapping[str, object]) -> None:
+        """Note what the peer does where nothing is given, as far as we do something else."""
+        for name, value in options.items():
+            stored = coerce(OPTIONS[name], value)
+            if stored != OPTIONS[name].default:
+                self.defaults[name] = Entry(stored, f"{self.title}'s default")
+
+
+def address(host: str, port: int | str) -> str:
+    """``bind`` for a host, with or without brackets, and a port."""
+    host = host.strip("[]")
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def none(name: str, flags: str, note: str, **extra: Any) -> Row:
+    """A row without a counterpart; `flags` are separated by spaces."""
+    return Row(name=name, flags=tuple(flags.split()), note=note, **extra)
+
+
+def same(name: str, flags: str, to: str, **extra: Any) -> Row:
+    """A row whose value is taken over; `flags` and `to` are separated by spaces."""
+    return Row(name=name, flags=tuple(flags.split()), to=tuple(to.split()), **extra)
+
+
+def switch(name: str, flags: str, to: str = "", **extra: Any) -> Row:
+    """A row that is on or off; flags after a slash turn it off."""
+    on, _, off = flags.partition("/")
+    extra.setdefault("default", False)
+    return Row(
+        name=name, flags=tuple(on.split()), off=tuple(off.split()), to=tuple(to.split()),
+        shape=Shape.SWITCH, **extra,
+    )  # fmt: skip
+
+
+def several(name: str, flags: str, to: str = "", **extra: Any) -> Row:
+    """A row that may be given more than once."""
+    extra.setdefault("default", ())
+    return Row(
+        name=name, flags=tuple(flags.split()), to=tuple(to.split()), shape=Shape.LIST, **extra
+    )
+
+
+def off_at_zero(option: str) -> Convert:
+    """0 is no limit with the peer, and none here."""
+    return lambda value: Taken({option: value or None})
+
+
+def logging_file(loggers: str) -> Convert:
+    """A logging configuration by its extension; `loggers` are the names the peer uses."""
+
+    def convert(value: Any) -> Taken:
+        path = os.fspath(value)
+        note = f"its loggers {loggers} are tricorn.error and tricorn.access here: rename them"
+        if path.endswith((".yaml", ".yml")):
+            return Taken({}, "YAML is not read: write it as JSON or TOML and set logconfig")
+        return Taken({"logconfig": f"json:{path}" if path.endswith(".json") else path}, note)
+
+    return convert
+
+
+def access_format(value: Any) -> Taken:
+    """A line of the access log with Gunicorn's atoms."""
+    from tricorn.access_log import compile_format
+
+    try:
+        compile_format(value)
+    except ConfigError as exc:
+        return Taken({}, str(exc))
+    return Taken({"access_log_format": value})
+
+
+def binds(values: Sequence[str], clean: Callable[[str], str] = str) -> list[str]:
+    """Addresses without repetition, each through `clean`."""
+    return list(dict.fromkeys(clean(value) for value in values))
+
+
+WORKERS = "one process is run in this version; start several behind one balancer"
+NO_PROXY = "forwarded fields are not read in this version: see the guide on proxies"
+SERVICE_MANAGER = "leave it to the service manager"

@@ -1,0 +1,271 @@
+"""One exchange in memory: what the ASGI layer takes for a connection and its driver."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import anyio
+import anyio.to_thread
+
+from tricorn.asgi.host import Exchange, Waiter, Worker
+from tricorn.asgi.http import HTTPStream
+from tricorn.asgi.runner import run
+from tricorn.exceptions import ClientDisconnected
+from tricorn.protocol import fields
+from tricorn.protocol.connection import HTTPConnection
+from tricorn.protocol.events import DataReceived, Event, RequestReceived, StreamEnded, StreamReset
+from tricorn.protocol.flow import Buffer
+from tricorn.serverless.events import Request
+from tricorn.types import Headers
+
+STREAM_ID = 1
+# What separates the prelude of a streamed response from its body.
+DELIMITER = bytes(8)
+
+
+class ResponseStream(Protocol):
+    """Where a streamed response goes. Both methods may wait and raise ``OSError``."""
+
+    def write(self, data: bytes) -> None:
+        """Send a piece; the first one begins the response."""
+        ...
+
+    def close(self, error: tuple[str, str] | None) -> None:
+        """End the response.
+
+        :param error: type and message where the body is not whole.
+        """
+        ...
+
+
+class MemoryConnection:
+    """An ``HTTPConnection`` with one exchange, whose response is kept.
+
+    :param limit: bytes of body to keep; what is more sets ``overflow`` and is dropped.
+        None: whoever takes the data bounds it.
+    """
+
+    closing = False
+    lingering = False
+    has_events = False
+    takes_files = False
+    can_push = False
+    can_early_hint = False
+    wants_data = True
+    idle = False
+    busy_streams = 1
+
+    def __init__(self, http_version: str, limit: int | None = None) -> None:
+        self.http_version = http_version
+        self.status: int | None = None
+        self.headers: Headers = []
+        self.ended = False
+        self.aborted = False
+        self.overflow = False
+        self._limit = limit
+        self._data: list[bytes] = []
+        self._size = 0
+
+    def __repr__(self) -> str:
+        return f"<MemoryConnection {self.status} {self._size} bytes>"
+
+    def send_headers(
+        self, stream_id: int, status: int, headers: Headers, end_stream: bool = False
+    ) -> None:
+        """Keep the response head, without what belongs to a connection."""
+        self.status = status
+        self.headers = [header for header in headers if header[0] not in fields.CONNECTION_SPECIFIC]
+        self.ended = end_stream
+
+    def send_data(self, stream_id: int, data: Buffer, end_stream: bool = False) -> None:
+        """Keep a piece of the body."""
+        assert isinstance(data, bytes)
+        self.ended = end_stream
+        self._size += len(data)
+        if self._limit is not None and self._size > self._limit:
+            self.overflow = True
+            self._data.clear()
+        else:
+            self._data.append(data)
+
+    def send_trailers(self, stream_id: int, headers: Headers) -> None:
+        """End the response; no event source has a place for trailers."""
+        self.ended = True
+
+    def reset(self, stream_id: int, code: int) -> None:
+        """The response cannot be completed."""
+        self.aborted = True
+
+    def take_data(self) -> bytes:
+        """The body kept since the last call."""
+        data = b"".join(self._data)
+        self._data.clear()
+        self._size = 0
+        return data
+
+    def buffered(self, stream_id: int) -> int:
+        """Bytes of body kept."""
+        return self._size
+
+    # What an exchange without a wire has no use for
+
+    def receive_data(self, data: bytes) -> list[Event]:
+        """Nothing comes."""
+        return []
+
+    def receive_eof(self) -> list[Event]:
+        """Nothing comes."""
+        return []
+
+    def take_events(self) -> list[Event]:
+        """Nothing comes."""
+        return []
+
+    def handle_timeout(self, now: float) -> list[Event]:
+        """The invocation has its own limit."""
+        return []
+
+    def next_deadline(self) -> float | None:
+        """None."""
+        return None
+
+    def send_informational(self, stream_id: int, status: int, headers: Headers) -> None:
+        """There is no place for them."""
+
+    def push(self, stream_id: int, path: bytes, headers: Headers) -> int | None:
+        """Declined."""
+        return None
+
+    def upgrade(self, stream_id: int, status: int, headers: Headers) -> None:
+        """Never asked for: requests have no ``protocol``."""
+
+    def consumed(self, stream_id: int, n: int) -> None:
+        """The whole body is there already."""
+
+    def released(self, stream_id: int) -> None:
+        """The application has ended."""
+
+    def data_to_send(self) -> list[Buffer]:
+        """Nothing: ``take_data`` is asked instead."""
+        return []
+
+    def drain(self) -> None:
+        """One exchange is all there is."""
+
+
+class _Stream(HTTPStream):
+    """Remembers that the application left its response undone."""
+
+    unfinished = False
+
+    def finished(self, error: BaseException | None) -> None:
+        self.unfinished = True
+        super().finished(error)
+
+
+class LambdaExchange:
+    """The driver of one exchange: ``Host`` for its stream, and the stream's task.
+
+    :param scope: entries for the ASGI scope, ``extensions`` among them.
+    :param limit: see `MemoryConnection`.
+    :param sink: where a streamed response goes, None to keep it whole.
+    :param prelude: makes what stands before a streamed body.
+    """
+
+    secure: bool
+    tls: dict[str, Any] | None = None
+    can_send_file = False
+
+    def __init__(
+        self,
+        worker: Worker,
+        request: Request,
+        scope: dict[str, Any],
+        *,
+        limit: int | None = None,
+        sink: ResponseStream | None = None,
+        prelude: Callable[[MemoryConnection], dict[str, Any]] | None = None,
+    ) -> None:
+        self.worker = worker
+        self.request = request
+        self.client = request.client
+        self.server = request.server
+        self.secure = request.scheme == "https"
+        self.response = MemoryConnection(request.http_version, limit)
+        self.http: HTTPConnection = self.response
+        #: The finished exchange for the access log.
+        self.logged: Exchange | None = None
+        self.timed_out = False
+        self._sink = sink
+        self._prelude = prelude
+        self.started = False  # something of the response has left
+        self._cut = False
+        self.stream = _Stream(
+            self,
+            RequestReceived(
+                stream_id=STREAM_ID,
+                http_version=request.http_version,
+                method=request.method,
+                target=request.target,
+                headers=request.headers,
+                scheme=request.scheme,
+                end_stream=not request.body,
+            ),
+        )
+        extensions = scope.pop("extensions", {})
+        self.stream.scope["extensions"].update(extensions)
+        self.stream.scope.update(scope, root_path=request.root_path)
+        if request.body:
+            self.stream.feed(DataReceived(STREAM_ID, request.body))
+            self.stream.feed(StreamEnded(STREAM_ID))
+
+    async def run(self, limit: float | None) -> None:
+        """Run the application until it returns.
+
+        :param limit: seconds after which it is cancelled, None for no limit.
+        """
+        with anyio.move_on_after(limit) as scope:
+            await run(self.worker, self.stream, anyio.get_cancelled_exc_class(), self.http.released)
+        self.timed_out = scope.cancelled_caught and self.stream.unfinished
+
+    # For the stream
+
+    def flush(self, stream_id: int = 0) -> Awaitable[None] | None:
+        """Send what is there of a streamed response; cut one that has grown too large."""
+        if self.response.overflow:
+            self._disconnect()
+        elif self._sink is not None and stream_id and self.response.status is not None:
+            return self._write(self._sink)
+        return None
+
+    async def _write(self, sink: ResponseStream) -> None:
+        data = self.pending()
+        if not data:
+            return
+        try:
+            await anyio.to_thread.run_sync(sink.write, data)
+        except OSError as exc:
+            self._disconnect()
+            raise ClientDisconnected(f"the response stream broke: {exc}") from exc
+
+    def pending(self) -> bytes:
+        """What is to be sent next of a streamed response; its prelude goes first."""
+        data = self.response.take_data()
+        if not self.started:
+            assert self._prelude is not None
+            self.started = True
+            prelude = json.dumps(self._prelude(self.response), ensure_ascii=False)
+            data = prelude.encode("utf-8", "replace") + DELIMITER + data
+        return data
+
+    def _disconnect(self) -> None:
+        """Nobody takes the rest of the response."""
+        if not self._cut:
+            self._cut = True
+            self.stream.feed(StreamReset(STREAM_ID))
+
+    def waiter(self) -> Waiter:
+        """A new one-shot signal."""
+        return anyio.Event()

@@ -1,0 +1,297 @@
+"""Values that change on the way: units, places, switches, formats, and what is left out."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from migrate_peers import config_of, moved
+
+from tricorn.access_log import compile_format
+from tricorn.exceptions import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("peer", "line", "wanted"),
+    [
+        # Uvicorn
+        ("uvicorn", "a:b --loop none", {"worker_class": "asyncio"}),
+        ("uvicorn", "a:b --loop uvloop", {"worker_class": "uvloop"}),
+        ("uvicorn", "a:b --http2", {"alpn_protocols": ("h2", "http/1.1")}),
+        ("uvicorn", "a:b --header X-A:1 --header 'X-B: 2:3'",
+         {"headers": ("X-A: 1", "X-B: 2:3"), "include_server_header": True}),
+        ("uvicorn", "a:b --header server:me",
+         {"headers": ("server: me",), "include_server_header": False}),
+        ("uvicorn", "a:b --root-path /shop", {"root_path": "/shop", "root_path_stripped": True}),
+        ("uvicorn", "a:b --uds s", {"bind": ("unix:s",), "unix_socket_mode": 0o666}),
+        ("uvicorn", "a:b --access-log", {"accesslog": "-"}),
+        ("uvicorn", "a:b --no-access-log", {"accesslog": None}),
+        ("uvicorn", "a:b --log-config l.json", {"logconfig": "json:l.json"}),
+        ("uvicorn", "a:b --log-config l.ini", {"logconfig": "l.ini"}),
+        ("uvicorn", "a:b --log-level trace", {"loglevel": "DEBUG"}),
+        ("uvicorn", "a:b --ssl-certfile c.pem", {"certfile": "c.pem", "keyfile": "c.pem"}),
+        ("uvicorn", "a:b --ssl-cert-reqs 1", {"verify_mode": "CERT_OPTIONAL"}),
+        ("uvicorn", "a:b --ws-per-message-deflate no", {"websocket_compression": False}),
+        ("uvicorn", "a:b --limit-max-requests 9 --workers 2", {"max_requests": 9, "workers": 2}),
+        # Hypercorn
+        ("hypercorn", "wsgi:a:b", {"application": "a:b", "interface": "wsgi"}),
+        ("hypercorn", "asgi:a:b", {"application": "a:b", "interface": "auto"}),
+        ("hypercorn", "a:b -m 22", {"umask": 22}),
+        ("hypercorn", "a:b --cert-reqs 2", {"verify_mode": "CERT_REQUIRED"}),
+        ("hypercorn", "a:b --max-requests-jitter 4", {"max_requests_jitter": 4}),
+        # Granian
+        ("granian", "a:b --http1-header-read-timeout 1500", {"header_timeout": 1.5}),
+        ("granian", "a:b --http 1",
+         {"alpn_protocols": ("http/1.1",), "h2_prior_knowledge": False}),
+        ("granian", "a:b --http 2", {"alpn_protocols": ("h2",), "h2_prior_knowledge": True}),
+        ("granian", "a:b --no-http1-keep-alive", {"keep_alive_max_requests": 1}),
+        ("granian", "a:b --http2-initial-connection-window-size 2048",
+         {"h2_connection_window_size": 65535}),
+        ("granian", "a:b --interface asginl", {"interface": "asgi3", "lifespan": "off"}),
+        ("granian", "a:b --interface wsgi --blocking-threads 3",
+         {"interface": "wsgi", "wsgi_threads": 3}),
+        ("granian", "a:b --log-level warn", {"loglevel": "WARNING"}),
+        ("granian", "a:b --no-log --access-log", {"errorlog": None, "accesslog": "-"}),
+        ("granian", "a:b --loop rloop", {"worker_class": "auto"}),
+        ("granian", "a:b --uds s --uds-permissions 0660", {"unix_socket_mode": 0o660}),
+        ("granian", "a:b --ssl-client-verify", {"verify_mode": "CERT_REQUIRED"}),
+        ("granian", "a:b --access-log-fmt '[%(time)s] %(addr)s %(header{X-A})s %(dt_ms).3f%%'",
+         {"access_log_format": "%(t)s %(h)s %({x-a}i)s %(M)s%%"}),
+        ("granian", "a:b --static-path-mount /srv/a --static-path-expires 1h",
+         {"mounts": ({"path": "/static", "directory": "/srv/a", "index": "none",
+                      "max_age": 3600.0},)}),
+        # Daphne
+        ("daphne", "a:b -v 0", {"loglevel": "WARNING", "accesslog": None}),
+        ("daphne", "a:b -v 3", {"loglevel": "DEBUG", "accesslog": "-", "debug": True}),
+        ("daphne", "a:b --access-log f -v 1", {"accesslog": "f"}),
+        ("daphne", "a:b --websocket_connect_timeout -1", {"websocket_handshake_timeout": None}),
+        ("daphne", "a:b -s me", {"headers": ("Server: me",), "include_server_header": False}),
+        ("daphne", "a:b --no-server-name", {"include_server_header": False, "headers": ()}),
+        ("daphne", "-e ssl:443:privateKey=k:certKey=c -p 80 a:b",
+         {"bind": ("0.0.0.0:443",), "insecure_bind": ("127.0.0.1:80",), "certfile": "c",
+          "keyfile": "k"}),
+        # Gunicorn
+        ("gunicorn", "a", {"application": "a:application", "interface": "wsgi"}),
+        ("gunicorn", "a:b -k gthread --threads 7", {"interface": "wsgi", "wsgi_threads": 7}),
+        ("gunicorn", "a:b -k uvicorn.workers.UvicornWorker",
+         {"interface": "auto", "worker_class": "auto"}),
+        ("gunicorn", "a:b -k uvicorn.workers.UvicornH11Worker", {"worker_class": "asyncio"}),
+        ("gunicorn", "a:b -k asgi --asgi-loop asyncio --asgi-disconnect-grace-period 0",
+         {"worker_class": "asyncio", "disconnect_grace": 0.0}),
+        ("gunicorn", "a:b -m 022", {"umask": 0o22}),
+        ("gunicorn", "a:b --max-requests 0", {"max_requests": None}),
+        ("gunicorn", "a:b --http-protocols h2,h1", {"alpn_protocols": ("h2", "http/1.1")}),
+        ("gunicorn", "a:b --http2-cleartext both",
+         {"h2_prior_knowledge": True, "h2c_upgrade": True}),
+        ("gunicorn", "a:b --log-config-json l", {"logconfig": "json:l"}),
+        ("gunicorn", "a:b --chdir /srv", {"app_dir": "/srv"}),
+        ("gunicorn", "a:b --certfile c", {"keyfile": "c"}),
+    ],
+)  # fmt: skip
+def test_conversions(peer: str, line: str, wanted: dict[str, Any]) -> None:
+    config = config_of(moved(peer, shlex.split(line)))
+    assert {name: getattr(config, name) for name in wanted} == wanted
+
+
+@pytest.mark.parametrize(
+    ("peer", "line", "origin", "reason"),
+    [
+        ("uvicorn", "a:b --ws none", "--ws", "403"),
+        ("uvicorn", "a:b --loop my.loop:factory", "--loop", "worker_class"),
+        ("uvicorn", "a:b --ws-max-queue 64", "--ws-max-queue", "websocket_max_queue_size"),
+        ("uvicorn", "a:b --proxy-headers", "--proxy-headers", "proxies"),
+        ("uvicorn", "a:b --forwarded-allow-ips *", "--forwarded-allow-ips", "proxies"),
+        ("uvicorn", "a:b --limit-concurrency 9", "--limit-concurrency", "503"),
+        ("uvicorn", "a:b --h11-max-incomplete-event-size 9", "--h11-max-incomplete-event-size",
+         "at least 1024"),
+        ("uvicorn", "a:b --log-config l.yaml", "--log-config", "YAML"),
+        ("granian", "a:b", "no --interface", "RSGI"),
+        ("granian", "a:b --no-ws", "--no-ws", "403"),
+        ("granian", "a:b --access-log-fmt %(no)s", "--access-log-fmt", "no atom"),
+        ("granian", "a:b --ssl-protocol-min tls1.3", "--ssl-protocol-min", "TLS 1.2"),
+        ("granian", "a:b --interface asgi --blocking-threads 2", "--blocking-threads", "WSGI"),
+        ("granian", "a:b --static-path-route /a", "--static-path-route", "no effect"),
+        ("daphne", "a:b --websocket-max-message-size 0", "--websocket-max-message-size", "limit"),
+        ("daphne", "a:b -t 9", "-t", "fail_after"),
+        ("daphne", "a:b -e haproxy:tcp:80", "-e haproxy:", "endpoints"),
+        ("daphne", "a:b -e tcp:80:backlog=9", "-e tcp:", "backlog"),
+        ("hypercorn", "a:b --certfile c", "--certfile", "alone"),
+        ("hypercorn", "a:b --insecure-bind :80", "--insecure-bind", "without certfile"),
+        ("hypercorn", "a:b --access-logformat %(zz)s", "--access-logformat", "zz"),
+        ("gunicorn", "a:b -u www-data", "-u", "User="),
+        ("gunicorn", "a:b -t 60", "-t", "service manager"),
+        ("gunicorn", "a:b -k own.Worker", "-k", "own.Worker"),
+        ("gunicorn", "a:b -k sync --asgi-loop uvloop", "--asgi-loop", "ASGI"),
+        ("gunicorn", "a:b -k uvicorn_worker.UvicornWorker --root-path /a", "--root-path", "asgi"),
+        ("gunicorn", "a:b -k tricorn.gunicorn.TricornWorker", "-k", "replaces"),
+        ("gunicorn", "a:b --proxy-protocol", "--proxy-protocol", "PROXY"),
+        ("gunicorn", "a:b --limit-request-line 0", "--limit-request-line", "at least"),
+    ],
+)  # fmt: skip
+def test_left_out_with_the_reason(peer: str, line: str, origin: str, reason: str) -> None:
+    found = moved(peer, line.split())
+    assert [text for place, text in found.left_out if place == origin and reason in text], (
+        found.left_out
+    )
+    assert f"# - {origin}: " in found.text
+
+
+@pytest.mark.parametrize(
+    ("peer", "line"),
+    [
+        ("uvicorn", "a:b --ws auto --http auto --ws-max-queue 32"),
+        ("gunicorn", "a:b --proxy-protocol off --http-parser auto -k asgi"),
+        ("granian", "a:b --interface asgi --task-impl asyncio --no-metrics"),
+    ],
+)
+def test_a_default_that_needs_nothing_is_not_reported(peer: str, line: str) -> None:
+    assert moved(peer, line.split()).left_out == []
+
+
+@pytest.mark.parametrize(
+    ("peer", "line"),
+    [
+        ("uvicorn", "a:b --port http"),
+        ("uvicorn", "a:b --lifespan maybe"),
+        ("uvicorn", "a:b --no-such-flag"),
+        ("uvicorn", "a:b --por 80"),  # click does not abbreviate
+        ("uvicorn", "a:b c:d"),
+        ("uvicorn", "a:b --port"),
+        ("granian", "a:b --workers-lifetime soon"),
+        ("granian", "a:b --static-path-mount x --static-path-mount y"),
+        ("hypercorn", "a:b --statsd x"),
+        ("gunicorn", "a:b -w many"),
+        ("daphne", "--fd three a:b"),
+        ("uvicorn", ""),
+    ],
+)
+def test_what_the_server_refuses_is_refused(peer: str, line: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        moved(peer, line.split())
+    assert "\n" not in str(caught.value)
+
+
+def test_variables_stand_below_flags() -> None:
+    variables = {
+        "UVICORN_PORT": "81", "UVICORN_HOST": "::", "UVICORN_RELOAD": "true",
+        "UVICORN_HEADERS": "a:1 b:2", "WEB_CONCURRENCY": "3", "UVICORN_ACCESS_LOG": "0",
+    }  # fmt: skip
+    found = moved("uvicorn", ["a:b", "--port", "82"], variables=variables)
+    config = config_of(found)
+    assert config.bind == ("[::]:82",)
+    assert (config.use_reloader, config.workers, config.accesslog) == (True, 3, None)
+    assert config.headers == ("a: 1", "b: 2")
+    assert found.entries["workers"].origin == "variable WEB_CONCURRENCY"
+    assert found.entries["bind"].origin == "variable UVICORN_HOST, --port"
+    own = config_of(moved("uvicorn", ["a:b"], variables=variables | {"UVICORN_WORKERS": "5"}))
+    assert own.workers == 5
+
+
+def test_variables_of_the_others(place: Path) -> None:
+    config = config_of(moved("granian", ["a:b"], variables={
+        "GRANIAN_INTERFACE": "asgi", "GRANIAN_LOG_ACCESS_ENABLED": "true", "GRANIAN_HTTP": "1",
+    }))  # fmt: skip
+    assert (config.interface, config.accesslog) == ("asgi3", "-")
+    assert config.alpn_protocols == ("http/1.1",)
+    (place / "gunicorn.conf.py").write_text("workers = 2\nkeepalive = 3\ntimeout = 4\n")
+    found = moved("gunicorn", ["a:b", "--keep-alive", "5"], variables={
+        "GUNICORN_CMD_ARGS": "--keep-alive 4 --graceful-timeout 6", "PORT": "90",
+        "WEB_CONCURRENCY": "7",
+    })  # fmt: skip
+    config = config_of(found)
+    assert config.bind == ("0.0.0.0:90",)
+    assert (config.workers, config.keep_alive_timeout, config.graceful_timeout) == (2, 5.0, 6.0)
+    assert found.entries["graceful_timeout"].origin == "--graceful-timeout of GUNICORN_CMD_ARGS"
+    assert found.entries["workers"].origin == "workers in ./gunicorn.conf.py"
+
+
+def test_kept_defaults_are_the_servers() -> None:
+    config = config_of(moved("uvicorn", ["a:b"], keep_defaults=True))
+    assert (config.keep_alive_timeout, config.graceful_timeout) == (5.0, None)
+    assert (config.accesslog, config.disconnect_grace) == ("-", None)
+    assert config.alpn_protocols == ("http/1.1",)
+    compile_format(config.access_log_format)
+    config = config_of(moved("hypercorn", ["a:b"], keep_defaults=True))
+    assert (config.graceful_timeout, config.backlog, config.h2c_upgrade) == (3.0, 100, True)
+    config = config_of(moved("gunicorn", ["a:b", "-k", "asgi"], keep_defaults=True))
+    assert (config.keep_alive_timeout, config.disconnect_grace) == (2.0, 3.0)
+    config = config_of(moved("granian", ["a:b", "--backlog", "200"], keep_defaults=True))
+    assert (config.header_timeout, config.backlog) == (30.0, 200)
+    compile_format(config.access_log_format)
+    config = config_of(moved("daphne", ["a:b"], keep_defaults=True))
+    assert (config.disconnect_grace, config.accesslog) == (10.0, "-")
+    compile_format(config.access_log_format)
+
+
+def test_other_defaults_are_told() -> None:
+    found = moved("uvicorn", ["a:b", "--timeout-keep-alive", "9"])
+    assert '# - graceful_timeout = "none" with Uvicorn, 30.0 here' in found.text
+    assert "keep_alive_timeout = 9.0  # --timeout-keep-alive" in found.text
+    assert "keep_alive_timeout = 5.0" not in found.text
+
+
+def test_files(place: Path) -> None:
+    (place / "h.toml").write_text('bind = ["a:1"]\ngraceful_timeout = 4\nnonsense = 1\n')
+    found = moved("hypercorn", [], file="h.toml")
+    assert config_of(found).bind == ("a:1",)
+    assert ("nonsense in h.toml", "Hypercorn has no such option") in found.left_out
+    (place / "h.py").write_text(
+        "import ssl\nfrom hashlib import md5\nclass L: pass\n"
+        "verify_mode = ssl.CERT_OPTIONAL\nlogger_class = L\nbind = 'a:2'\naccesslog = object()\n"
+    )
+    found = moved("hypercorn", ["a:b", "-b", "a:3"], file="file:h.py")
+    config = config_of(found)
+    assert (config.verify_mode, config.bind) == ("CERT_OPTIONAL", ("a:3",))
+    assert config.logger_class == "__config__.L"
+    assert [text for where, text in found.left_out if where == "accesslog in file:h.py"]
+    (place / "conf_of_shop.py").write_text("class settings:\n    keep_alive_timeout = 8\n")
+    found = moved("hypercorn", ["a:b", "-c", "python:conf_of_shop.settings"])
+    assert config_of(found).keep_alive_timeout == 8.0
+
+
+def test_a_gunicorn_file(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "g.py").write_text(
+        "import multiprocessing\nprint('noise')\nbind = 'unix:/a.sock, [::]:80'\n"
+        "workers = multiprocessing.cpu_count()\nwsgi_app = 'shop.asgi:app'\nreload = 'True'\n"
+        "class W: pass\nworker_class = W\ndef post_fork(server, worker): pass\n"
+        "worker_tmp_dir = None\nlogconfig_dict = {'version': 1}\n"
+    )
+    found = moved("gunicorn", [], file="g.py")
+    config = config_of(found)
+    assert config.bind == ("unix:/a.sock", "[::]:80")
+    assert config.application == "shop.asgi:app"
+    assert config.use_reloader
+    assert config.logconfig_dict == {"version": 1}
+    assert {"post_fork in g.py", "worker_class in g.py"} == {where for where, _ in found.left_out}
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("none.toml", None), ("bad.toml", "a ="), ("bad.py", "1 / 0"), ("none.py", None),
+        ("python:no_such_module", None), ("exit.py", "raise SystemExit"),
+    ],
+)  # fmt: skip
+def test_a_bad_file_is_one_line(place: Path, name: str, text: str | None) -> None:
+    if text is not None:
+        (place / name).write_text(text)
+    for peer in ("hypercorn", "gunicorn"):
+        if peer == "gunicorn" and name.endswith(".toml"):
+            continue
+        with pytest.raises(ConfigError) as caught:
+            moved(peer, ["a:b"], file=name)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_server_without_a_file() -> None:
+    with pytest.raises(ConfigError, match="Uvicorn has no configuration file; --env-file reads"):
+        moved("uvicorn", ["a:b"], file="x.toml")

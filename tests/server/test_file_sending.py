@@ -1,0 +1,259 @@
+"""``http.response.pathsend`` and ``http.response.zerocopysend`` on every wire."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+
+from helpers.apps import body, reply, start
+from helpers.clients import Response
+from helpers.serving import Inbox, Records, eventually, settled
+from helpers.site import Site
+from tricorn.exceptions import ClientDisconnected, FileUnavailable, InvalidMessage
+from tricorn.types import Receive, Scope, Send
+
+SIZE = 3_000_003
+
+
+@pytest.fixture(scope="session")
+def content() -> bytes:
+    return random.Random(1).randbytes(SIZE)
+
+
+@pytest.fixture(scope="session")
+def path(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("files") / "data.bin"
+    path.write_bytes(content)
+    return path
+
+
+class FileApp:
+    """Sends what ``messages`` tells behind a response start; notes what ``send`` raised."""
+
+    def __init__(self, *messages: dict[str, Any], headers: Any = (), trailers: bool = False):
+        self.messages = messages
+        self.headers = headers
+        self.trailers = trailers
+        self.raised = Inbox()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": 200,
+                    "headers": self.headers,
+                    "trailers": self.trailers,
+                }
+            )
+            for message in self.messages:
+                await send(message)
+        except (OSError, FileUnavailable, InvalidMessage) as exc:
+            self.raised.put(exc)
+            raise
+        self.raised.put(None)
+
+
+def pathsend(path: object) -> dict[str, Any]:
+    return {"type": "http.response.pathsend", "path": str(path)}
+
+
+def zerocopy(file: BinaryIO, **keys: Any) -> dict[str, Any]:
+    return {"type": "http.response.zerocopysend", "file": file, **keys}
+
+
+def chunk(data: bytes, more: bool = True) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": data, "more_body": more}
+
+
+@pytest.fixture
+def sent_by_sendfile(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Bytes that went by ``os.sendfile``, call by call; the call itself stays what it is."""
+    sizes: list[int] = []
+    sendfile = os.sendfile
+
+    def counted(*args: Any) -> int:
+        sent = sendfile(*args)
+        sizes.append(sent)
+        return sent
+
+    monkeypatch.setattr(os, "sendfile", counted)
+    return sizes
+
+
+def test_a_whole_file(site: Site, path: Path, content: bytes, sent_by_sendfile: list[int]) -> None:
+    client = site.open(FileApp(pathsend(path)))
+    for _ in range(2):  # the connection stays usable
+        response = client.get("/")
+        assert response.complete
+        assert bytes(response.body) == content
+        assert response.header(b"content-length") == b"%d" % SIZE
+    direct = not site.tls and not site.http2 and site.serving.backend != "asyncio-anyio"
+    assert sum(sent_by_sendfile) == (2 * SIZE if direct else 0)
+
+
+def test_length_given_by_the_application(site: Site, path: Path, content: bytes) -> None:
+    length = [(b"content-length", b"1000"), (b"content-type", b"x/y")]
+    response = site.open(FileApp(pathsend(path), headers=length)).get("/")
+    # The file has grown since: what was promised is sent.
+    assert bytes(response.body) == content[:1000]
+    assert response.header(b"content-type") == b"x/y"
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_pieces_mixed_with_bytes(site: Site, path: Path, content: bytes, known: bool) -> None:
+    expected = b"<" + content[5:105] + b"|" + content[SIZE - 7 :] + content[:9] + b">"
+    with path.open("rb") as file:
+        file.seek(SIZE - 7)
+        app = FileApp(
+            chunk(b"<"),
+            zerocopy(file, offset=5, count=100, more_body=True),
+            chunk(b"|"),
+            zerocopy(file, more_body=True),
+            zerocopy(file, offset=0, count=9, more_body=True),
+            chunk(b">", more=False),
+            headers=[(b"content-length", b"%d" % len(expected))] if known else [],
+        )
+        response = site.open(app).get("/")
+        assert app.raised.take() is None
+        assert bytes(response.body) == expected
+        assert file.tell() == SIZE  # without an offset the file moves on
+    assert (response.header(b"content-length") is not None) is known
+
+
+def test_last_piece_of_unknown_length_and_trailers(plain: Site, path: Path, content: bytes) -> None:
+    end = {"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]}
+    with path.open("rb") as file:
+        app = FileApp(chunk(b"a"), zerocopy(file, count=70_000), end, trailers=True)
+        response = plain.open(app).get("/", [(b"te", b"trailers")])
+    assert bytes(response.body) == b"a" + content[:70_000]
+    assert response.trailers == [(b"x-sum", b"1")]
+
+
+def test_head_and_empty_file(plain: Site, path: Path, tmp_path: Path) -> None:
+    client = plain.open(FileApp(pathsend(path)))
+    response = client.response(client.start("HEAD", "/"))
+    assert (response.header(b"content-length"), response.body) == (b"%d" % SIZE, b"")
+    (tmp_path / "empty").touch()
+    response = plain.open(FileApp(pathsend(tmp_path / "empty"))).get("/")
+    assert (response.complete, response.header(b"content-length")) == (True, b"0")
+
+
+def test_http_1_0(plain: Site, path: Path, content: bytes) -> None:
+    if plain.http2:
+        return
+    with path.open("rb") as file:
+        client = plain.open(FileApp(zerocopy(file, more_body=True), chunk(b"!", more=False)))
+        client.sock.sendall(b"GET / HTTP/1.0\r\n\r\n")  # type: ignore[attr-defined]
+        answer = b"".join(iter(lambda: client.sock.recv(65536), b""))  # type: ignore[attr-defined]
+    assert answer.partition(b"\r\n\r\n")[2] == content + b"!"
+
+
+@pytest.mark.parametrize("what", ["gone", "directory", "pipe", "short", "relative", "closed"])
+def test_files_that_cannot_be_sent(
+    plain: Site, records: Records, path: Path, tmp_path: Path, what: str
+) -> None:
+    records.expect("application failed")
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    closed = path.open("rb")
+    closed.close()
+    message, headers = {
+        "gone": (pathsend(tmp_path / "gone"), []),
+        "directory": (pathsend(tmp_path), []),
+        "pipe": (pathsend(fifo), []),
+        "short": (pathsend(path), [(b"content-length", b"%d" % (SIZE + 1))]),
+        "relative": (pathsend("data.bin"), []),
+        "closed": (zerocopy(closed), []),
+    }[what]
+    app = FileApp(message, headers=headers)
+    response = plain.open(app).get("/")
+    # Nothing had been sent: the peer gets an error page, not half a response.
+    assert (response.status, response.complete) == (500, True)
+    raised = app.raised.take()
+    assert isinstance(raised, InvalidMessage if what == "relative" else FileUnavailable)
+    # An OSError would be taken for a lost client by frameworks.
+    assert not isinstance(raised, OSError)
+
+
+def test_a_file_that_shrinks_is_cut(plain: Site, records: Records, tmp_path: Path) -> None:
+    records.expect("application failed", "shrank")
+    target = tmp_path / "shrinking"
+    with target.open("wb") as file:
+        file.truncate(40_000_000)
+    app = FileApp(pathsend(target))
+    plain.serve(app)
+    client = plain.connect(receive_buffer=262144)
+    stream = client.start("GET", "/")
+    response = client.response(stream, lambda response: len(response.body) > 0)
+    os.truncate(target, 1_000_000)
+    response = client.response(stream)
+    assert response.cut
+    assert not response.complete
+    assert len(response.body) < 40_000_000
+    assert plain.connect().get("/").status == 200
+
+
+def test_a_reader_that_leaves(plain: Site, records: Records, tmp_path: Path) -> None:
+    target = tmp_path / "large"
+    with target.open("wb") as file:
+        file.truncate(200_000_000)
+    app = FileApp(pathsend(target))
+    before = len(os.listdir("/proc/self/fd"))
+    plain.serve(app)
+    client = plain.connect(receive_buffer=262144)
+    stream = client.start("GET", "/")
+    client.response(stream, lambda response: len(response.body) > 100_000)
+    client.leave(stream)
+    client.close()
+    assert isinstance(app.raised.take(), ClientDisconnected)
+    plain.served.stop()
+    plain.served.wait()
+    eventually(lambda: len(os.listdir("/proc/self/fd")) <= before, "descriptors given back")
+    assert not [text for text in records.messages() if "failed" in text]
+
+
+def test_a_slow_reader_holds_the_sender(plain: Site, tmp_path: Path) -> None:
+    target = tmp_path / "large"
+    with target.open("wb") as file:
+        file.truncate(40_000_000)
+
+    progress = 0
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal progress
+        await start(send)
+        with target.open("rb") as file:
+            for _ in range(40):
+                await send(zerocopy(file, count=1_000_000, more_body=True))
+                progress += 1
+        await body(send)
+
+    plain.serve(app)
+    client = plain.connect(receive_buffer=262144)
+    stream = client.start("GET", "/")
+    client.response(stream, lambda response: response.status == 200)
+    assert settled(lambda: progress) < 20  # what kernel buffers hold on loopback
+    response: Response = client.response(stream)
+    assert len(response.body) == 40_000_000
+
+
+def test_other_streams_go_on_beside_a_file(plain: Site, path: Path) -> None:
+    if not plain.http2:
+        return
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/file":
+            await start(send)
+            await send(pathsend(path))
+        else:
+            await reply(send, b"small")
+
+    plain.serve(app)
+    client = plain.connect(credit=False, window=1000)
+    client.start("GET", "/file")
+    assert client.get("/small").body == b"small"

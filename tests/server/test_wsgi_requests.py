@@ -1,0 +1,301 @@
+"""What WSGI applications see of requests: environ and input, on every backend."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from wsgiref.validate import validator
+
+import pytest
+
+from helpers.serving import Inbox, Records
+from helpers.site import Serving, Site
+from helpers.wsgi import TEXT, Open, has
+from tricorn.exceptions import ClientDisconnected
+
+MIB = 2**20
+
+
+@pytest.fixture
+def wsgi(serving: Serving) -> Open:
+    return Open(serving)
+
+
+def test_environ(plain: Site) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [json.dumps({k: v for k, v in environ.items() if isinstance(v, str)}).encode()]
+
+    plain.serve(validator(app), interface="wsgi", root_path="/shop")
+    client = plain.connect()
+    fields = [
+        (b"x-a", b"1"),
+        (b"x-a", b"2"),
+        (b"x_a", b"3"),
+        (b"cookie", b"a=1"),
+        (b"cookie", b"b=2"),
+        (b"content-type", b"text/plain"),
+    ]
+    stream = client.start("POST", "/shop/caf%C3%A9?q=%20x", fields, b"12345")
+    found = json.loads(client.response(stream).text)
+    _, port = plain.served.address
+    expected = {
+        "REQUEST_METHOD": "POST",
+        "SCRIPT_NAME": "/shop",
+        "PATH_INFO": "/caf\xc3\xa9",
+        "QUERY_STRING": "q=%20x",
+        "SERVER_NAME": "127.0.0.1",
+        "SERVER_PORT": str(port),
+        "SERVER_PROTOCOL": "HTTP/2.0" if plain.http2 else "HTTP/1.1",
+        "REMOTE_ADDR": "127.0.0.1",
+        "REMOTE_PORT": str(client.sock.getsockname()[1]),
+        "CONTENT_TYPE": "text/plain",
+        "HTTP_X_A": "1,2",
+        "HTTP_COOKIE": "a=1; b=2",
+        "HTTP_HOST": "localhost",
+        "wsgi.url_scheme": "http",
+    }
+    assert found | expected == found
+    if not plain.http2:
+        assert found["CONTENT_LENGTH"] == "5"
+    assert "HTTP_CONTENT_TYPE" not in found
+    assert "HTTP_CONTENT_LENGTH" not in found
+
+
+def test_environ_of_a_unix_socket(serving: Serving, tmp_path: Path) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", TEXT)
+        return ["{SERVER_NAME}:{SERVER_PORT}<{REMOTE_ADDR}>".format(**environ).encode()]
+
+    address = str(tmp_path / "socket")
+    served = serving(validator(app), interface="wsgi", bind=f"unix:{address}")
+    client = serving.connect(served, address=address)
+    assert client.get("/").text == "localhost:80<>"
+    served.stop()
+    served.wait()
+
+
+def test_tls_is_https(serving: Serving) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", TEXT)
+        return [environ["wsgi.url_scheme"].encode()]
+
+    served = serving(validator(app), tls=True, interface="wsgi")
+    assert serving.connect(served, "h2").get("/").text == "https"
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_input_is_read_in_every_way(wsgi: Open, chunked: bool) -> None:
+    found: list[Any] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        body = environ["wsgi.input"]
+        found.extend((environ.get("CONTENT_LENGTH"), environ["wsgi.input_terminated"]))
+        found.extend((body.read(3), body.readline(2), body.readline(), body.readline(100)))
+        found.append(body.readlines(1))
+        found.append(next(iter(body)))
+        found.extend((body.read(1000), body.read(1), body.readline()))
+        start_response("200 OK", TEXT)
+        return [b"done"]
+
+    client = wsgi(app)
+    data = b"abcdef\nsecond\nthird\nfourth\nthe rest"
+    if chunked:
+        stream = client.start("POST", body=data[:10], more=True)
+        client.send(stream, data[10:20])
+        client.send(stream, data[20:], more=False)
+    else:
+        stream = client.start("POST", body=data)
+    assert client.response(stream).text == "done"
+    assert found == [
+        *((None, True) if chunked else (str(len(data)), True)),
+        *(b"abc", b"de", b"f\n", b"second\n"),
+        [b"third\n"],
+        b"fourth\n",
+        *(b"the rest", b"", b""),
+    ]
+
+
+def test_whole_input_without_a_length(wsgi: Open) -> None:
+    """wsgi.input_terminated: ``read()`` ends where the body does."""
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", TEXT)
+        return [hashlib.sha256(environ["wsgi.input"].read()).hexdigest().encode()]
+
+    client = wsgi(app, validate=False)
+    data = bytes(range(256)) * 2000
+    stream = client.start("POST", body=data[:1], more=True)
+    client.send(stream, data[1:], more=False)
+    assert client.response(stream).text == hashlib.sha256(data).hexdigest()
+
+
+def test_no_input(plain: Site) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", TEXT)
+        return [repr(environ["wsgi.input"].read(10)).encode()]
+
+    client = plain.open(validator(app), interface="wsgi")
+    assert client.get("/").text == "b''"
+
+
+def test_input_is_streamed(plain: Site) -> None:
+    """The application reads a first piece before the second is sent."""
+    seen = Inbox()
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        while data := environ["wsgi.input"].read(4):
+            seen.put(data)
+        start_response("200 OK", TEXT)
+        return [b"done"]
+
+    client = plain.open(validator(app), interface="wsgi")
+    stream = client.start("POST", more=True)
+    client.send(stream, b"abcd")
+    assert seen.take() == b"abcd"
+    client.send(stream, b"ef", more=False)
+    assert client.response(stream).text == "done"
+    assert seen.take() == b"ef"
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"], indirect=True)
+def test_large_upload_stays_on_the_wire_until_it_is_read(plain: Site) -> None:
+    """Bounded memory: what is not read yet is not taken from the peer either."""
+    total = 20 * MIB
+    gate = threading.Event()
+    seen = Inbox()
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        body = environ["wsgi.input"]
+        size = len(body.read(1000))
+        seen.put("reading")
+        gate.wait(10)
+        while data := body.read(65536):
+            size += len(data)
+        start_response("200 OK", TEXT)
+        return [b"%d" % size]
+
+    client = plain.open(validator(app), interface="wsgi")
+    stream = client.start("POST", more=True)
+    client.send(stream, b"x" * 1000)
+    assert seen.take() == "reading"
+    taken = client.offer(stream, 64 * MIB)
+    if plain.http2:
+        assert taken <= 262144 + 16384  # one h2_stream_window_size
+    else:
+        assert taken < 40 * MIB  # what the kernel holds: far from everything
+    gate.set()
+    left = max(0, total - taken - 1000)
+    client.send(stream, b"x" * left, more=False)
+    assert client.response(stream).text == str(1000 + taken + left)
+
+
+def test_a_slow_peer_holds_no_thread(wsgi: Open, serving: Serving) -> None:
+    called = Inbox()
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        called.put(environ["REQUEST_METHOD"])
+        start_response("200 OK", TEXT)
+        return [environ["wsgi.input"].read(5)]
+
+    served = serving(validator(app), interface="wsgi", wsgi_threads=1)
+    slow = [serving.connect(served) for _ in range(3)]
+    streams = [client.start("POST", headers=[(b"content-length", b"5")], more=True)
+               for client in slow]  # fmt: skip
+    quick = serving.connect(served)
+    for _ in range(3):
+        assert quick.get("/").status == 200
+        assert called.take() == "GET"
+    assert called.empty()
+    for client, stream in zip(slow, streams, strict=True):
+        client.send(stream, b"hello", more=False)
+        assert client.response(stream).text == "hello"
+
+
+def test_body_above_the_limit_is_refused_by_its_length(plain: Site) -> None:
+    called: list[str] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        called.append(environ["PATH_INFO"])
+        start_response("200 OK", TEXT)
+        return [b"%d" % len(environ["wsgi.input"].read(10_000))]
+
+    client = plain.open(validator(app), interface="wsgi", wsgi_max_body_size=1000)
+    stream = client.start("POST", "/fits", [(b"content-length", b"1000")], b"x" * 1000)
+    assert client.response(stream).text == "1000"
+    stream = client.start("POST", "/large", [(b"content-length", b"1001")], more=True)
+    response = client.response(stream)
+    assert (response.status, response.text) == (413, "Content Too Large")
+    assert called == ["/fits"]
+
+
+def test_body_that_grows_above_the_limit_is_refused(plain: Site, records: Records) -> None:
+    seen = Inbox()
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        body = environ["wsgi.input"]
+        seen.put(body.read(10))
+        try:
+            body.read(100_000)
+        except OSError as exc:
+            seen.put(exc)
+            raise ValueError("as a framework reports it") from exc
+        raise AssertionError("read beyond the limit")
+
+    client = plain.open(validator(app), interface="wsgi", wsgi_max_body_size=1000)
+    stream = client.start("POST", more=True)
+    client.send(stream, b"x" * 10)
+    assert seen.take() == b"x" * 10
+    client.send(stream, b"x" * 991)
+    response = client.response(stream)
+    assert (response.status, response.text) == (413, "Content Too Large")
+    assert "above 1000 bytes" in str(seen.take())
+    assert records.messages(level=30) == []  # the peer's doing, no failure of the application
+
+
+def test_first_piece_above_the_limit_is_refused_without_a_thread(wsgi: Open) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        raise AssertionError("called")
+
+    client = wsgi(app, wsgi_max_body_size=10)
+    assert client.response(client.start("POST", body=b"x" * 11, more=True)).status == 413
+
+
+def test_growing_above_the_limit_cuts_a_response_that_has_begun(plain: Site) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", TEXT)
+        yield b"begun"
+        environ["wsgi.input"].read(100_000)
+        yield b"never"
+
+    client = plain.open(validator(app), interface="wsgi", wsgi_max_body_size=1000)
+    stream = client.start("POST", body=b"x", more=True)
+    client.response(stream, has(b"begun"))
+    client.send(stream, b"x" * 1000)
+    response = client.response(stream)
+    assert response.cut
+    assert response.text == "begun"
+
+
+def test_reading_from_a_peer_that_left_is_an_oserror(plain: Site) -> None:
+    seen = Inbox()
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        seen.put(environ["wsgi.input"].read(3))
+        try:
+            environ["wsgi.input"].read(100)
+        except OSError as exc:
+            seen.put(exc)
+            raise
+        raise AssertionError("a body without an end ended")
+
+    client = plain.open(validator(app), interface="wsgi")
+    stream = client.start("POST", more=True)
+    client.send(stream, b"abc")
+    assert seen.take() == b"abc"
+    client.leave(stream)
+    assert isinstance(seen.take(), ClientDisconnected)
