@@ -37,7 +37,9 @@ def test_public_names() -> None:
     assert tricorn.__version__.count(".") == 2
 
 
-@pytest.mark.parametrize("thing", [tricorn.Config, tricorn.ServerThread, tricorn.push, *FUNCTIONS, *EXCEPTIONS])
+@pytest.mark.parametrize(
+    "thing", [tricorn.Config, tricorn.ServerThread, tricorn.push, *FUNCTIONS, *EXCEPTIONS]
+)
 def test_documented(thing: object) -> None:
     assert inspect.getdoc(thing)
 

@@ -22,10 +22,11 @@ from typing import Any, NoReturn
 
 from tricorn import app_loader, config_docs
 from tricorn.application import compose
+from tricorn.asgi import lifespan
 from tricorn.config import OPTIONS, Config
 from tricorn.config_sources import CONFIG_VARIABLE, LoadedConfig, load
 from tricorn.config_values import Kind, Option, nearest
-from tricorn.exceptions import AppImportError, ConfigError, TricornError
+from tricorn.exceptions import AppImportError, ConfigError, LifespanError, TricornError
 from tricorn.types import Application
 
 LIBRARIES = ("anyio", "h11", "h2", "hpack", "priority", "wsproto", "trio", "uvloop")
@@ -253,13 +254,18 @@ def _run(loaded: LoadedConfig) -> int:
     app, config = _application(config)
     from tricorn.server import run
 
-    run(app, config)
+    try:
+        run(app, config)
+    finally:
+        logs.shutdown()  # what is reported next is the last line
     return 0
 
 
 def _report(exc: TricornError) -> None:
-    if isinstance(exc, AppImportError) and exc.__cause__ is not None:
-        sys.stderr.write(_application_traceback(exc.__cause__))
+    cause = exc.__cause__
+    told = isinstance(exc, AppImportError | LifespanError)
+    if told and cause is not None and cause.__traceback__ is not None:
+        sys.stderr.write(_application_traceback(cause))
     print(f"tricorn: error: {' '.join(str(exc).split())}", file=sys.stderr)
 
 
@@ -267,7 +273,7 @@ def _application_traceback(exc: BaseException) -> str:
     """The traceback of `exc` without the frames that led from here to the application."""
     found: traceback.TracebackException | None = traceback.TracebackException.from_exception(exc)
     report = found
-    ours = (app_loader.__file__, importlib.__file__)
+    ours = (app_loader.__file__, importlib.__file__, lifespan.__file__)
     while found is not None:
         found.stack = traceback.StackSummary.from_list(
             [

@@ -364,9 +364,8 @@ class Config:
             try:
                 parse_field(text)
             except ValueError:
-                raise CombinationError(
-                    f'headers: expected "Name: value", got {text!r}', "headers"
-                ) from None
+                wrong = f'headers: expected "Name: value", got {text!r}'
+                raise CombinationError(wrong, "headers") from None
         for message, names in site_faults(self):
             raise CombinationError(message, *names)
         if not FIELD_NAME.fullmatch(self.request_id_header):

@@ -65,6 +65,9 @@ def exchange(
         return next(messages)
 
     async def send(message: Any) -> None:
+        if "file" in message:
+            await anyio.to_thread.run_sync(lambda: None)  # its thread has the time to run on
+            assert not message["file"].closed
         sent.append(message)
 
     anyio.run(adapter or WSGIAdapter(app), SCOPE | changes, receive, send, backend=loop)
@@ -269,7 +272,23 @@ def gzipped(data: bytes) -> gzip.GzipFile:
     return found
 
 
-@pytest.mark.parametrize("make", [io.BytesIO, Unclosable, gzipped])
+class Backwards(io.BufferedReader):
+    """A file of the system's, but not its bytes."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        return bytes(reversed(super().read(size)))
+
+
+def backwards(data: bytes) -> Backwards:
+    descriptor, name = tempfile.mkstemp()
+    with open(descriptor, "wb") as file:
+        file.write(b"".join(bytes(reversed(data[at : at + 1000])) for at in range(0, 50_000, 1000)))
+    found = Backwards(io.FileIO(name))
+    os.unlink(name)
+    return found
+
+
+@pytest.mark.parametrize("make", [io.BytesIO, Unclosable, gzipped, backwards])
 @pytest.mark.parametrize("length", [None, 30_000])
 def test_other_files_are_read(make: Callable[[bytes], Any], length: int | None) -> None:
     data = bytes(range(250)) * 200
@@ -330,6 +349,18 @@ def test_lifespan_is_answered(loop: str) -> None:
         "lifespan.startup.complete",
         "lifespan.shutdown.complete",
     ]
+
+
+def test_lifespan_shutdown_ends_the_threads(loop: str) -> None:
+    before = set(threading.enumerate())
+    adapter = WSGIAdapter(echo_query)
+    exchange(echo_query, loop=loop, adapter=adapter)
+    started = set(pool_threads("tricorn-wsgi")) - before
+    assert started
+    received = ({"type": "lifespan.startup"}, {"type": "lifespan.shutdown"})
+    exchange(echo_query, loop=loop, adapter=adapter, type="lifespan", received=received)
+    eventually(lambda: not any(thread.is_alive() for thread in started))
+    assert exchange(echo_query, loop=loop, adapter=adapter)[0]["status"] == 200
 
 
 def test_unknown_scopes_are_an_error() -> None:

@@ -102,7 +102,9 @@ def test_flags(name: str) -> None:
     ("flag", "name"), [(flag, row.name) for row in OPTIONS.values() for flag in row.flags]
 )
 def test_extra_flag_spellings(flag: str, name: str) -> None:
-    loaded = load(parse(*flags_of_sample(name, flag)))
+    companions = [key for key in with_companion(name) if key != name]
+    others = [word for key in companions for word in flags_of_sample(key)]
+    loaded = load(parse(*flags_of_sample(name, flag), *others))
     assert getattr(loaded.config, name) == SAMPLES[name].stored
     assert loaded.origin(name) == f"flag {flag}"
 

@@ -69,7 +69,7 @@ AGENT = (b"user-agent", b"curl/8")
         ("R", "GET /a%20b?c=1&d HTTP/1.1"), ("s", "200"), ("st", "OK"), ("S", "https"),
         ("m", "GET"), ("U", "/a%20b"), ("Uq", "/a%20b?c=1&d"), ("q", "c=1&d"),
         ("H", "HTTP/1.1"), ("b", "12"), ("B", "12"), ("f", "-"), ("a", "curl/8"), ("T", "1"),
-        ("D", "1234567"), ("M", "1234"), ("L", "1.234568"), ("p", f"<{os.getpid()}>"),
+        ("D", "1234567"), ("M", "1234"), ("L", "1.234568"), ("p", "<PID>"),
         ("{User-Agent}i", "curl/8"), ("{absent}i", "-"), ("{Server}o", "tricorn"),
         ("{absent}o", "-"), ("{TRICORN_TEST}e", "va\\\"l"), ("{tricorn_test}e", "va\\\"l"),
         ("{TRICORN_ABSENT}e", "-"), ("{http_version}x", "1.1"), ("{client.1}x", "5000"),
@@ -82,6 +82,8 @@ AGENT = (b"user-agent", b"curl/8")
 def test_atoms(monkeypatch: pytest.MonkeyPatch, atom: str, expected: str) -> None:
     monkeypatch.setenv("TRICORN_TEST", 'va"l')
     exchange = Done(http_scope(AGENT), response_headers=[(b"Server", b"tricorn")])
+    # The tests' own names may not differ between the processes that run them.
+    expected = expected.replace("PID", str(os.getpid()))
     assert line(f"<%({atom})s>", exchange) == f"<{expected}>"
 
 

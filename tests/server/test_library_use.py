@@ -413,9 +413,10 @@ def test_small_writes_are_not_held_back(loop: str, records: Records) -> None:
     assert run(loop, main).endswith(b"\r\n\r\n1")
 
 
+@pytest.mark.parametrize("cancelled", [False, True])
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_a_handshake_that_outlives_the_server_is_not_served(
-    loop: str, certificate: Certificate, records: Records
+    loop: str, cancelled: bool, certificate: Certificate, records: Records
 ) -> None:
     """The event loop ends such a connection, at the latest by ssl_handshake_timeout."""
 
@@ -425,6 +426,8 @@ def test_a_handshake_that_outlives_the_server_is_not_served(
             raw = await anyio.connect_tcp(*address_of(url))
             await anyio.sleep(0.02)  # so that it is accepted, not in the kernel's queue
             stop.set()
+            if cancelled:
+                tasks.cancel_scope.cancel()
         async with raw:
             try:
                 stream = await anyio.streams.tls.TLSStream.wrap(

@@ -134,7 +134,7 @@ def test_auto_goes_on_without_support(serving: Serving, records: Records) -> Non
 
 
 def test_auto_does_not_hide_a_startup_that_raised(serving: Serving, records: Records) -> None:
-    records.expect("serving without lifespan events")
+    records.expect("serving without lifespan events", "failed in its lifespan startup")
     served = serving(App("raise"), lifespan="auto")
     assert get(serving, served) == "startup"
     assert any(record.exc_info for record in records.records)

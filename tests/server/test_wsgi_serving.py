@@ -280,12 +280,13 @@ def test_errors_go_to_the_log(wsgi: Open, records: Records) -> None:
         errors.writelines(["trouble: two\n", "half "])
         errors.write("a line")
         errors.flush()
+        errors.write("trouble: at the end")
         start_response("200 OK", TEXT)
         return [b"x"]
 
     assert wsgi(app).get("/").complete
-    found = records.messages(level=40)
-    assert found == ["trouble: one", "trouble: two", "half a line"]
+    expected = ["trouble: one", "trouble: two", "half a line", "trouble: at the end"]
+    eventually(lambda: records.messages(level=40) == expected)
 
 
 def test_websocket_is_refused(plain: Site) -> None:

@@ -199,6 +199,51 @@ def test_write_to_a_peer_that_left_is_an_oserror(plain: Site) -> None:
     assert isinstance(seen.take(), ClientDisconnected)
 
 
+def test_an_error_of_its_own_is_told_although_the_peer_left(plain: Site, records: Records) -> None:
+    """What comes of the disconnect is no failure; what comes after it is."""
+    records.expect("application failed", "close() of a WSGI response failed")
+    gate = threading.Event()
+
+    class Broken(Content):
+        def close(self) -> None:
+            raise RuntimeError("cannot close")
+
+    def pieces() -> Iterator[bytes]:
+        yield b"x"
+        gate.wait(10)
+        while True:
+            yield b"x" * 65536
+
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        write = start_response("200 OK", TEXT)
+        if environ["PATH_INFO"] == "/close":
+            return Broken(Inbox(), pieces())
+        write(b"x")
+        gate.wait(10)
+        try:
+            while True:
+                write(b"x" * 65536)
+        except OSError:
+            pass
+        raise RuntimeError("in the clean-up")
+
+    plain.serve(app)
+    for path in ("/write", "/close"):
+        client = plain.connect()
+        stream = client.start("GET", path)
+        client.response(stream, has(b"x"))
+        client.leave(stream)
+    gate.set()
+    told: set[str] = set()
+
+    def both() -> bool:
+        told.update(str(r.exc_info[1]) for r in records.records if r.exc_info)
+        return len(told) == 2
+
+    eventually(both, "both errors in the log")
+    assert told == {"in the clean-up", "cannot close"}
+
+
 def test_a_cancelled_request_frees_its_task(plain: Site, records: Records) -> None:
     """An application that does not look is left behind once its peer is long gone."""
     seen = Inbox()

@@ -46,9 +46,7 @@ def portal(backend: str) -> BlockingPortal:
 class LiveServer:
     """One running server; `url` and `port` are of its first address."""
 
-    def __init__(
-        self, app: ASGIApplication, backend: str = WORKER_CLASS, **options: Any
-    ) -> None:
+    def __init__(self, app: ASGIApplication, backend: str = WORKER_CLASS, **options: Any) -> None:
         options.setdefault("bind", ["127.0.0.1:0"])
         self.app = app
         self.config = tricorn.Config(**options)

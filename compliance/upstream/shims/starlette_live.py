@@ -327,7 +327,7 @@ upstream.TestClient.__exit__ = _exit
 @pytest.fixture(autouse=True)
 def _servers_end_with_the_test() -> Iterator[None]:
     yield
-    for transport in list(_servers):
+    for transport in _servers:
         with contextlib.suppress(Exception):
             transport.shut()
 

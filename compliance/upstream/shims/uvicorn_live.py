@@ -113,7 +113,7 @@ class Server:
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         async def poll() -> None:
             while not self.should_exit and not self._stop.is_set():
-                await anyio.sleep(0.01)
+                await anyio.sleep(0.01)  # noqa: ASYNC110 (uvicorn sets a plain attribute)
 
         try:
             config = translate(self.config, sockets)
@@ -121,9 +121,7 @@ class Server:
             async with anyio.create_task_group() as tasks:
 
                 async def serve(*, task_status: Any) -> None:
-                    await tricorn.serve(
-                        app, config, shutdown_trigger=poll, task_status=task_status
-                    )
+                    await tricorn.serve(app, config, shutdown_trigger=poll, task_status=task_status)
                     tasks.cancel_scope.cancel()
 
                 await tasks.start(serve)
@@ -196,7 +194,9 @@ class _Transport:
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         if name == "ssl_object":
-            return _ALPN(self._alpn) if self._alpn else self._mock.get_extra_info(name) or _ALPN(None)
+            return (
+                _ALPN(self._alpn) if self._alpn else self._mock.get_extra_info(name) or _ALPN(None)
+            )
         found = self._mock.get_extra_info(name)
         return default if found is None else found
 
@@ -367,9 +367,7 @@ for _module in (uvicorn, uvicorn.server, uvicorn.main):
 h11_impl.H11Protocol = httptools_impl.HttpToolsProtocol = zttp_impl.ZttpProtocol = _TOLD_H1
 zttp_h2_impl.ZttpH2Protocol = H2Protocol
 auto_zttp_impl.AutoZttpProtocol = NegotiatingProtocol
-sansio_impl.WebSocketsSansIOProtocol = type(
-    "WebSocketsSansIOProtocol", (WebSocketProtocol,), {}
-)
+sansio_impl.WebSocketsSansIOProtocol = type("WebSocketsSansIOProtocol", (WebSocketProtocol,), {})
 wsproto_impl.WSProtocol = type("WSProtocol", (WebSocketProtocol,), {})
 uvicorn.lifespan.on.LifespanOn = LifespanOn
 uvicorn.middleware.wsgi._WSGIMiddleware = _wsgi

@@ -226,9 +226,7 @@ class _Stream:
                 self._response = event.headers
             elif isinstance(event, h2.events.DataReceived):
                 self._data += event.data
-                self._http.acknowledge_received_data(
-                    event.flow_controlled_length, event.stream_id
-                )
+                self._http.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             elif isinstance(event, h2.events.StreamEnded | h2.events.StreamReset):
                 self._ended = True
         self._socket.sendall(self._http.data_to_send())

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import enum
 import logging
+import re
 from typing import Any
 
 import anyio
 import anyio.abc
 
+from tricorn.asgi import cancellation
 from tricorn.asgi.stopping import EXTENSION as STOPPING
 from tricorn.asgi.stopping import Stopping
 from tricorn.config import Config
@@ -16,6 +18,11 @@ from tricorn.exceptions import InvalidMessage, LifespanError
 from tricorn.types import ASGIApplication, Message, Scope
 
 _log = logging.getLogger("tricorn.error")
+
+# The exception of a printed traceback is its first line in the first column; in a group's
+# the columns begin behind a bar.
+_TRACEBACK = "Traceback (most recent call last):\n"
+_FIRST_COLUMN = re.compile(r"^(?: *\| )?(\S.*)", re.MULTILINE)
 
 
 class _State(enum.Enum):
@@ -66,6 +73,7 @@ class Lifespan:
         self._told_startup = False
         self._failure: str | None = None
         self._error: BaseException | None = None
+        self._reported = False  # the application's own report is in the log
         self._supported = False
         self._namespace: dict[str, Any] = {}
 
@@ -103,19 +111,26 @@ class Lifespan:
             limit = self._config.startup_timeout
             raise LifespanError(f"lifespan startup took longer than startup_timeout = {limit} s")
         if self._failure is not None:
-            raise LifespanError(f"the application's startup failed: {self._failure}")
+            raise LifespanError(f"the application's startup failed: {self._failure}") from (
+                None if self._reported else self._error
+            )
         if self._error is not None:
             if self._config.lifespan == "on":
                 raise LifespanError(
                     f"the application's lifespan raised {self._error!r}"
                 ) from self._error
             # ASGI lifespan: go on without; but never hide why.
+            if self._told_startup and self._error.__traceback__ is not None:
+                _log.error(
+                    "%sthe application failed in its lifespan startup",
+                    self._label,
+                    exc_info=self._error,
+                )
             _log.warning(
                 '%slifespan = "auto": the application raised %r on the lifespan scope; '
                 "serving without lifespan events",
                 self._label,
                 self._error,
-                exc_info=self._error if self._told_startup else None,
             )
 
     async def shutdown(self, limit: float | None = None, *, shield: bool = True) -> None:
@@ -157,11 +172,11 @@ class Lifespan:
         try:
             with self._scope:
                 await self._app(scope, self._receive, self._send)
-        except cancelled:
-            raise
         except BaseException as exc:
+            if isinstance(exc, cancelled) and cancellation.requested(cancelled):
+                raise
             self._error = exc
-            if self._supported:
+            if self._supported and not self._reported:
                 _log.error("%sthe application's lifespan failed", self._label, exc_info=exc)
         else:
             if self._state is _State.STARTING and not self._failure:
@@ -189,12 +204,26 @@ class Lifespan:
             self._state = _State.RUNNING
             self._started.set()
         elif kind == "lifespan.startup.failed":
-            self._failure = message.get("message") or "no message given"
+            self._failure = self._summary("startup", message)
             self._state = _State.DONE
             self._started.set()
         else:
             if kind == "lifespan.shutdown.failed":
-                reason = message.get("message") or "no message given"
+                reason = self._summary("shutdown", message)
                 _log.error("%sthe application's shutdown failed: %s", self._label, reason)
             self._state = _State.DONE
             self._stopped.set()
+
+    def _summary(self, phase: str, message: Message) -> str:
+        """What went wrong in a line; a message of several is logged as it stands.
+
+        Starlette, Litestar and others give a whole traceback as the message.
+        """
+        text = str(message.get("message") or "").strip()
+        if "\n" not in text:
+            return text or "no message given"
+        self._reported = True
+        _log.error("%sthe application's %s failed:\n%s", self._label, phase, text)
+        _, header, rest = text.rpartition(_TRACEBACK)
+        found = _FIRST_COLUMN.search(rest) if header else None
+        return found[1] if found else text.splitlines()[0]

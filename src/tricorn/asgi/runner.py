@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from tricorn.asgi import cancellation
 from tricorn.asgi.host import Worker
 from tricorn.exceptions import ClientDisconnected
 from tricorn.types import Message, Scope
@@ -42,7 +43,10 @@ async def run(
         await worker.app(stream.scope, stream.receive, stream.send)
     except cancelled as exc:
         error = exc
-        raise
+        if cancellation.requested(cancelled):
+            raise
+        if not stream.abandoned:
+            worker.log.error("application failed: %s", describe(stream), exc_info=exc)
     except KeyboardInterrupt:
         raise
     except BaseException as exc:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import functools
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from tricorn.asgi.threads import LoopCalls, ThreadPool
@@ -93,9 +94,12 @@ class WSGIAdapter:
             close = getattr(result, "close", None)
             try:
                 response.run(result, wake=close is not None)
-            finally:
+            except BaseException:
                 if close is not None:
-                    close()
+                    _close_after_failure(close)
+                raise
+            if close is not None:
+                close()
         finally:
             errors.flush()
 
@@ -110,6 +114,14 @@ class WSGIAdapter:
             )
         self._pool.stop()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _close_after_failure(close: Callable[[], object]) -> None:
+    """Call ``close``; its own failure must not take the place of the first one."""
+    try:
+        close()
+    except Exception:
+        _log.exception("close() of a WSGI response failed")
 
 
 def _declared_length(scope: Scope) -> int:

@@ -20,7 +20,7 @@ class _Body(io.RawIOBase):
 
     def _more(self) -> bool:
         """Whether there are bytes; waits for them."""
-        while not self._piece and not self._ended:
+        if not self._piece and not self._ended:
             data = self._fetch()
             self._piece = memoryview(data)
             self._ended = not data
@@ -46,8 +46,8 @@ def open_input(first: bytes, more: bool, fetch: Callable[[], bytes]) -> BinaryIO
     """The body that begins with ``first``.
 
     :param more: whether it goes on behind that.
-    :param fetch: waits for the next bytes; b"" at the end; raises an OSError where there
-        will be no end.
+    :param fetch: waits for the next bytes; b"" at the end only; raises an OSError where
+        there will be no end.
     """
     if not more:
         return io.BytesIO(first)

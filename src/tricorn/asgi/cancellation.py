@@ -1,0 +1,19 @@
+"""Tells a cancellation from a cancellation exception that an application raises itself."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+def requested(cancelled: type[BaseException]) -> bool:
+    """Whether the current task is being cancelled, now that it has raised ``cancelled``.
+
+    On asyncio anybody may raise ``CancelledError``; an application lets one out of a task it
+    awaits. Trio's comes of a cancellation only.
+
+    :param cancelled: the cancellation exception of the event loop in use.
+    """
+    if cancelled is not asyncio.CancelledError:
+        return True
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
