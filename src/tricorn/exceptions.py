@@ -21,7 +21,10 @@ class ConfigError(TricornError):
 
 
 class LifespanError(TricornError):
-    """The application failed, or said it failed, in its lifespan startup."""
+    """The application failed, or said it failed, in its lifespan startup.
+
+    ``__cause__`` carries the application's own exception where there is one.
+    """
 
     exit_code = 3
 
@@ -30,7 +33,7 @@ class AppImportError(TricornError):
     """The application could not be found, imported or called as a factory.
 
     ``__cause__`` carries the application's own exception where there is one; its
-    traceback is the only one the command line ever prints.
+    traceback and a `LifespanError`'s are the only ones the command line ever prints.
     """
 
     exit_code = 4

@@ -154,10 +154,7 @@ MALFORMED += [({**BODY, "body": body}, [START]) for body in ("text", 5, [b"x"], 
 MALFORMED += [
     ({**HINT, "links": links}, []) for links in (b"</a>", "</a>", ["</a>"], [b"a\r\nb: c"], 5, None)
 ]
-MALFORMED += [
-    ({**PUSH, "path": path}, [])
-    for path in (None, b"/a", "a", "", "/a b", "/a\r\nb", "/\u00e9", "/\ud800", "/a#b", 5)
-]
+MALFORMED += [({**PUSH, "path": path}, []) for path in (None, b"/a", "a", "", "/\ud800", 5)]
 MALFORMED += [
     ({**PUSH, "headers": fields}, []) for fields in ([("a", "b")], [(b"a", b"b\n")], [(b":x", b"")])
 ]

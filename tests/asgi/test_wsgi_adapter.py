@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextvars
-import gc
 import gzip
 import io
 import os
@@ -17,8 +16,7 @@ from wsgiref.validate import check_environ
 import anyio
 import pytest
 
-from helpers.serving import PATIENCE, eventually
-from tricorn.asgi.threads import ThreadPool
+from helpers.serving import eventually
 from tricorn.asgi.wsgi import WSGIAdapter
 from tricorn.asgi.wsgi_environ import build_environ
 from tricorn.exceptions import InvalidMessage
@@ -355,7 +353,7 @@ def test_lifespan_shutdown_ends_the_threads(loop: str) -> None:
     before = set(threading.enumerate())
     adapter = WSGIAdapter(echo_query)
     exchange(echo_query, loop=loop, adapter=adapter)
-    started = set(pool_threads("tricorn-wsgi")) - before
+    started = set(threading.enumerate()) - before
     assert started
     received = ({"type": "lifespan.startup"}, {"type": "lifespan.shutdown"})
     exchange(echo_query, loop=loop, adapter=adapter, type="lifespan", received=received)
@@ -478,53 +476,3 @@ def echo_query(environ: Any, start_response: Any) -> Any:
     start_response("200 OK", [])
     for _ in range(3):
         yield environ["QUERY_STRING"].encode() + b";"
-
-
-def pool_threads(name: str) -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith(name + "-")]
-
-
-def test_pool_starts_threads_when_they_are_needed_and_no_more_than_its_size() -> None:
-    pool = ThreadPool(3, "test-size")
-    gate, started = threading.Event(), threading.Semaphore(0)
-
-    def job() -> None:
-        started.release()
-        gate.wait(PATIENCE)
-
-    for count in (1, 2, 3):
-        pool.submit(job)
-        assert started.acquire(timeout=PATIENCE)  # each runs although the others do not end
-        assert len(pool_threads("test-size")) == count
-    pool.submit(job)
-    assert len(pool_threads("test-size")) == 3
-    assert pool.running == 4
-    assert not started.acquire(timeout=0.02)
-    gate.set()
-    assert started.acquire(timeout=PATIENCE)
-    eventually(lambda: pool.running == 0)
-    pool.stop()
-    eventually(lambda: not pool_threads("test-size"))
-
-
-def test_pool_reuses_a_thread() -> None:
-    pool = ThreadPool(3, "test-reuse")
-    done = threading.Semaphore(0)
-    for _ in range(20):
-        pool.submit(done.release)
-        assert done.acquire(timeout=PATIENCE)
-        eventually(lambda: pool.running == 0)
-    assert len(pool_threads("test-reuse")) == 1
-    pool.stop()
-    pool.submit(done.release)  # stopped is not broken
-    assert done.acquire(timeout=PATIENCE)
-    pool.stop()
-
-
-def test_a_forgotten_pool_ends_its_threads() -> None:
-    pool = ThreadPool(3, "test-forgotten")
-    pool.submit(lambda: None)
-    assert pool_threads("test-forgotten")
-    del pool
-    gc.collect()
-    eventually(lambda: not pool_threads("test-forgotten"))

@@ -272,6 +272,46 @@ def test_a_cancelled_request_frees_its_task(plain: Site, records: Records) -> No
     assert seen.take() == "closed"
 
 
+def test_a_thread_left_behind_ends_when_it_next_writes(plain: Site) -> None:
+    """Its peer left, then its task was cancelled waiting for it."""
+    seen, ended = Inbox(), Inbox()
+    first, second = threading.Event(), threading.Event()
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        write = start_response("200 OK", TEXT)
+        write(b"x")
+        first.wait(10)
+        try:
+            while True:
+                write(b"x" * 65536)
+        except OSError:
+            second.wait(10)
+        try:
+            for _ in range(3):
+                write(b"x" * 65536)
+        except OSError as exc:
+            seen.put(exc)
+        return []
+
+    adapted = adapt(app, "wsgi", Config())
+
+    async def outer(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await adapted(scope, receive, send)
+        finally:
+            ended.put(scope["path"])
+
+    plain.serve(outer, disconnect_grace=0.02)
+    client = plain.connect()
+    stream = client.start()
+    client.response(stream, has(b"x"))
+    client.leave(stream)
+    first.set()
+    ended.take()
+    second.set()
+    assert isinstance(seen.take(), ClientDisconnected)
+
+
 def test_shutdown_leaves_a_hanging_application_behind(serving: Serving, records: Records) -> None:
     records.expect("still open after graceful_timeout", "1 WSGI requests are still running")
     seen = Inbox()

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Awaitable, Callable, Iterable
+from urllib.parse import quote
 
 from tricorn.asgi import files, messages, preload
 from tricorn.asgi.exchange import BaseStream
+from tricorn.asgi.replies import TARGET_SAFE
 from tricorn.exceptions import ClientDisconnected, FileUnavailable, InvalidMessage
 from tricorn.protocol import fields
 from tricorn.protocol.flow import Buffer, FileRegion
@@ -71,7 +73,7 @@ class HTTPResponse(BaseStream):
         self._remaining = length
         self._headers = headers
         self._discard = not fields.has_body(self.method, self.status)
-        if message.get("trailers", False):
+        if messages.get_flag(message, "trailers"):
             self._trailers = []
         self._move(HELD)
         if worker.link_preload and not self._pushed:
@@ -80,7 +82,7 @@ class HTTPResponse(BaseStream):
 
     def _body_message(self, message: Message) -> bool:
         data = messages.get_bytes(message, "body")
-        more = bool(message.get("more_body", False))
+        more = messages.get_flag(message, "more_body")
         if self._discard:
             self._drop_content(len(data), more)
             return True
@@ -131,7 +133,7 @@ class HTTPResponse(BaseStream):
         return self._send_file(region, False)
 
     def _zero_copy_send(self, message: Message) -> bool | Awaitable[None]:
-        more = bool(message.get("more_body", False))
+        more = messages.get_flag(message, "more_body")
         region = files.open_file(message)
         if self._remaining is not None and not self._discard:
             if region.count > self._remaining:
@@ -173,7 +175,7 @@ class HTTPResponse(BaseStream):
             self._allowed = _TABLE[self._state]
         if not more:
             self._send_body(b"", False, 0)
-            self.host.flush(self.stream_id)
+            self.host.flush()
 
     async def _copy_file(self, region: FileRegion, more: bool) -> None:
         """Send a piece of a file by reading it as the peer takes it."""
@@ -237,9 +239,10 @@ class HTTPResponse(BaseStream):
         forbidden = [name for name, _ in headers if name in fields.FORBIDDEN_TRAILERS]
         if forbidden:
             raise InvalidMessage(f"http.response.trailers: {forbidden[0]!r} may not be a trailer")
+        more = messages.get_flag(message, "more_trailers")
         assert self._trailers is not None
         self._trailers += headers
-        if message.get("more_trailers", False):
+        if more:
             return False
         if self._trailers and "http.response.trailers" in self.scope["extensions"]:
             self._http.send_trailers(self.stream_id, self._trailers)
@@ -268,9 +271,11 @@ class HTTPResponse(BaseStream):
         path = message.get("path")
         if not isinstance(path, str) or not path.startswith("/"):
             raise InvalidMessage("http.response.push: 'path' must be a str that begins with '/'")
-        target = path.encode("utf-8", "replace")
-        if not fields.valid_target(target) or not path.isascii() or "#" in path:
-            raise InvalidMessage(f"http.response.push: 'path' must be percent-encoded: {path!r}")
+        try:
+            # ASGI has the path decoded; most applications give it as it stands in a link.
+            target = quote(path, safe=TARGET_SAFE + "%").encode("ascii")
+        except UnicodeEncodeError:
+            raise InvalidMessage(f"http.response.push: 'path' is no text: {path!r}") from None
         headers = [
             header
             for header in messages.get_headers(message)

@@ -32,6 +32,17 @@ def get_bytes(message: Message, key: str) -> bytes:
     raise InvalidMessage(f"{message['type']}: {key!r} must be bytes, not {type(value).__name__}")
 
 
+def get_flag(message: Message, key: str) -> bool:
+    """``message[key]`` as a bool, False where absent; numbers and None by their truth.
+
+    :raises InvalidMessage: for another type: ``"false"`` would be true.
+    """
+    value = message.get(key, False)
+    if value is None or isinstance(value, int):
+        return bool(value)
+    raise InvalidMessage(f"{message['type']}: {key!r} must be a bool, not {type(value).__name__}")
+
+
 def get_headers(message: Message) -> Headers:
     """The checked header list of a message.
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import Iterable
 from typing import Literal
+from urllib.parse import quote
 
+from tricorn.asgi.replies import TARGET_SAFE
 from tricorn.types import Scope, Send
 
 # Destinations of the Fetch standard that a preload may have, by the type of the path.
@@ -23,7 +25,8 @@ async def push(
 
     :param scope: of the request being answered.
     :param send: the application's ``send``.
-    :param path: percent-encoded, begins with ``/``; a query may follow.
+    :param path: begins with ``/``, and a query may follow; what a URL cannot hold is
+        percent-encoded.
     :param headers: of the pushed request (pairs of bytes); a hint has none.
     :return: what was done.
     """
@@ -32,7 +35,8 @@ async def push(
         await send({"type": "http.response.push", "path": path, "headers": list(headers)})
         return "push"
     if "http.response.early_hint" in extensions:
-        link = f"<{path}>; rel=preload{_destination(path)}".encode("ascii", "replace")
+        target = quote(path, safe=TARGET_SAFE + "%")
+        link = f"<{target}>; rel=preload{_destination(path)}".encode("ascii")
         await send({"type": "http.response.early_hint", "links": [link]})
         return "hint"
     return "nothing"

@@ -27,7 +27,8 @@ def http_scope(host: Host, request: RequestReceived) -> Scope:
         if request.accepts_trailers:
             extensions["http.response.trailers"] = {}
     scope = _scope("http", host, request, extensions)
-    scope["method"] = request.method
+    # RFC 9110 9.1 tells methods apart by case; ASGI wants them in upper case.
+    scope["method"] = request.method.upper()
     return scope
 
 

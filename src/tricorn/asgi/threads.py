@@ -19,7 +19,9 @@ import anyio.lowlevel
 
 from tricorn.asgi.host import Waiter
 
-Job = Callable[[], object]
+Call = Callable[[], object]
+# What it returns is called once its thread counts as free.
+Job = Callable[[], Call]
 
 
 class FutureWaiter:
@@ -44,10 +46,10 @@ class LoopCalls:
     """Calls from threads into one event loop."""
 
     def __init__(self) -> None:
-        self._calls: deque[Job] = deque()
+        self._calls: deque[Call] = deque()
         self._scheduled = False
         self.waiter: Callable[[], Waiter]
-        self._call_soon: Callable[[Job], Any]
+        self._call_soon: Callable[[Call], Any]
         if anyio.get_cancelled_exc_class() is asyncio.CancelledError:
             loop = asyncio.get_running_loop()
             self.waiter = lambda: FutureWaiter(loop)
@@ -68,7 +70,7 @@ class LoopCalls:
             _current.set(calls)
             return calls
 
-    def post(self, call: Job) -> None:
+    def post(self, call: Call) -> None:
         """From any thread: run ``call`` in the loop soon.
 
         :raises RuntimeError: if the loop has ended.
@@ -144,10 +146,11 @@ class _Busy:
 
 def _work(jobs: queue.SimpleQueue[Job | None], busy: _Busy) -> None:
     while (job := jobs.get()) is not None:
-        job()
+        finish = job()
         busy.add(-1)
-        # Not kept until the next one comes: it holds a request.
-        del job
+        finish()
+        # Not kept until the next one comes: they hold a request.
+        del job, finish
 
 
 def _end(jobs: queue.SimpleQueue[Job | None], threads: int) -> None:

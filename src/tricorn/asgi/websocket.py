@@ -371,7 +371,7 @@ class WebSocketStream(BaseStream):
 
     def _deny_body(self, message: Message) -> None:
         data = messages.get_bytes(message, "body")
-        self._deny(b"" if self._denial_discard else data, bool(message.get("more_body", False)))
+        self._deny(b"" if self._denial_discard else data, messages.get_flag(message, "more_body"))
 
     def _deny(self, data: bytes, more: bool) -> None:
         assert self.status is not None

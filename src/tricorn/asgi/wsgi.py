@@ -72,15 +72,17 @@ class WSGIAdapter:
         self._pool.submit(functools.partial(run, self._run, exchange, scope, first))
         await exchange.drive(send)
 
-    def _run(self, exchange: Exchange, scope: Scope, first: Message) -> None:
-        """Call the application, in a thread."""
+    def _run(self, exchange: Exchange, scope: Scope, first: Message) -> Callable[[], None]:
+        """Call the application, in a thread; returns what tells the request's task."""
         error: BaseException | None = None
         try:
             if not exchange.stopped:
                 self._respond(exchange, scope, first)
         except BaseException as exc:
             error = exc
-        exchange.finish(error)
+        finish = functools.partial(exchange.finish, error)
+        error = None  # it holds this frame
+        return finish
 
     def _respond(self, exchange: Exchange, scope: Scope, first: Message) -> None:
         environ = build_environ(scope, _BASE)

@@ -164,20 +164,29 @@ class Exchange:
 
         :raises BaseException: what the application or ``send`` raised.
         """
+        failure: Exception | None = None
         try:
             while await self._step(send):
                 pass
         except Exception as exc:
-            self._stop(exc)
-            await self._until_done()
-            await self._give_up(send, exc)
+            failure = exc
         except BaseException as exc:
             # Cancelled; the thread, which cannot be, ends when it next reads or writes.
             self._stop(exc)
             raise
-        else:
-            if self._error is not None:
+        # Not in the handler: the application's own error is no consequence of ours.
+        try:
+            if failure is not None:
+                self._stop(failure)
+                await self._until_done()
+                await self._give_up(send, failure)
+            elif self._error is not None:
                 raise self._error
+        finally:
+            # They hold this frame; but a thread that goes on must find that it is stopped.
+            failure = self._error = None
+            if self._done:
+                self._stopped = None
 
     async def _step(self, send: Send) -> bool:
         """Do what there is to do, or sleep; False once there is nothing more to come."""
@@ -273,7 +282,7 @@ class Exchange:
         elif self._error is None or _from_disconnect(self._error):
             raise reason
         else:
-            raise self._error from reason
+            raise self._error
 
 
 def _closed_lock() -> threading.Lock:

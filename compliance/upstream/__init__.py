@@ -1,1 +1,0 @@
-"""The published tests of frameworks and other servers, run with Tricorn in the server's place."""

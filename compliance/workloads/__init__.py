@@ -1,1 +1,0 @@
-"""Things that users of frameworks run: big bodies, gRPC, MCP, GraphQL, server-sent events."""
