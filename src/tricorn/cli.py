@@ -25,7 +25,7 @@ from tricorn.application import compose
 from tricorn.asgi import lifespan
 from tricorn.config import OPTIONS, Config
 from tricorn.config_sources import CONFIG_VARIABLE, LoadedConfig, load
-from tricorn.config_values import Kind, Option, nearest
+from tricorn.config_values import DEFAULT_PORT, Kind, Option, nearest
 from tricorn.exceptions import AppImportError, ConfigError, LifespanError, TricornError
 from tricorn.types import Application
 
@@ -46,6 +46,12 @@ _METAVARS = {
     Kind.VERIFY_FLAGS: "NAMES",
     Kind.CLASS: "NAME",
 }
+_ADDRESS_FLAGS = (  # of Uvicorn and Granian
+    ("--host", "HOST", "host of --bind; with --port, or alone for port 8000"),
+    ("--port", "PORT", "port of --bind; with --host, or alone for 127.0.0.1"),
+    ("--uds", "PATH", "the same as --bind unix:PATH"),
+    ("--fd", "N", "the same as --bind fd://N"),
+)
 _EPILOG = f"""\
 Without -c the file is the one that {CONFIG_VARIABLE} names, else ./tricorn.toml, else
 [tool.tricorn] of ./pyproject.toml. A flag wins over the environment variable TRICORN_NAME,
@@ -107,6 +113,7 @@ def _main(argv: Sequence[str]) -> int:
     except SystemExit:  # --help
         return 0
     _refuse_rest(rest)
+    _take_addresses(arguments)
     if arguments.version is not None:
         return _print(_version_text(arguments.version))
     loaded = load(arguments.given, os.environ, arguments.config)
@@ -151,6 +158,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_form(command, "--print-config", "toml", "print every value and its source, then end")
     _add_form(command, "--version", "text", "print versions, then end")
+    for flag, metavar, text in _ADDRESS_FLAGS:
+        command.add_argument(flag, metavar=metavar, help=text)
     groups: dict[str, argparse._ArgumentGroup] = {}
     for row in OPTIONS.values():
         if row.section not in groups:
@@ -188,11 +197,29 @@ def _metavar(row: Option) -> str:
     return _METAVARS.get(row.kind, "TEXT")
 
 
+def _take_addresses(arguments: argparse.Namespace) -> None:
+    """Put what ``_ADDRESS_FLAGS`` say together as ``bind``, beside what --bind says."""
+    addresses: list[tuple[str, str]] = []
+    if arguments.host is not None or arguments.port is not None:
+        host = "127.0.0.1" if arguments.host is None else arguments.host.strip("[]")
+        port = str(DEFAULT_PORT) if arguments.port is None else arguments.port
+        flag = "--host" if arguments.port is None else "--port"
+        addresses.append((flag, f"[{host}]:{port}" if ":" in host else f"{host}:{port}"))
+    if arguments.uds is not None:
+        addresses.append(("--uds", f"unix:{arguments.uds}"))
+    if arguments.fd is not None:
+        addresses.append(("--fd", f"fd://{arguments.fd}"))
+    for flag, address in addresses:
+        _, given = arguments.given.get("bind", (flag, []))
+        arguments.given["bind"] = (flag, [*given, address])
+
+
 def _refuse_rest(rest: list[str]) -> None:
     for word in rest:
         if word.startswith("-"):
             flag = word.partition("=")[0]
             known = [name for row in OPTIONS.values() for name in config_docs.flags_of(row)]
+            known += [flag for flag, _, _ in _ADDRESS_FLAGS]
             known += ["--config", "--check-config", "--print-config", "--version", "--help"]
             raise ConfigError(f"unknown flag {flag!r}{nearest(flag, known)}")
     if rest:

@@ -71,10 +71,12 @@ def _mount_sections() -> Iterator[tuple[str, list[Option]]]:
 
 def flags_of(row: Option) -> list[str]:
     """Every flag spelling of the option, its own name first."""
-    flags = [row.flag]
-    if row.kind is Kind.BOOL:
-        flags.append("--no-" + row.flag.removeprefix("--"))
-    return flags + [flag for flag in row.flags if flag not in flags]
+    flags: list[str] = []
+    for flag in (row.flag, *row.flags):
+        flags.append(flag)
+        if row.kind is Kind.BOOL and flag.startswith("--"):
+            flags.append("--no-" + flag.removeprefix("--"))
+    return list(dict.fromkeys(flags))
 
 
 def options_markdown() -> str:

@@ -47,6 +47,8 @@ def only_line(text: str) -> str:
                              "(flag --backlog)"),
         (["-b", "h:99999"], "bind: address 'h:99999': port '99999' is not a number from 0 to "
                             "65535 (flag -b)"),
+        (["--host", "h", "--port", "x"], "bind: address 'h:x': port 'x' is not a number from 0 to "
+                                         "65535 (flag --port)"),
         (["-b", "h:1", "-b", "h:1"], "bind: 'h:1' is there twice (bind: flag -b)"),
         (["-k", "trii"], "worker_class: expected one of auto, asyncio, uvloop, trio, got 'trii' "
                          "(flag -k); did you mean 'trio'?"),
@@ -168,6 +170,24 @@ class TestPrintConfig:
         values = json.loads(capsys.readouterr().out)
         assert values.keys() == OPTIONS.keys()
         assert values["application"] == {"value": "shop:app", "source": "argument APP"}
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        ("--host 0.0.0.0 --port 80", ["0.0.0.0:80"]),
+        ("--host ::1 --port 0", ["[::1]:0"]),
+        ("--host [::1]", ["[::1]:8000"]),
+        ("--port 81", ["127.0.0.1:81"]),
+        ("--uds /run/x.sock --fd 3", ["unix:/run/x.sock", "fd://3"]),
+        ("--port 81 -b :82", [":82", "127.0.0.1:81"]),
+    ],
+)
+def test_addresses_spelled_as_uvicorn_does(
+    work: Path, capsys: pytest.CaptureFixture[str], argv: str, expected: list[str]
+) -> None:
+    assert main([*argv.split(), "--print-config=json"]) == 0
+    assert json.loads(capsys.readouterr().out)["bind"]["value"] == expected
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,8 +35,8 @@ def flags_of_sample(name: str, flag: str | None = None) -> list[str]:
     text = SAMPLES[name].text
     row = OPTIONS[name]
     if text in ("true", "false"):
-        no = f"--no-{row.flag.removeprefix('--')}"
-        return [flag or row.flag] if text == "true" else [no]
+        chosen = flag or row.flag
+        return [chosen if text == "true" else f"--no-{chosen.removeprefix('--')}"]
     texts = text if isinstance(text, list) else [text]
     return [word for value in texts for word in (flag or row.flag, value)]
 
@@ -106,7 +106,7 @@ def test_extra_flag_spellings(flag: str, name: str) -> None:
     others = [word for key in companions for word in flags_of_sample(key)]
     loaded = load(parse(*flags_of_sample(name, flag), *others))
     assert getattr(loaded.config, name) == SAMPLES[name].stored
-    assert loaded.origin(name) == f"flag {flag}"
+    assert loaded.origin(name) == f"flag {flags_of_sample(name, flag)[0]}"
 
 
 HYPERCORN_FLAGS = """

@@ -200,3 +200,41 @@ def test_a_fault_of_ours_costs_only_its_connection(
         assert client.get("/").cut
     assert plain.connect().get("/").text == "hello"
     assert any("internal error" in message for message in records.messages())
+
+
+@pytest.mark.parametrize("by_server", [True, False])
+def test_grace_behind_a_websocket_is_for_what_its_peer_ended(site: Site, by_server: bool) -> None:
+    """What the application does behind its own close is its own affair."""
+    ended = Inbox()
+    gate = None
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert gate is not None
+        await receive()
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.accept"})
+            if by_server:
+                await send({"type": "websocket.close", "code": 1000})
+        while not (await receive())["type"].endswith(".disconnect"):
+            pass
+        try:
+            await gate.wait()
+        except BaseException:
+            ended.put(f"{scope['type']} cancelled")
+            raise
+        ended.put(f"{scope['type']} in order")
+
+    site.open(app, disconnect_grace=0.02)
+    gate = site.gate()
+    peer = site.websocket()
+    assert peer.handshake() == 200
+    if not by_server:
+        peer.close(1000)
+        assert ended.take() == "websocket cancelled"
+        return
+    peer.client.sock.close()
+    client = site.connect()
+    client.leave(client.start())  # whose grace ends behind what the WebSocket's would
+    assert ended.take() == "http cancelled"
+    gate.open()
+    assert ended.take() == "websocket in order"

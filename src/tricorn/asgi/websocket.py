@@ -121,8 +121,8 @@ class WebSocketStream(BaseStream):
 
     @property
     def abandoned(self) -> bool:
-        """Whether the WebSocket is over for the peer."""
-        return self._lost or self._disconnect is not None
+        """Whether the WebSocket is over, and not by the application's own close."""
+        return (self._lost or self._disconnect is not None) and self._state is not _State.CLOSED
 
     # From the connection
 

@@ -190,6 +190,7 @@ class Connection:
             for stream_id, stream in list(self._streams.items()):
                 if not stream.complete:
                     stream.feed(StreamReset(stream_id))
+                if stream.abandoned:
                     self._leave(stream_id)
         except Exception:
             self._fault()
@@ -406,6 +407,8 @@ class Connection:
                     stream.tick(now)
                     if stream.complete and stream.stream_id not in self._tasks:
                         del self._streams[stream.stream_id]
+                    elif stream.complete and stream.abandoned:
+                        self._leave(stream.stream_id)  # a WebSocket that its peer has closed
                 self._check_stall(now)
                 self._flush_now()
             self._check_grace(now)
