@@ -13,7 +13,7 @@ import tricorn.exceptions
 PACKAGE = Path(tricorn.exceptions.__file__).parent
 
 FLOORS = {
-    "config": 0, "config_check": 0, "config_docs": 6, "config_mounts": 0, "config_options": 0,
+    "config": 0, "config_binds": 0, "config_check": 0, "config_docs": 6, "config_mounts": 0, "config_options": 0,
     "config_sources": 0, "config_values": 0,
     "exceptions": 0, "types": 0, "dev_certificate": 0,
     "codecs": 1, "protocol": 2, "asgi": 3, "io": 4,

@@ -24,8 +24,9 @@ from tricorn import app_loader, config_docs
 from tricorn.application import compose
 from tricorn.asgi import lifespan
 from tricorn.config import OPTIONS, Config
+from tricorn.config_binds import DEFAULT_PORT
 from tricorn.config_sources import CONFIG_VARIABLE, LoadedConfig, load
-from tricorn.config_values import DEFAULT_PORT, Kind, Option, nearest
+from tricorn.config_values import Kind, Option, nearest
 from tricorn.exceptions import AppImportError, ConfigError, LifespanError, TricornError
 from tricorn.types import Application
 

@@ -10,9 +10,10 @@ import ssl
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
+from tricorn.config_binds import Bind, parse_bind
 from tricorn.config_mounts import parse_field, site_faults
 from tricorn.config_options import Options
-from tricorn.config_values import Bind, Option, coerce, nearest, parse_bind
+from tricorn.config_values import Option, coerce, nearest
 from tricorn.exceptions import ConfigError
 
 __all__ = ["OPTIONS", "Bind", "CombinationError", "Config", "option_named", "parse_bind"]
@@ -54,6 +55,11 @@ class Config(Options):
                 f"root_path: expected a path that begins with /, got {self.root_path!r}",
                 "root_path",
             )
+        if self.proxy_protocol and not self.trusted_proxies:
+            raise CombinationError(
+                "proxy_protocol needs trusted_proxies: who may speak for clients",
+                "proxy_protocol", "trusted_proxies",
+            )  # fmt: skip
         for text in self.headers:
             try:
                 parse_field(text)

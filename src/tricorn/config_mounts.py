@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from tricorn.config_values import Kind, Option, coerce, nearest, option, parse_bind, refuse
+from tricorn.config_binds import parse_bind
+from tricorn.config_values import Kind, Option, coerce, nearest, option, refuse
 from tricorn.exceptions import ConfigError
 from tricorn.types import Header
 

@@ -20,11 +20,15 @@ TLS = "TLS"
 PROCESS = "Process"
 HTTP = "Requests and responses"
 TIMEOUTS = "Timeouts"
+LIMITS = "Limits"
+PROXIES = "Behind a proxy"
+HEALTH = "Health and metrics"
 HTTP1 = "HTTP/1.1"
 FLOW = "Flow control"
 HTTP2 = "HTTP/2"
 WEBSOCKET = "WebSocket"
 LOGS = "Logs"
+WORKERS = "Workers"
 HYPERCORN = "Accepted from Hypercorn, without effect"
 
 _HYPERCORN_ACCESS_FORMAT = '%(h)s %(l)s %(l)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
@@ -56,20 +60,24 @@ class Options:
         "the body is streamed, not held")
 
     bind: Sequence[str] = option(Kind.BINDS, ADDRESSES, ("127.0.0.1:8000",),
-        "Addresses to serve: host:port, [ipv6]:port, unix:path or fd://number; with TLS where "
-        "TLS is set up.", "only this machine until told otherwise", flags=("-b",))
+        "Addresses to serve: host:port, [ipv6]:port, unix:path, fd://number or systemd:name; with "
+        "TLS where TLS is set up.", "only this machine until told otherwise", flags=("-b",))
     insecure_bind: Sequence[str] = option(Kind.BINDS, ADDRESSES, (),
         "Further addresses, served without TLS.")
     backlog: int = option(Kind.COUNT, ADDRESSES, 2048,
         "Connections the kernel holds until they are accepted.", "Uvicorn, Gunicorn", low=1)
+    reuse_port: bool = option(Kind.BOOL, ADDRESSES, False,
+        "Each worker has sockets of its own for TCP addresses (SO_REUSEPORT); else they share.")
     umask: int | None = option(Kind.UMASK, ADDRESSES, None,
-        "Umask while unix sockets are made; octal with a leading 0, else decimal.", flags=("-m",))
+        "Umask of the process; octal with a leading 0, else decimal.", flags=("-m",))
     unix_socket_mode: int | None = option(Kind.MODE, ADDRESSES, None,
         "File mode of unix sockets; text is read as octal.")
     user: str | int | None = option(Kind.OWNER, ADDRESSES, None,
-        "Owner of unix sockets, by name or number.", flags=("-u",))
+        "Owner of unix sockets, by name or number; started as root, the workers run as this user.",
+        flags=("-u",))
     group: str | int | None = option(Kind.OWNER, ADDRESSES, None,
-        "Group of unix sockets, by name or number.", flags=("-g",))
+        "Group of unix sockets, by name or number; started as root, the workers run in it.",
+        flags=("-g",))
 
     certfile: str | None = option(Kind.PATH, TLS, None,
         "Certificate chain of the server, a PEM file; TLS is on with certfile and keyfile.",
@@ -94,6 +102,12 @@ class Options:
         "Cipher suites for TLS 1.2, as OpenSSL writes them.",
         "forward secrecy and AEAD; RFC 9113 appendix A forbids the rest to HTTP/2",
         flags=("--ssl-ciphers",))
+    certificates: Sequence[dict[str, Any]] = option(Kind.TABLES, TLS, (),
+        "Further certificates by server name (SNI): tables of names, certfile, keyfile and "
+        "keyfile_password; see the how-to on certificates. As a flag: JSON.")
+    certificate_watch: float | None = option(Kind.SECONDS, TLS, 10.0,
+        "Between two looks at the certificate files: changed ones are loaded without a restart; "
+        "none: only at SIGHUP.", "a rotation is in use within seconds")
     alpn_protocols: Sequence[str] = option(Kind.LIST, TLS, ("h2", "http/1.1"),
         "Protocols offered in the TLS handshake (RFC 7301), the preferred one first.",
         choices=("h2", "http/1.1"))
@@ -162,10 +176,21 @@ class Options:
         "An idle connection is closed after this time.",
         "load balancers idle at 60 s; a shorter limit makes 502s",
         flags=("--keep-alive", "--timeout-keep-alive"), low=0)
+    drain_delay: float = option(Kind.SECONDS, TIMEOUTS, 0.0,
+        "Between a stop signal, which ends readiness, and the last accepted connection.",
+        "balancers need time to look away", low=0)
+    response_timeout: float | None = option(Kind.SECONDS, TIMEOUTS, None,
+        "For the application to begin its response; above it the answer is 504 and the "
+        "application is cancelled.", "long polling is no fault")
     header_timeout: float | None = option(Kind.SECONDS, TIMEOUTS, 10.0,
         "For a request head to be complete, from its first byte.", "h2o")
     read_timeout: float | None = option(Kind.SECONDS, TIMEOUTS, 30.0,
         "Between two pieces of a request body.", "half of nginx's 60 s")
+    min_body_rate: float | None = option(Kind.RATE, TIMEOUTS, 240.0,
+        "Bytes a second that a request body must come with, behind min_body_rate_grace, while "
+        "the application waits for it and has not answered.", "Kestrel", unit="bytes per second")
+    min_body_rate_grace: float = option(Kind.SECONDS, TIMEOUTS, 20.0,
+        "For a request body to gain speed.", "mobile networks stall for seconds")
     write_timeout: float | None = option(Kind.SECONDS, TIMEOUTS, 30.0,
         "For a response that its peer does not read to move on.", "half of nginx's 60 s")
     ssl_handshake_timeout: float | None = option(Kind.SECONDS, TIMEOUTS, 10.0,
@@ -178,6 +203,50 @@ class Options:
     disconnect_grace: float | None = option(Kind.SECONDS, TIMEOUTS, 5.0,
         "The application is cancelled this long after its peer has left; none: never.",
         "handlers of peers that left must not pile up", low=0)
+
+    max_connections: int | None = option(Kind.COUNT, LIMITS, None,
+        "Open connections of a worker. At the limit the longest idle one is closed; where none "
+        "is idle, the new one.", "the system's limit on descriptors counts too", low=1)
+    max_connections_per_address: int | None = option(Kind.COUNT, LIMITS, None,
+        "Open connections of a worker from one IPv4 address or IPv6 /64 network; trusted_proxies "
+        "are not counted.", "offices and carriers share addresses", low=1)
+    max_concurrent_requests: int | None = option(Kind.COUNT, LIMITS, None,
+        "Requests and WebSockets a worker has with applications; above it the answer is 503.",
+        "only the application's author knows it", low=1, flags=("--limit-concurrency",))
+    retry_after: float | None = option(Kind.SECONDS, LIMITS, 1.0,
+        "Retry-After of 503 answers.", "a short burst is over then", low=0)
+    max_request_body_size: int | None = option(Kind.SIZE, LIMITS, None,
+        "Largest request body; above it the answer is 413, at once where Content-Length says so.",
+        "bodies are streamed, not held", low=0)
+    max_request_body_sizes: dict[str, Any] | None = option(  # noqa: RUF009 (a field)
+        Kind.TABLE, LIMITS, None,
+        "Path prefix, whole segments, to its own max_request_body_size; the longest wins.")
+    blocked_loop_warning: float | None = option(Kind.SECONDS, LIMITS, 5.0,
+        "Something that holds up the event loop for longer is told in a line, with its stack.",
+        "shorter ones are common while modules are imported")
+
+    trusted_proxies: Sequence[str] = option(Kind.LIST, PROXIES, (),
+        "Proxies whose word about the client is taken: addresses, networks such as 10.0.0.0/8, "
+        "unix for peers of unix sockets, * for all.", "anybody can send the fields",
+        flags=("--forwarded-allow-ips",))
+    forwarded_fields: str = option(Kind.TEXT, PROXIES, "x-forwarded",
+        "What trusted proxies send: X-Forwarded-For, -Proto, -Host, -Port and -Prefix, or "
+        "Forwarded (RFC 7239); the other, which they may pass on unseen, is not read.",
+        choices=("x-forwarded", "forwarded", "off"))
+    proxy_protocol: Sequence[str] = option(Kind.LIST, PROXIES, (),
+        "Addresses of bind and insecure_bind, or all, whose peers begin with the PROXY protocol, "
+        "version 1 or 2; they must be trusted_proxies.")
+
+    livez_path: str | None = option(Kind.TEXT, HEALTH, None,
+        "Path the server itself answers with 200 as long as it runs.")
+    readyz_path: str | None = option(Kind.TEXT, HEALTH, None,
+        "Path the server itself answers with 200 while it takes requests and with 503 from the "
+        "moment it is asked to stop.")
+    metrics_path: str | None = option(Kind.TEXT, HEALTH, None,
+        "Path the server itself answers with its counters in Prometheus' text format.")
+    health_bind: Sequence[str] = option(Kind.BINDS, HEALTH, (),
+        "Addresses, without TLS, where nothing but these paths is answered; those not set are "
+        "/livez, /readyz and /metrics there, and no longer on the other addresses.")
 
     h11_max_incomplete_size: int = option(Kind.SIZE, HTTP1, 65536,
         "Largest request head; above it the answer is 431.", "nginx, Envoy", low=1024)
@@ -297,17 +366,34 @@ class Options:
         "Between two lines of one kind about misbehaving peers.",
         "a flood must not fill the disk", low=0)
 
-    workers: int = option(Kind.COUNT, HYPERCORN, 1, "Worker processes.", flags=("-w",),
-        inert="one process is run; start several, behind one balancer or on one fd:// socket")
-    use_reloader: bool = option(Kind.BOOL, HYPERCORN, False, "Restart when code changes.",
-        flags=("--reload",), inert="run Tricorn under a file watcher such as watchfiles")
+    workers: int | str = option(Kind.COUNT, WORKERS, 1,
+        "Worker processes below a supervisor; auto is one for each processor core; 0 serves in "
+        "the process itself.", words=("auto",), high=1024, flags=("-w",))
+    max_requests: int | None = option(Kind.COUNT, WORKERS, None,
+        "Requests after which a worker is replaced.", low=1, flags=("--limit-max-requests",))
+    max_requests_jitter: int = option(Kind.COUNT, WORKERS, 0,
+        "Most that is added to max_requests by chance, so that workers go one by one.",
+        flags=("--limit-max-requests-jitter",))
+    worker_max_memory: int | None = option(Kind.SIZE, WORKERS, None,
+        "Resident memory above which a worker is replaced.", low=2**20)
+    worker_max_lifetime: float | None = option(Kind.SECONDS, WORKERS, None,
+        "Age at which a worker is replaced.", low=1)
+    worker_heartbeat_timeout: float | None = option(Kind.SECONDS, WORKERS, 60.0,
+        "A worker whose event loop has not turned for so long is dumped and replaced; not while "
+        "it starts.", "generous: a slow call must not cost a worker", low=1,
+        flags=("--timeout-worker-healthcheck",))
+    use_reloader: bool = option(Kind.BOOL, WORKERS, False,
+        "Restart when code changes; for development.", flags=("--reload",))
+    reload_dirs: Sequence[str] = option(Kind.LIST, WORKERS, (),
+        "Directories that are watched; empty: app_dir or the working directory.",
+        flags=("--reload-dir",))
+    reload_include: Sequence[str] = option(Kind.LIST, WORKERS, ("*.py",),
+        "Patterns of files whose changes count.")
+    reload_exclude: Sequence[str] = option(Kind.LIST, WORKERS, (),
+        "Patterns of files whose changes do not count.")
+
     daemon: bool = option(Kind.BOOL, HYPERCORN, False, "Run in the background.", flags=("-D",),
         inert="the server stays in the foreground, where a service manager wants it")
-    max_requests: int | None = option(Kind.COUNT, HYPERCORN, None,
-        "Requests after which a worker is replaced.", inert="the process is not replaced",
-        flags=("--limit-max-requests",))
-    max_requests_jitter: int = option(Kind.COUNT, HYPERCORN, 0,
-        "Random part of max_requests.", inert="the process is not replaced")
     max_app_queue_size: int = option(Kind.COUNT, HYPERCORN, 10,
         "Events that wait for the application.",
         inert="bytes are bounded instead, by request_buffer_size and h2_stream_window_size")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import difflib
 import enum
-import ipaddress
 import json
 import math
 import os
@@ -19,15 +18,14 @@ import re
 import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
+from tricorn.config_binds import parse_bind
 from tricorn.exceptions import ConfigError
 
-DEFAULT_PORT = 8000
 LONGEST_DURATION = 31_536_000.0  # one year; "none" says "no limit"
 LARGEST_COUNT = 2**31 - 1
 LARGEST_SIZE = 2**40  # 1 TiB: above it the number is a slip of the keyboard
-LONGEST_UNIX_PATH = 103  # bytes; sun_path holds 104 on macOS and 108 on Linux, NUL included
 
 
 class Kind(enum.Enum):
@@ -58,7 +56,8 @@ class Option:
 
     ``flags`` are extra flag spellings and ``aliases`` extra file keys. ``low`` and ``high``
     bound numbers, both included. ``inert`` says why a value has no effect and what is done
-    instead. ``choices`` of a list option bind each of its items.
+    instead. ``choices`` of a list option bind each of its items. ``words`` are
+    taken beside what the kind takes.
     """
 
     name: str = ""
@@ -72,6 +71,7 @@ class Option:
     flags: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
     low: float | None = None
     high: float | None = None
     secret: bool = False
@@ -147,6 +147,7 @@ def expected(row: Option) -> str:
         words = ("a list of " if row.is_list else "one of ") + ", ".join(row.choices)
     else:
         words = _EXPECTED[row.kind] + _range(row)
+        words += "".join(f', or "{word}"' for word in row.words)
     return words + (', or "none"' if row.optional and not row.secret else "")
 
 
@@ -159,7 +160,7 @@ _EXPECTED = {
     Kind.SECONDS: 'seconds such as 30 or "1m30s"',
     Kind.RATE: "a number",
     Kind.LIST: "a list of strings",
-    Kind.BINDS: "addresses such as host:port, [ipv6]:port, unix:path or fd://number",
+    Kind.BINDS: "addresses such as host:port, [ipv6]:port, unix:path, fd://number or systemd:name",
     Kind.UMASK: 'a umask such as "0o077"',
     Kind.MODE: 'a file mode such as "0o660"',
     Kind.OWNER: "a name or a number",
@@ -216,83 +217,6 @@ def parse_size(text: str) -> int:
     return int(size)
 
 
-@dataclass(frozen=True, slots=True)
-class Bind:
-    """One address to listen on.
-
-    ``host`` is a name or an address without brackets, empty for all interfaces; ``port`` is
-    0 for any free one. ``path`` belongs to ``unix``, ``fd`` (an open socket) to ``fd``.
-    """
-
-    kind: Literal["tcp", "unix", "fd"]
-    host: str = ""
-    port: int = 0
-    path: str = ""
-    fd: int = -1
-
-    def __str__(self) -> str:
-        if self.kind == "unix":
-            return f"unix:{self.path}"
-        if self.kind == "fd":
-            return f"fd://{self.fd}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def parse_bind(text: str) -> Bind:
-    """A `Bind` from ``host:port``, ``host`` (port 8000), ``:port``, ``[v6]:port``, ``[v6]``,
-    ``unix:path`` or ``fd://N``; raises `ConfigError`."""
-    try:
-        return _parse_bind(text.strip())
-    except ValueError as exc:
-        raise ConfigError(f"address {text!r}: {exc}") from None
-
-
-def _parse_bind(text: str) -> Bind:
-    if text.startswith("unix:"):
-        path = text.removeprefix("unix:")
-        if not path or "\0" in path:
-            raise ValueError("unix: needs a path, as in unix:/run/tricorn.sock")
-        if len(os.fsencode(path)) > LONGEST_UNIX_PATH:
-            raise ValueError(f"the path of a unix socket holds {LONGEST_UNIX_PATH} bytes at most")
-        return Bind("unix", path=path)
-    if text.startswith("fd://"):
-        number = text.removeprefix("fd://")
-        if not (number.isascii() and number.isdecimal()):
-            raise ValueError("fd:// needs a descriptor number, as in fd://3")
-        return Bind("fd", fd=int(number))
-    if "://" in text:
-        raise ValueError("give host:port without a scheme")
-    if text.startswith("["):
-        return _parse_bracketed(text)
-    if text.count(":") > 1:
-        raise ValueError("an IPv6 address stands in brackets, as in [::1]:8000")
-    host, colon, port = text.partition(":")
-    if not colon and host.isdecimal():
-        raise ValueError(f"a port alone is written as :{host}")
-    if host and not re.fullmatch(r"[\w.-]+", host):
-        raise ValueError(f"{host!r} is not a host name or address")
-    if not host and not colon:
-        raise ValueError("the address is empty")
-    return Bind("tcp", host=host, port=_parse_port(port) if colon else DEFAULT_PORT)
-
-
-def _parse_bracketed(text: str) -> Bind:
-    host, bracket, rest = text[1:].partition("]")
-    try:
-        ipaddress.IPv6Address(host)
-    except ValueError:
-        raise ValueError(f"{host!r} is not an IPv6 address") from None
-    if not bracket or (rest and not rest.startswith(":")):
-        raise ValueError("an IPv6 address is written as [address]:port")
-    return Bind("tcp", host=host, port=_parse_port(rest[1:]) if rest else DEFAULT_PORT)
-
-
-def _parse_port(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and int(text) <= 65535):
-        raise ValueError(f"port {text!r} is not a number from 0 to 65535")
-    return int(text)
-
-
 def coerce(row: Option, value: object, *, text: bool = False, origin: str = "argument") -> Any:
     """The stored form of `value` for option `row`.
 
@@ -306,6 +230,8 @@ def coerce(row: Option, value: object, *, text: bool = False, origin: str = "arg
             return None
         if row.is_list:
             return ()
+    if isinstance(value, str) and value.strip().lower() in row.words:
+        return value.strip().lower()
     try:
         result = _CONVERTERS[row.kind](row, value, text)
     except ConfigError as exc:

@@ -8,8 +8,8 @@ from urllib.parse import quote
 from tricorn.asgi.hosts import HostNames, host_of, split_authority
 from tricorn.asgi.replies import TARGET_SAFE, below, encoded, reply
 from tricorn.config import Config
+from tricorn.config_binds import parse_bind
 from tricorn.config_mounts import Mount
-from tricorn.config_values import parse_bind
 from tricorn.exceptions import ClientDisconnected
 from tricorn.types import ASGIApplication, Header, Message, Receive, Scope, Send
 
