@@ -304,23 +304,31 @@ class Server:
         *,
         task_status: anyio.abc.TaskStatus[None],
     ) -> None:
-        listener.socket.listen(self.config.backlog)
-        # Closing the listener closes its socket; the path of a Unix socket is ours to remove.
-        sockets = await anyio.abc.SocketListener.from_socket(listener.socket.dup())
-        async with sockets:
-            task_status.started()
-            while True:
-                try:
-                    stream = await sockets.accept()
-                except OSError as exc:
-                    now = time.monotonic()
-                    self._peers.log(logging.ERROR, "accept", now, "cannot accept: %s", exc)
-                    await anyio.sleep(_ACCEPT_PAUSE)
-                else:
-                    connections.start_soon(self._handle_anyio, listener, stream)
+        address = listener.address
+        # Closed with its copy: a peer that waits in its queue would wait for nobody.
+        with listener.socket:
+            listener.socket.listen(self.config.backlog)
+            # Closing the listener closes its socket; the path of a Unix socket is ours to remove.
+            sockets = await anyio.abc.SocketListener.from_socket(listener.socket.dup())
+            async with sockets:
+                task_status.started()
+                while True:
+                    try:
+                        stream = await sockets.accept()
+                    except OSError as exc:
+                        now = time.monotonic()
+                        self._peers.log(logging.ERROR, "accept", now, "cannot accept: %s", exc)
+                        await anyio.sleep(_ACCEPT_PAUSE)
+                    else:
+                        connections.start_soon(self._handle_anyio, listener, address, stream)
 
-    async def _handle_anyio(self, listener: Listener, stream: anyio.abc.SocketStream) -> None:
-        client, server = None, listener.address
+    async def _handle_anyio(
+        self,
+        listener: Listener,
+        server: tuple[str, int | None],
+        stream: anyio.abc.SocketStream,
+    ) -> None:
+        client = None
         tls = self._tls if listener.secure else None
         transport_stream: anyio.abc.ByteStream = stream
         try:

@@ -114,7 +114,7 @@ class Lifespan:
             raise LifespanError(f"the application's startup failed: {self._failure}") from (
                 None if self._reported else self._error
             )
-        if self._error is not None:
+        if self._error is not None and not self._supported:
             if self._config.lifespan == "on":
                 raise LifespanError(
                     f"the application's lifespan raised {self._error!r}"

@@ -15,6 +15,8 @@ _log = logging.getLogger("tricorn.error")
 # Apache say HTTP/2.0 too (RFC 9110 section 2.5: the minor version implied is 0).
 _PROTOCOLS = {"1.0": "HTTP/1.0", "1.1": "HTTP/1.1", "2": "HTTP/2.0", "3": "HTTP/3.0"}
 _PORTS = {"http": "80", "https": "443"}
+# As Apache's mod_ssl says it.
+_TLS_VERSIONS = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
 
 
 class ErrorStream:
@@ -58,6 +60,11 @@ def build_environ(scope: Scope, base: dict[str, Any]) -> dict[str, Any]:
     environ["REQUEST_URI"] = environ["RAW_URI"] = f"{target}?{query}" if query else target
     environ["SERVER_PROTOCOL"] = _PROTOCOLS.get(version) or f"HTTP/{version}"
     environ["wsgi.url_scheme"] = scheme
+    if scheme == "https":
+        environ["HTTPS"] = "on"
+        tls = (scope.get("extensions") or {}).get("tls")
+        if tls and tls["tls_version"] in _TLS_VERSIONS:
+            environ["SSL_PROTOCOL"] = _TLS_VERSIONS[tls["tls_version"]]
     environ["asgi.scope"] = scope
     for name, value in scope["headers"]:
         key = _key(name)
@@ -91,14 +98,15 @@ def _name_server(environ: dict[str, Any], scheme: str) -> None:
 
 @functools.lru_cache(1024)
 def _key(name: bytes) -> str:
-    """The environ key of a field; "" for a name that could pass for another one's.
+    """The environ key of a field; "" for one that the application is not to see.
 
     ``X_Forwarded_For`` and ``X-Forwarded-For`` have the same key: a peer could slip one
-    past a proxy that sets the other.
+    past a proxy that sets the other. Transfer-Encoding is undone already, and Bottle would
+    undo it again.
     """
-    if b"_" in name:
-        return ""
     key = name.decode("latin-1").upper().replace("-", "_")
+    if b"_" in name or key == "TRANSFER_ENCODING":
+        return ""
     return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
 
 

@@ -113,10 +113,10 @@ class TLSContext:
         cipher = connection.cipher()
         chain: tuple[str, ...] = ()
         name = None
-        if self._asks_client:
+        # Python's chain of a peer without a certificate is none at all, or a list of None.
+        if self._asks_client and connection.getpeercert(True) is not None:
             chain = _peer_chain(connection)
-            if chain:
-                name = _distinguished_name(connection.getpeercert() or {})
+            name = _distinguished_name(connection.getpeercert() or {})
         return {
             "server_cert": self._server_cert,
             "client_cert_chain": chain,
