@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     from tricorn import logs as logs
     from tricorn.asgi.push import push
     from tricorn.config import Config
-    from tricorn.server import run, serve
+    from tricorn.launch import run
+    from tricorn.server import serve
     from tricorn.threaded import ServerThread, serve_in_thread
 
 __version__ = "0.1.0"
@@ -21,7 +22,7 @@ _HOMES = {
     "Config": "config",
     "ServerThread": "threaded",
     "push": "asgi.push",
-    "run": "server",
+    "run": "launch",
     "serve": "server",
     "serve_in_thread": "threaded",
 }

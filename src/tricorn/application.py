@@ -13,6 +13,21 @@ from tricorn.exceptions import AppImportError, ConfigError
 from tricorn.types import Application, ASGIApplication
 
 
+def load(config: Config) -> tuple[Application | None, Config]:
+    """What ``application`` names, and the configuration with the interface its prefix names.
+
+    The first is None where the mounts hold all that is served.
+
+    :raises AppImportError: if it cannot be imported.
+    """
+    target = config.application
+    if target is None:
+        return None, config
+    interface = interface_of(target, config.interface)
+    app = load_app(target, factory=config.factory, app_dir=config.app_dir)
+    return app, config.replace(interface=interface)
+
+
 def compose(app: Application | None, config: Config) -> ASGIApplication:
     """The callable that connections run.
 

@@ -13,22 +13,16 @@ import os
 import pkgutil
 import platform
 import re
-import ssl
 import sys
-import traceback
-from collections.abc import Sequence
-from importlib import metadata
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from tricorn import app_loader, config_docs
-from tricorn.application import compose
-from tricorn.asgi import lifespan
+from tricorn import config_docs
 from tricorn.config import OPTIONS, Config
 from tricorn.config_binds import DEFAULT_PORT
 from tricorn.config_sources import CONFIG_VARIABLE, LoadedConfig, load
 from tricorn.config_values import Kind, Option, nearest
-from tricorn.exceptions import AppImportError, ConfigError, LifespanError, TricornError
-from tricorn.types import Application
+from tricorn.exceptions import ConfigError, TricornError
 
 LIBRARIES = ("anyio", "h11", "h2", "hpack", "priority", "wsproto", "trio", "uvloop")
 
@@ -117,13 +111,17 @@ def _main(argv: Sequence[str]) -> int:
     _take_addresses(arguments)
     if arguments.version is not None:
         return _print(_version_text(arguments.version))
-    loaded = load(arguments.given, os.environ, arguments.config)
+
+    def load_config() -> LoadedConfig:
+        return load(arguments.given, os.environ, arguments.config)
+
+    loaded = load_config()
     if arguments.print_config is not None:
         as_json = arguments.print_config == "json"
         return _print((config_docs.config_json if as_json else config_docs.config_toml)(loaded))
     if arguments.check_config:
         return _check(loaded)
-    return _run(loaded)
+    return _run(loaded, load_config)
 
 
 def _print(text: str) -> int:
@@ -234,31 +232,18 @@ def _check_target(config: Config) -> None:
         )
 
 
-def _application(config: Config) -> tuple[Application | None, Config]:
-    """What APP names, and the configuration with the interface that APP's prefix names.
-
-    None where the mounts hold all that is served.
-    """
-    target = config.application
-    if target is None:
-        return None, config
-    interface = app_loader.interface_of(target, config.interface)
-    app = app_loader.load_app(target, factory=config.factory, app_dir=config.app_dir)
-    return app, config.replace(interface=interface)
-
-
 def _check(loaded: LoadedConfig) -> int:
+    from tricorn.application import compose
+    from tricorn.application import load as load_app
+
     config = loaded.config
     config.check()
     if config.certfile is not None:
         from tricorn.io.tls import create_ssl_context
 
-        try:
-            create_ssl_context(config)
-        except (ssl.SSLError, OSError) as exc:
-            raise ConfigError(f"certfile, keyfile: {exc}") from None
+        create_ssl_context(config)
     _check_target(config)
-    compose(*_application(config))
+    compose(*load_app(config))
     for line in [*loaded.notes, *config.warnings()]:
         print(f"tricorn: warning: {line}", file=sys.stderr)
     addresses = ", ".join((*config.bind, *config.insecure_bind))
@@ -269,7 +254,15 @@ def _check(loaded: LoadedConfig) -> int:
     return 0
 
 
-def _run(loaded: LoadedConfig) -> int:
+def _run(loaded: LoadedConfig, load_again: Callable[[], LoadedConfig]) -> int:
+    def reload() -> Config:
+        again = load_again()
+        _check_target(again.config)
+        again.config.check()
+        for line in [*again.notes, *again.config.warnings()]:
+            logger.warning(line)
+        return again.config
+
     config = loaded.config
     _check_target(config)
     config.check()
@@ -279,42 +272,25 @@ def _run(loaded: LoadedConfig) -> int:
     logger = logging.getLogger("tricorn.error")
     for line in [*loaded.notes, *config.warnings()]:
         logger.warning(line)
-    app, config = _application(config)
-    from tricorn.server import run
+    from tricorn.launch import run_named
 
     try:
-        run(app, config)
+        run_named(config, reload)
     finally:
         logs.shutdown()  # what is reported next is the last line
     return 0
 
 
 def _report(exc: TricornError) -> None:
-    cause = exc.__cause__
-    told = isinstance(exc, AppImportError | LifespanError)
-    if told and cause is not None and cause.__traceback__ is not None:
-        sys.stderr.write(_application_traceback(cause))
-    print(f"tricorn: error: {' '.join(str(exc).split())}", file=sys.stderr)
+    from tricorn import error_report
 
-
-def _application_traceback(exc: BaseException) -> str:
-    """The traceback of `exc` without the frames that led from here to the application."""
-    found: traceback.TracebackException | None = traceback.TracebackException.from_exception(exc)
-    report = found
-    ours = (app_loader.__file__, importlib.__file__, lifespan.__file__)
-    while found is not None:
-        found.stack = traceback.StackSummary.from_list(
-            [
-                frame
-                for frame in found.stack
-                if frame.filename not in ours and not frame.filename.startswith("<frozen importlib")
-            ]
-        )
-        found = found.__cause__ or found.__context__
-    return "".join(report.format()) if report is not None else ""
+    sys.stderr.write(error_report.application_traceback(exc))
+    print(error_report.last_line(exc), file=sys.stderr)
 
 
 def _version(name: str) -> str | None:
+    from importlib import metadata
+
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -332,6 +308,8 @@ def _codecs() -> dict[str, list[str]]:
 
 
 def _version_text(form: str) -> str:
+    import ssl  # not above: the supervisor has no use for it, and stays small
+
     own = _version("tricorn") or getattr(importlib.import_module("tricorn"), "__version__", None)
     libraries = {name: _version(name) for name in LIBRARIES}
     codecs = _codecs()

@@ -6,15 +6,19 @@ import dataclasses
 import importlib.util
 import os
 import re
-import ssl
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from tricorn.config_binds import Bind, parse_bind
+from tricorn.config_certificates import certificate_faults
 from tricorn.config_mounts import parse_field, site_faults
 from tricorn.config_options import Options
+from tricorn.config_proxies import proxy_faults
 from tricorn.config_values import Option, coerce, nearest
 from tricorn.exceptions import ConfigError
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ["OPTIONS", "Bind", "CombinationError", "Config", "option_named", "parse_bind"]
 
@@ -55,18 +59,13 @@ class Config(Options):
                 f"root_path: expected a path that begins with /, got {self.root_path!r}",
                 "root_path",
             )
-        if self.proxy_protocol and not self.trusted_proxies:
-            raise CombinationError(
-                "proxy_protocol needs trusted_proxies: who may speak for clients",
-                "proxy_protocol", "trusted_proxies",
-            )  # fmt: skip
         for text in self.headers:
             try:
                 parse_field(text)
             except ValueError:
                 wrong = f'headers: expected "Name: value", got {text!r}'
                 raise CombinationError(wrong, "headers") from None
-        for message, names in site_faults(self):
+        for message, names in (*site_faults(self), *certificate_faults(self), *proxy_faults(self)):
             raise CombinationError(message, *names)
         if not FIELD_NAME.fullmatch(self.request_id_header):
             raise CombinationError(
@@ -99,11 +98,15 @@ class Config(Options):
     @property
     def ssl_verify_mode(self) -> ssl.VerifyMode | None:
         """``verify_mode`` as the ssl module takes it."""
+        import ssl  # not above: the supervisor has no use for it, and stays small
+
         return None if self.verify_mode is None else ssl.VerifyMode[self.verify_mode]
 
     @property
     def ssl_verify_flags(self) -> ssl.VerifyFlags | None:
         """``verify_flags`` as the ssl module takes them."""
+        import ssl
+
         if self.verify_flags is None:
             return None
         flags = ssl.VerifyFlags(0)

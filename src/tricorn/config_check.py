@@ -6,6 +6,7 @@ import importlib.util
 import os
 
 from tricorn.config import Config, parse_bind
+from tricorn.config_certificates import parse_certificates
 from tricorn.config_mounts import parse_mounts
 from tricorn.exceptions import ConfigError
 
@@ -14,6 +15,9 @@ def check(config: Config) -> None:
     """Raise `ConfigError` for the first thing that cannot be used. Nothing is changed."""
     for name in ("certfile", "keyfile", "ca_certs"):
         _check_readable(name, getattr(config, name))
+    for place, certificate in enumerate(parse_certificates(config.certificates)):
+        for name in ("certfile", "keyfile"):
+            _check_readable(f"certificates[{place}].{name}", getattr(certificate, name))
     if config.logconfig is not None:
         _check_readable("logconfig", config.logconfig.removeprefix("json:").removeprefix("toml:"))
     if config.app_dir is not None and not os.path.isdir(config.app_dir):
@@ -26,6 +30,9 @@ def check(config: Config) -> None:
         address = parse_bind(text)
         if address.kind == "unix":
             _check_directory("bind", address.path)
+    for path in config.reload_dirs if config.use_reloader else ():
+        if not os.path.exists(path):
+            raise ConfigError(f"reload_dirs: there is no directory {path!r}")
     _check_mounts(config)
     _check_accounts(config)
     check_event_loop(config)

@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import Any
 
 from tricorn.config import OPTIONS
+from tricorn.config_certificates import KEYS as CERTIFICATE_KEYS
 from tricorn.config_mounts import APPLICATION, DIRECTORY, KEYS, REDIRECT
 from tricorn.config_sources import LoadedConfig
 from tricorn.config_values import Kind, Option, expected
@@ -28,6 +29,11 @@ MOUNT_EXAMPLE: dict[str, dict[str, Any]] = {
     APPLICATION: {"path": "/api", "application": "shop.api:app"},
     DIRECTORY: {"path": "/static", "directory": "static"},
     REDIRECT: {"path": "/old", "redirect": "/new"},
+}
+CERTIFICATE_EXAMPLE: dict[str, object] = {
+    "names": ("shop.example.org", "*.shop.example.org"),
+    "certfile": "shop.pem",
+    "keyfile": "shop-key.pem",
 }
 HIDDEN = "********"
 
@@ -97,7 +103,7 @@ def options_markdown() -> str:
         for row in rows:
             names = ", ".join(f"`{name}`" for name in (*flags_of(row), row.variable))
             lines.append(_markdown_row([*_markdown_cells(row), names]))
-    return "\n".join([*lines, *_mounts_markdown()]) + "\n"
+    return "\n".join([*lines, *_mounts_markdown(), *_certificates_markdown()]) + "\n"
 
 
 def _mounts_markdown() -> list[str]:
@@ -114,6 +120,20 @@ def _mounts_markdown() -> list[str]:
         lines += ["", f"### {section}", "", "| Key | Default | Meaning |", "|---|---|---|"]
         lines += [_markdown_row(_markdown_cells(row)) for row in rows]
     return lines
+
+
+def _certificates_markdown() -> list[str]:
+    lines = [
+        "",
+        "## Certificates",
+        "",
+        "Keys of one `[[certificates]]` table, for the option `certificates`: see [certificates]"
+        "(../how-to/certificates.md). All but `keyfile_password` are needed.",
+        "",
+        "| Key | Default | Meaning |",
+        "|---|---|---|",
+    ]
+    return lines + [_markdown_row(_markdown_cells(row)) for row in CERTIFICATE_KEYS.values()]
 
 
 def _markdown_cells(row: Option) -> list[str]:
@@ -153,7 +173,7 @@ def example_toml() -> str:
             else:
                 default = "" if row.secret else toml_value(row.default, row.kind)
                 lines.append(f"#{row.name} = {default or toml_value('')}")
-    return "\n".join([*lines, *_mounts_example()]) + "\n"
+    return "\n".join([*lines, *_mounts_example(), *_certificates_example()]) + "\n"
 
 
 def _mounts_example() -> list[str]:
@@ -171,6 +191,21 @@ def _mounts_example() -> list[str]:
     return lines
 
 
+def _certificates_example() -> list[str]:
+    lines = ["", "# ---- Certificates", ""]
+    lines += _comment(
+        "Tables of the option certificates, beside certfile and keyfile, which clients get that "
+        "send no server name or another one."
+    )
+    lines += ["", "# [[certificates]]"]
+    for row in CERTIFICATE_KEYS.values():
+        if row.name in CERTIFICATE_EXAMPLE:
+            lines.append(f"# {row.name} = {toml_value(CERTIFICATE_EXAMPLE[row.name], row.kind)}")
+        else:
+            lines.append(f"# {row.name} = {toml_value('')}")
+    return lines
+
+
 def _comment(text: str) -> list[str]:
     return textwrap.wrap(text, 98, initial_indent="# ", subsequent_indent="# ")
 
@@ -181,8 +216,10 @@ def config_toml(loaded: LoadedConfig) -> str:
     for section, rows in _sections():
         lines += ["", f"# {section}"] if lines else [f"# {section}"]
         for row in rows:
-            value = getattr(loaded.config, row.name)
+            value = _shown(row, getattr(loaded.config, row.name))
             source = loaded.origin(row.name)
+            if value != getattr(loaded.config, row.name):
+                lines.append(f"# without {', '.join(row.hides)}:")
             if row.secret and value is not None:
                 lines.append(f"# {row.name} = {toml_value(HIDDEN)}  # {source}")
             elif row.secret:
@@ -192,12 +229,19 @@ def config_toml(loaded: LoadedConfig) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _shown(row: Option, value: Any) -> Any:
+    """The value without what its tables hide."""
+    if not row.hides:
+        return value
+    return tuple({key: table[key] for key in table if key not in row.hides} for table in value)
+
+
 def config_json(loaded: LoadedConfig) -> str:
     """Every value in force as JSON: name to an object of ``value`` and ``source``."""
     values: dict[str, dict[str, Any]] = {}
     for row in OPTIONS.values():
         value = getattr(loaded.config, row.name)
-        shown = HIDDEN if row.secret and value is not None else value
+        shown = HIDDEN if row.secret and value is not None else _shown(row, value)
         values[row.name] = {"value": shown, "source": loaded.origin(row.name)}
     return json.dumps(values, indent=2) + "\n"
 

@@ -104,7 +104,8 @@ class Options:
         flags=("--ssl-ciphers",))
     certificates: Sequence[dict[str, Any]] = option(Kind.TABLES, TLS, (),
         "Further certificates by server name (SNI): tables of names, certfile, keyfile and "
-        "keyfile_password; see the how-to on certificates. As a flag: JSON.")
+        "keyfile_password; see the how-to on certificates. As a flag: JSON.",
+        hides=("keyfile_password",))
     certificate_watch: float | None = option(Kind.SECONDS, TLS, 10.0,
         "Between two looks at the certificate files: changed ones are loaded without a restart; "
         "none: only at SIGHUP.", "a rotation is in use within seconds")
@@ -229,10 +230,12 @@ class Options:
         "Proxies whose word about the client is taken: addresses, networks such as 10.0.0.0/8, "
         "unix for peers of unix sockets, * for all.", "anybody can send the fields",
         flags=("--forwarded-allow-ips",))
-    forwarded_fields: str = option(Kind.TEXT, PROXIES, "x-forwarded",
-        "What trusted proxies send: X-Forwarded-For, -Proto, -Host, -Port and -Prefix, or "
-        "Forwarded (RFC 7239); the other, which they may pass on unseen, is not read.",
-        choices=("x-forwarded", "forwarded", "off"))
+    forwarded_fields: Sequence[str] = option(Kind.LIST, PROXIES,
+        ("x-forwarded-for", "x-forwarded-proto"),
+        "Fields that trusted proxies set: X-Forwarded-*, or Forwarded (RFC 7239). Others are not "
+        "read.", "a proxy passes the fields that it does not know on from clients",
+        choices=("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port",
+                 "x-forwarded-prefix", "forwarded"))
     proxy_protocol: Sequence[str] = option(Kind.LIST, PROXIES, (),
         "Addresses of bind and insecure_bind, or all, whose peers begin with the PROXY protocol, "
         "version 1 or 2; they must be trusted_proxies.")

@@ -15,7 +15,6 @@ import json
 import math
 import os
 import re
-import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,7 +56,7 @@ class Option:
     ``flags`` are extra flag spellings and ``aliases`` extra file keys. ``low`` and ``high``
     bound numbers, both included. ``inert`` says why a value has no effect and what is done
     instead. ``choices`` of a list option bind each of its items. ``words`` are
-    taken beside what the kind takes.
+    taken beside what the kind takes. ``hides`` are keys of a table whose values are never shown.
     """
 
     name: str = ""
@@ -75,6 +74,7 @@ class Option:
     low: float | None = None
     high: float | None = None
     secret: bool = False
+    hides: tuple[str, ...] = ()
     inert: str = ""
 
     @property
@@ -115,7 +115,7 @@ def option(
     row = Option(kind=kind, section=section, default=default, help=help, reason=reason, **extra)
     return field(
         default=default,
-        repr=not row.secret,
+        repr=not (row.secret or row.hides),
         hash=kind not in (Kind.TABLE, Kind.TABLES),  # a dict has no hash
         metadata={"option": row},
     )
@@ -132,7 +132,7 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
 def refuse(row: Option, value: object, origin: str, wanted: str = "") -> ConfigError:
     """The one-line error for a `value` from `origin` that `row` cannot take."""
     wanted = wanted or expected(row)
-    if row.secret:
+    if row.secret or row.hides:
         return ConfigError(f"{row.name}: expected {wanted} ({origin})")
     shown = repr(value)
     if len(shown) > 80:
@@ -357,11 +357,15 @@ def _to_verify_mode(row: Option, value: object, text: bool) -> str:
     if isinstance(value, str) and value.strip().isdecimal():
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
+        import ssl  # not above: the supervisor has no use for it, and stays small
+
         value = ssl.VerifyMode(value).name
     return _to_text(row, value, text)
 
 
 def _to_verify_flags(row: Option, value: object, text: bool) -> str:
+    import ssl
+
     if isinstance(value, int) and not isinstance(value, bool):
         flags = ssl.VerifyFlags(value)
         if not flags:

@@ -9,9 +9,14 @@ from __future__ import annotations
 
 
 class TricornError(Exception):
-    """Base of all Tricorn errors."""
+    """Base of all Tricorn errors.
+
+    ``application_traceback`` (str) is set where the application failed in a worker process,
+    whose exceptions cannot come over.
+    """
 
     exit_code = 1
+    application_traceback = ""
 
 
 class ConfigError(TricornError):
@@ -57,7 +62,8 @@ class RemoteProtocolError(ProtocolError):
     """The peer broke a rule.
 
     ``status`` is the HTTP status (int) that tells the peer so, where one can be sent.
-    ``headers`` (list of name, value byte pairs) belong to that answer.
+    ``headers`` (list of name, value byte pairs) belong to that answer. ``limit`` (str) is the
+    option whose bound was passed, None where it was another rule.
     """
 
     def __init__(
@@ -65,10 +71,13 @@ class RemoteProtocolError(ProtocolError):
         reason: str,
         status: int = 400,
         headers: list[tuple[bytes, bytes]] | None = None,
+        *,
+        limit: str | None = None,
     ) -> None:
         super().__init__(reason)
         self.status = status
         self.headers = headers or []
+        self.limit = limit
 
 
 class InvalidMessage(LocalProtocolError):

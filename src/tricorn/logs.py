@@ -288,6 +288,13 @@ def _read_logconfig(name: str) -> dict[str, Any] | None:
     return table
 
 
+def finishing(config: Config) -> str:
+    """What a stop does, in words."""
+    limit = config.graceful_timeout
+    within = "" if limit is None else f", at most {limit:g} s"
+    return f"finishing what is in flight{within}"
+
+
 class RateLimitedLog:
     """Lines about misbehaving peers, at most one in ``interval`` seconds for each key.
 

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import logging
-import os
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Protocol
 
 import anyio
 import anyio.abc
 import anyio.lowlevel
-from anyio.streams.tls import TLSStream
 
-import tricorn
+from tricorn import logs
 from tricorn.access_log import AccessLog
 from tricorn.application import compose
 from tricorn.asgi.host import Worker
@@ -26,13 +22,13 @@ from tricorn.asgi.lifespan import Lifespan
 from tricorn.config import Config
 from tricorn.event_loop import run_on
 from tricorn.exceptions import ConfigError, TricornError
-from tricorn.io.anyio_transport import AnyioTransport
-from tricorn.io.asyncio_transport import AsyncioTransport
-from tricorn.io.connection import Registry
+from tricorn.io.accepting import AsyncioAcceptor, Intake, accept_anyio
 from tricorn.io.listener import Listener, bind_all
+from tricorn.io.registry import Registry
 from tricorn.io.tls import TLSContext
 from tricorn.logs import RateLimitedLog
-from tricorn.protocol.negotiate import CODECS
+from tricorn.pid_file import pid_file
+from tricorn.start_lines import announce
 from tricorn.types import Application, ASGIApplication
 
 _log = logging.getLogger("tricorn.error")
@@ -40,17 +36,10 @@ _log = logging.getLogger("tricorn.error")
 # Seconds between two looks at the clock, at most; shorter where a limit is shorter.
 _TICK = 1.0
 _SHORTEST_TICK = 0.02
+# The same while draining: idle connections are left open for a moment only.
+_DRAIN_TICK = 0.1
 # Seconds a cancelled application is waited for.
 _CANCEL_TIME = 5.0
-# How a connection can fail before it is one; a lookup fails where the peer is gone already.
-_NO_CONNECTION = (
-    OSError,
-    anyio.BrokenResourceError,
-    anyio.EndOfStream,
-    anyio.TypedAttributeLookupError,
-)
-# Seconds the accept loop rests when the system is out of descriptors.
-_ACCEPT_PAUSE = 0.2
 
 
 class Event(Protocol):
@@ -77,7 +66,8 @@ async def serve(
     :param config: defaults to ``Config()``.
     :param shutdown_trigger: an event, or an async callable; when it is set or returns, the
         server drains within ``graceful_timeout`` and ``serve`` returns.
-    :param install_signal_handlers: drain on SIGTERM and SIGINT, stop at once on a second.
+    :param install_signal_handlers: drain on SIGTERM and SIGINT, stop at once on a second;
+        open log files and certificates anew on SIGHUP, log files on SIGUSR1.
     :param task_status: from a task group's ``start``: told the bound URLs (list of str)
         once connections are accepted.
     :raises BindError: if an address cannot be bound.
@@ -126,48 +116,61 @@ def run(app: Application | None, config: Config | None = None) -> None:
     async def main() -> None:
         await run_server(Server(served, config))
 
-    with _pid_file(config.pid_path):
+    with pid_file(config.pid_path):
         run_on(config, main)
 
 
-@contextmanager
-def _pid_file(path: str | None) -> Iterator[None]:
-    """Write the process id to ``path`` while serving; replaced whole, removed at the end."""
-    if path is None:
-        yield
-        return
-    target = Path(path)
-    fresh = target.with_name(f"{target.name}.{os.getpid()}")
-    try:
-        fresh.write_text(f"{os.getpid()}\n", "ascii")
-        fresh.replace(target)
-    except OSError as exc:
-        raise ConfigError(f"pid_path: cannot write {path!r}: {exc.strerror}") from None
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            if target.read_text("ascii").strip() == str(os.getpid()):
-                target.unlink()
-
-
 class Server:
-    """One serving process' part: its listeners and connections."""
+    """One serving process' part: its listeners and connections.
+
+    :param listeners: sockets that another process has bound; else they are bound here.
+    :param tls: made before, while the process could still read its keys.
+    """
 
     #: For tests: asyncio through anyio streams, as a cross-check of the two transports.
     force_anyio_transport = False
 
-    def __init__(self, app: ASGIApplication, config: Config) -> None:
+    def __init__(
+        self,
+        app: ASGIApplication,
+        config: Config,
+        *,
+        listeners: list[Listener] | None = None,
+        tls: TLSContext | None = None,
+    ) -> None:
         self.config = config
+        #: Seconds that connections are still taken behind a stop; may be set until then.
+        self.drain_delay = config.drain_delay
+        #: Behind a stop another process serves at the same addresses; may be set until then.
+        self.replaced = False
+        #: Whether the log says what is served where.
+        self.announces = True
+        #: Called with the time (seconds, monotonic) about once a tick.
+        self.on_tick: Callable[[float], None] | None = None
         self.connections = Registry()
         self._peers = RateLimitedLog(_log, config.peer_log_interval)
         self.worker = Worker(
             app, config, access_log=AccessLog.create(config), peer_log=self._log_peer
         )
-        self._tls: TLSContext | None = None
-        self._listeners: list[Listener] = []
-        self._asyncio_servers: list[asyncio.Server] = []
+        self._tls = tls
+        self._listeners = listeners or []
+        self._intake: Intake
+        self._acceptor: AsyncioAcceptor | None = None
         self._on_asyncio = False
+        self._lifespan: Lifespan | None = None
+
+    def hurry(self) -> None:
+        """Do not wait for the application's shutdown; to be followed by a cancellation."""
+        if self._lifespan is not None:
+            self._lifespan.cancel()
+
+    def reload_certificates(self) -> None:
+        """Read the certificate files again; new connections get what is in them."""
+        if self._tls is not None:
+            try:
+                self._tls.reload()
+            except ConfigError as exc:
+                _log.error("the former certificate stays: %s", exc)
 
     def _log_peer(self, reason: str, peer: str) -> None:
         """One rate-limited line about what a peer did."""
@@ -182,22 +185,26 @@ class Server:
     ) -> None:
         """Start, serve, drain, stop."""
         self._on_asyncio = anyio.get_cancelled_exc_class() is asyncio.CancelledError
-        self._tls = TLSContext(self.config) if self.config.ssl_enabled else None
-        self._listeners = bind_all(self.config)
-        lifespan = Lifespan(self.worker.app, self.config, self.worker.stopping)
+        if self._tls is None and self.config.ssl_enabled:
+            self._tls = TLSContext(self.config)
+        self._listeners = self._listeners or bind_all(self.config)
+        lifespan = self._lifespan = Lifespan(self.worker.app, self.config, self.worker.stopping)
         stop = anyio.Event()
         try:
             async with anyio.create_task_group() as tasks:
                 if install_signal_handlers:
-                    await tasks.start(self._watch_signals, stop, tasks.cancel_scope, lifespan)
+                    await tasks.start(self._watch_signals, stop, tasks.cancel_scope)
                 try:
                     await lifespan.startup(tasks)
                     self.worker.state = lifespan.state
                     async with self._accepting():
                         tasks.start_soon(self._tick)
-                        self._announce()
+                        if self.announces:
+                            announce(self.config, self._listeners, on_asyncio=self._on_asyncio)
                         task_status.started([listener.url for listener in self._listeners])
                         await self._until(shutdown_trigger, stop)
+                        self.worker.ready = self.replaced
+                        await anyio.sleep(self.drain_delay)
                         self.worker.stopping.set()
                     await self._drain()
                 finally:
@@ -228,134 +235,72 @@ class Server:
         self,
         stop: anyio.Event,
         scope: anyio.CancelScope,
-        lifespan: Lifespan,
         *,
         task_status: anyio.abc.TaskStatus[None],
     ) -> None:
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+        with anyio.open_signal_receiver(*numbers) as signals:
             task_status.started()
             async for number in signals:
                 name = signal.Signals(number).name
-                if stop.is_set():
+                if number in (signal.SIGHUP, signal.SIGUSR1):
+                    self._reopen(name)
+                elif stop.is_set():
                     _log.warning("%s again: stopping at once", name)
-                    lifespan.cancel()
+                    self.hurry()
                     scope.cancel()
                     return
-                limit = self.config.graceful_timeout
-                _log.info("%s: finishing what is in flight, at most %g s", name, limit)
-                stop.set()
+                else:
+                    _log.info("%s: %s", name, logs.finishing(self.config))
+                    stop.set()
+
+    def _reopen(self, name: str) -> None:
+        """What a signal to reload can do where no supervisor starts new processes."""
+        logs.reopen()
+        if name == "SIGUSR1":
+            _log.info("%s: log files opened anew", name)
+            return
+        self.reload_certificates()
+        _log.info(
+            "%s: log files and certificates opened anew; the rest of the configuration and the "
+            "application stay until a restart (workers = 0)",
+            name,
+        )
 
     # Accepting
 
     @asynccontextmanager
     async def _accepting(self) -> AsyncIterator[None]:
+        self._intake = Intake(self.worker, self.connections, self._tls, self._no_accept)
         if self._on_asyncio and not self.force_anyio_transport:
+            self._acceptor = acceptor = AsyncioAcceptor(self._intake)
             try:
                 for listener in self._listeners:
-                    await self._listen_asyncio(listener)
+                    acceptor.listen(listener)
                 yield
             finally:
-                await self._stop_listening_asyncio()
+                acceptor.stop()
+                self._stop_listening()
         else:
             # Connections outlive the accept loops, so they have a task group of their own.
             async with anyio.create_task_group() as connections:
                 async with anyio.create_task_group() as loops:
                     for listener in self._listeners:
-                        await loops.start(self._accept_anyio, listener, connections)
+                        await loops.start(accept_anyio, self._intake, listener, connections)
                     yield
                     loops.cancel_scope.cancel()
+                self._stop_listening()
                 await self._drain()
                 await self._cut()
 
-    async def _listen_asyncio(self, listener: Listener) -> None:
-        loop = asyncio.get_running_loop()
-        tls = self._tls if listener.secure else None
-        address = listener.address if listener.is_unix else None
-
-        def factory() -> AsyncioTransport:
-            return AsyncioTransport(loop, self.worker, self.connections, tls, address)
-
-        options: dict[str, Any] = {"sock": listener.socket, "backlog": self.config.backlog}
-        if tls is not None:
-            options["ssl"] = tls.ssl
-            options["ssl_handshake_timeout"] = self.config.ssl_handshake_timeout
-            options["ssl_shutdown_timeout"] = self.config.ssl_shutdown_timeout
-        create = loop.create_unix_server if listener.is_unix else loop.create_server
-        # Started when it is known: a cancellation in between would leave it to nobody.
-        server = await create(factory, start_serving=False, **options)
-        self._asyncio_servers.append(server)
-        await server.start_serving()
-
-    async def _stop_listening_asyncio(self) -> None:
-        """Accept no more, then close: asyncio loses what it is accepting in a closed server."""
-        loop = asyncio.get_running_loop()
+    def _stop_listening(self) -> None:
+        """New connections are refused from here on; a Unix socket's path stays to the end."""
+        self._intake.close()
         for listener in self._listeners:
-            loop.remove_reader(listener.socket)
-        try:
-            await anyio.lowlevel.cancel_shielded_checkpoint()
-        finally:
-            for server in self._asyncio_servers:
-                server.close()
+            listener.socket.close()
 
-    async def _accept_anyio(
-        self,
-        listener: Listener,
-        connections: anyio.abc.TaskGroup,
-        *,
-        task_status: anyio.abc.TaskStatus[None],
-    ) -> None:
-        address = listener.address
-        # Closed with its copy: a peer that waits in its queue would wait for nobody.
-        with listener.socket:
-            listener.socket.listen(self.config.backlog)
-            # Closing the listener closes its socket; the path of a Unix socket is ours to remove.
-            sockets = await anyio.abc.SocketListener.from_socket(listener.socket.dup())
-            async with sockets:
-                task_status.started()
-                while True:
-                    try:
-                        stream = await sockets.accept()
-                    except OSError as exc:
-                        now = time.monotonic()
-                        self._peers.log(logging.ERROR, "accept", now, "cannot accept: %s", exc)
-                        await anyio.sleep(_ACCEPT_PAUSE)
-                    else:
-                        connections.start_soon(self._handle_anyio, listener, address, stream)
-
-    async def _handle_anyio(
-        self,
-        listener: Listener,
-        server: tuple[str, int | None],
-        stream: anyio.abc.SocketStream,
-    ) -> None:
-        client = None
-        tls = self._tls if listener.secure else None
-        transport_stream: anyio.abc.ByteStream = stream
-        try:
-            if not listener.is_unix:
-                client = _pair(stream.extra(anyio.abc.SocketAttribute.remote_address))
-                server = _pair(stream.extra(anyio.abc.SocketAttribute.local_address))
-            if tls is not None:
-                with anyio.fail_after(self.config.ssl_handshake_timeout):
-                    transport_stream = await TLSStream.wrap(
-                        stream, server_side=True, ssl_context=tls.ssl
-                    )
-        except _NO_CONNECTION as exc:
-            _log.debug("no TLS with %s: %r", client, exc)
-            await anyio.aclose_forcefully(stream)
-            return
-        except BaseException:
-            # Cancelled in the handshake.
-            await anyio.aclose_forcefully(stream)
-            raise
-        transport = AnyioTransport(
-            transport_stream, self.worker, self.connections, tls, client=client, server=server
-        )
-        try:
-            await transport.run()
-        except Exception:
-            # The failure boundary: whatever it was, it costs this connection only.
-            _log.exception("internal error; closed the connection from %s", client)
+    def _no_accept(self, reason: str) -> None:
+        self._peers.log(logging.ERROR, "accept", time.monotonic(), "%s", reason)
 
     # Time
 
@@ -363,11 +308,17 @@ class Server:
         """One coarse timer for all connections."""
         interval = self._tick_interval()
         while True:
-            await anyio.sleep(interval)
+            if self.worker.draining:
+                await anyio.sleep(_DRAIN_TICK)
+            else:
+                with anyio.move_on_after(interval):
+                    await self.worker.stopping.wait()
             now = time.monotonic()
             for connection in list(self.connections):
                 connection.tick(now)
             self._peers.flush(now, due_only=True)
+            if self.on_tick is not None:
+                self.on_tick(now)
 
     def _tick_interval(self) -> float:
         config = self.config
@@ -382,6 +333,8 @@ class Server:
             config.websocket_ping_timeout,
             config.websocket_close_timeout,
             config.websocket_handshake_timeout,
+            config.response_timeout,
+            config.min_body_rate_grace if config.min_body_rate is not None else None,
         )
         shortest = min((limit for limit in limits if limit is not None), default=_TICK)
         return max(_SHORTEST_TICK, min(_TICK, shortest / 4))
@@ -401,6 +354,8 @@ class Server:
 
     async def _emptied(self) -> None:
         """Wait until no connection is left."""
+        if self._acceptor is not None:
+            await self._acceptor.settle()
         emptied = anyio.Event()
         self.connections.on_empty = emptied.set
         if self.connections:
@@ -421,6 +376,8 @@ class Server:
 
     async def _cut(self) -> None:
         """End whatever is left."""
+        if self._acceptor is not None:
+            self._acceptor.cancel()
         if not self.connections:
             return
         for connection in list(self.connections):
@@ -430,54 +387,3 @@ class Server:
         for connection in self.connections:
             _log.error("the application ignores its cancellation: %r", connection)
         self.connections.clear()
-
-    # Start-up lines
-
-    def _announce(self) -> None:
-        """Say what is served where, in a few lines."""
-        loop = "trio" if not self._on_asyncio else _loop_name()
-        codecs = ", ".join(f"{name} {_version(name)}" for name in CODECS.values())
-        _log.info("Tricorn %s on %s with %s", tricorn.__version__, loop, codecs)
-        for listener in self._listeners:
-            _log.info("%s speaks %s", listener.url, self._spoken(listener))
-        for listener in self._listeners:
-            if listener.is_unix:
-                continue
-            note = ""
-            if listener.secure and self.config.certfile is None:
-                note = " (its development certificate is self-signed: the browser asks once)"
-            _log.info("open %s/ in a browser%s", listener.url, note)
-            break
-
-    def _spoken(self, listener: Listener) -> str:
-        if listener.secure:
-            names = {"h2": "HTTP/2", "http/1.1": "HTTP/1.1"}
-            spoken = [names[name] for name in self.config.alpn_protocols]
-            return f"{' and '.join(spoken)} over TLS (ALPN), WebSocket over {_each(spoken)}"
-        spoken = ["HTTP/1.1"]
-        if self.config.h2_prior_knowledge:
-            spoken.append("HTTP/2 (prior knowledge)")
-        if self.config.h2c_upgrade:
-            spoken.append("h2c upgrade")
-        return f"{', '.join(spoken)} in cleartext, WebSocket over {_each(spoken)}"
-
-
-def _each(spoken: list[str]) -> str:
-    return "it" if len(spoken) == 1 else "both"
-
-
-def _loop_name() -> str:
-    module = type(asyncio.get_running_loop()).__module__.partition(".")[0]
-    return f"uvloop {_version('uvloop')}" if module == "uvloop" else "asyncio"
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "?"
-
-
-def _pair(address: object) -> tuple[str, int]:
-    assert isinstance(address, tuple)
-    return str(address[0]), int(address[1])

@@ -11,7 +11,7 @@ from tricorn.asgi.http import HTTPStream
 from tricorn.asgi.websocket import WebSocketStream
 from tricorn.config import Config
 from tricorn.protocol import negotiate
-from tricorn.protocol.events import PeerFault, RequestReceived
+from tricorn.protocol.events import LimitReached, PeerFault, RequestReceived
 
 BLOCKED = "blocked"
 
@@ -49,6 +49,7 @@ class MemoryHost:
         self.server = ("192.0.2.2", 80)
         self.secure = False
         self.tls = None
+        self.via = None
         self.can_send_file = False
         self.output = b""
         self.streams = {}
@@ -67,9 +68,14 @@ class MemoryHost:
                 kind = HTTPStream if event.protocol is None else WebSocketStream
                 self.streams[event.stream_id] = kind(self, event)
             elif type(event) is PeerFault:
-                self.faults.append(event)
+                self.report(event)
+            elif type(event) is LimitReached:
+                self.worker.counters.limit(event.limit)
             elif event.stream_id in self.streams:
                 self.streams[event.stream_id].feed(event)
+
+    def report(self, fault):
+        self.faults.append(fault)
 
     def flush(self, stream_id=0):
         while True:

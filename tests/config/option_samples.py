@@ -165,7 +165,7 @@ SAMPLES: dict[str, Sample] = {
     ),
     "blocked_loop_warning": Sample(None, "none", None),
     "trusted_proxies": items("10.0.0.0/8", "::1", "unix"),
-    "forwarded_fields": same("forwarded"),
+    "forwarded_fields": items("forwarded", "x-forwarded-prefix"),
     "proxy_protocol": items("all"),
     "livez_path": same("/livez"),
     "readyz_path": same("/readyz"),
@@ -184,4 +184,4 @@ SAMPLES: dict[str, Sample] = {
 }
 
 # Options that are refused alone, and what has to stand beside them.
-COMPANIONS = {"certfile": "keyfile", "keyfile": "certfile"}
+COMPANIONS = {"certfile": "keyfile", "keyfile": "certfile", "certificates": "dev_certificate"}

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from tricorn.config import Config
 from tricorn.protocol import negotiate
-from tricorn.protocol.events import DataReceived, PeerFault, RequestReceived
+from tricorn.protocol.events import DataReceived, LimitReached, PeerFault, RequestReceived
 
 WHOLE = (1 << 30,)
 BYTEWISE = (1,)
@@ -121,6 +121,16 @@ def Fault(status, **attributes):
     return Like(PeerFault, status=status, **attributes)
 
 
+class Limit:
+    """A bound that was reached and is no fault, by its option."""
+
+    def __init__(self, option):
+        self.option = option
+
+    def __repr__(self):
+        return f"Limit({self.option!r})"
+
+
 class SomeData:
     """Any body bytes of the stream, or none: how many come before a fault depends on the cut."""
 
@@ -183,6 +193,7 @@ class _Run:
         self.playbook = playbook
         self.cut = cut
         self.events = []
+        self.limits = []  # options of LimitReached events, which play no other part
         self.output = b""
         self.memory = {}  # for steps that keep something from look to look
         self.log = [f"cut into {cut}"]
@@ -231,6 +242,9 @@ class _Run:
             events = self.connection.take_events()
 
     def keep(self, event):
+        if type(event) is LimitReached:
+            self.limits.append(event.limit)
+            return
         if type(event) is DataReceived:
             if self.playbook.consume:
                 self.connection.consumed(event.stream_id, len(event.data))
@@ -241,7 +255,11 @@ class _Run:
         self.events.append(event)
 
     def expect(self, step):
-        if isinstance(step, State):
+        if isinstance(step, Limit):
+            if step.option not in self.limits:
+                self.fail(f"no LimitReached of {step.option}: {self.limits}")
+            self.limits.remove(step.option)
+        elif isinstance(step, State):
             for name, value in step.attributes.items():
                 found = getattr(self.connection, name)
                 if found != value:

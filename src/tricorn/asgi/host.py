@@ -9,12 +9,16 @@ from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from typing import Any, Protocol
 
+from tricorn.asgi.forwarded import Proxies, Via
+from tricorn.asgi.health import Health
 from tricorn.asgi.hosts import HostNames
 from tricorn.asgi.identity import Identity
 from tricorn.asgi.stopping import EXTENSION as STOPPING
 from tricorn.asgi.stopping import Stopping
 from tricorn.config import Config
+from tricorn.counters import Counters
 from tricorn.protocol.connection import HTTPConnection
+from tricorn.protocol.events import PeerFault
 from tricorn.types import ASGIApplication, Headers, Scope
 
 
@@ -65,6 +69,7 @@ class Worker:
         *,
         access_log: Callable[[Exchange], None] | None = None,
         peer_log: Callable[[str, str], None] | None = None,
+        counters: Counters | None = None,
     ) -> None:
         self.app = app
         self.config = config
@@ -72,12 +77,19 @@ class Worker:
         self.access_log = access_log
         self.peer_log = peer_log  # (reason, peer)
         self.log = logging.getLogger("tricorn.error")
+        self.counters = counters or Counters.create()
         self.root_path = config.root_path
         self.root_path_stripped = config.root_path_stripped and bool(config.root_path)
         self.link_preload = config.link_preload != "off"
         self.identity = Identity.create(config)
         self.server_names = HostNames(config.server_names)
+        self.proxies = Proxies.create(config, peer_log)
         self.warned: set[str] = set()
+        self.ready = True  # False from the moment the server is asked to stop
+        #: Brings the gauges up to date, where somebody can ask for them.
+        self.measure: Callable[[], None] | None = None
+        self.health = Health.create(config, self)
+        self.requests = 0  # begun so far
         self.stopping = Stopping()
         # What every exchange begins with: a copy of the context that serving began in.
         self.context = contextvars.copy_context()
@@ -141,6 +153,7 @@ class Host(Protocol):
     server: tuple[str, int | None] | None
     secure: bool
     tls: dict[str, Any] | None
+    via: Via | None  # a proxy that is believed
 
     @property
     def can_send_file(self) -> bool:
@@ -157,4 +170,8 @@ class Host(Protocol):
 
     def waiter(self) -> Waiter:
         """A new signal."""
+        ...
+
+    def report(self, fault: PeerFault) -> None:
+        """Count what the peer did wrong, and tell it in the log."""
         ...

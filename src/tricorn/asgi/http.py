@@ -185,7 +185,15 @@ class HTTPStream(HTTPResponse):
 
     def refuse(self, status: int, text: bytes, headers: Headers | None = None) -> None:
         """Answer without the application."""
-        self._headers = [*_ERROR_HEADERS, *(headers or ())]
+        self._answer(status, [*_ERROR_HEADERS, *(headers or ())], text)
+
+    def answer(self, status: int, headers: Headers, text: bytes) -> None:
+        """Answer what is the server's own matter, without a line in the access log."""
+        self._access_log = None
+        self._answer(status, headers, text)
+
+    def _answer(self, status: int, headers: Headers, text: bytes) -> None:
+        self._headers = headers
         self.status = status
         self._discard = self.method == "HEAD"
         self._move(HELD)

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from tricorn.asgi import files, messages, preload
 from tricorn.asgi.exchange import BaseStream
 from tricorn.asgi.replies import TARGET_SAFE
+from tricorn.counters import CUT_ABORTED
 from tricorn.exceptions import ClientDisconnected, FileUnavailable, InvalidMessage
 from tricorn.protocol import fields
 from tricorn.protocol.flow import Buffer, FileRegion
@@ -320,6 +321,7 @@ class HTTPResponse(BaseStream):
 
     def _abort(self) -> None:
         """End a response that cannot be completed, so that the peer can tell."""
+        self.host.worker.counters.add(CUT_ABORTED)
         self.host.flush()
         self._http.reset(self.stream_id, INTERNAL_ERROR)
         self._complete()

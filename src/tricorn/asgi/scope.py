@@ -60,7 +60,7 @@ def _scope(
         "asgi": {"version": "3.0", "spec_version": SPEC_VERSION},
         "http_version": request.http_version,
         # The transport knows better than a peer what it is (RFC 9113 8.3.1 lets a proxy
-        # send another :scheme; who may be believed is a matter of trusted proxies).
+        # send another :scheme).
         "scheme": "https" if host.secure else "http",
         "path": path,
         "raw_path": raw_path,
@@ -73,4 +73,7 @@ def _scope(
     }
     if worker.state is not None:
         scope["state"] = worker.state.copy()
+    if host.via is not None:
+        stripped = worker.root_path if worker.root_path_stripped else ""
+        host.via.apply(scope, request.headers, stripped)
     return scope

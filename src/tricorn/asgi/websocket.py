@@ -17,10 +17,19 @@ from tricorn.asgi.exchange import BaseStream
 from tricorn.asgi.host import Host
 from tricorn.asgi.scope import websocket_scope
 from tricorn.config import Config
+from tricorn.counters import WEBSOCKETS
 from tricorn.exceptions import ClientDisconnected, InvalidMessage, LocalProtocolError
-from tricorn.protocol.events import DataReceived, Event, RequestReceived, StreamEnded, StreamReset
+from tricorn.protocol.events import (
+    DataReceived,
+    Event,
+    PeerFault,
+    RequestReceived,
+    StreamEnded,
+    StreamReset,
+)
 from tricorn.protocol.http2_errors import CANCEL, INTERNAL_ERROR
 from tricorn.protocol.websocket import (
+    ABNORMAL_CLOSURE,
     BytesReceived,
     CloseReceived,
     CompressionOptions,
@@ -152,6 +161,8 @@ class WebSocketStream(BaseStream):
             self.bytes_received += len(data)
             self._http.consumed(self.stream_id, len(data))
             self._take(connection.receive_data(data))
+        if self._wire:
+            self.host.worker.counters.limit("websocket_max_queue_size")
         self._flush_wire()
 
     def _take(self, events: list[WebSocketEvent]) -> None:
@@ -163,10 +174,19 @@ class WebSocketStream(BaseStream):
             elif kind is BytesReceived:
                 data = event.data  # type: ignore[union-attr]
                 self._enqueue(_binary(data), len(data))
-            elif kind is CloseReceived or kind is ConnectionFailed:
+            elif kind is CloseReceived:
                 self._closed(event.code, event.reason)  # type: ignore[union-attr]
+            elif kind is ConnectionFailed:
+                self._failed(event)  # type: ignore[arg-type]
         if events:
             self._wake()
+
+    def _failed(self, event: ConnectionFailed) -> None:
+        self._closed(event.code, event.reason)
+        # A peer that just went away has broken no rule.
+        if event.limit is not None or event.code != ABNORMAL_CLOSURE:
+            reason = f"WebSocket: {event.reason or event.code}"
+            self.host.report(PeerFault(self.stream_id, reason, None, event.limit))
 
     def _enqueue(self, message: Message, size: int) -> None:
         self._queue.append((message, size))
@@ -234,6 +254,7 @@ class WebSocketStream(BaseStream):
             return
         overdue = limit is not None and now - self._connecting_since >= limit
         if overdue and self._state is _State.CONNECTING and not self._lost:
+            self.host.worker.counters.limit("websocket_handshake_timeout")
             self.refuse(504, b"Gateway Timeout")
 
     # The application's callables
@@ -301,6 +322,8 @@ class WebSocketStream(BaseStream):
         self._sent_headers = response
         self._connection = connection
         self._state = _State.OPEN
+        worker = self.host.worker
+        worker.counters.add(WEBSOCKETS[self.scope["http_version"]])
         self._http.upgrade(self.stream_id, status, response)
         self._pump()
         if self.host.worker.draining:

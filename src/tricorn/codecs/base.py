@@ -141,10 +141,14 @@ class SettingsReceived:
 
 @dataclass(slots=True)
 class CodecFailed:
-    """A connection error; the GOAWAY is queued. Nothing follows it."""
+    """A connection error; the GOAWAY is queued. Nothing follows it.
+
+    ``limit`` is the option whose bound was passed, None where it was another rule.
+    """
 
     code: int
     reason: str
+    limit: str | None = None
 
 
 HTTP2Event: TypeAlias = (

@@ -81,7 +81,8 @@ class FrameScanner:
         while size - position >= 9:
             length = (data[position] << 16) | (data[position + 1] << 8) | data[position + 2]
             if length > self._max_frame:
-                failure = CodecFailed(_FRAME_SIZE_ERROR, f"frame of {length} bytes")
+                reason = f"frame of {length} bytes"
+                failure = CodecFailed(_FRAME_SIZE_ERROR, reason, "h2_max_inbound_frame_size")
                 break
             end = position + 9 + length
             if end > size:
@@ -102,7 +103,8 @@ class FrameScanner:
                 pieces.append(self._own_frame(kind, data[position:end]))
                 start = end
             elif not self._count_control(kind, flags, length):
-                failure = CodecFailed(_ENHANCE_YOUR_CALM, "CONTINUATION flood")
+                reason = "CONTINUATION flood"
+                failure = CodecFailed(_ENHANCE_YOUR_CALM, reason, "h2_max_continuation_frames")
                 break
             position = end
         if position > start:

@@ -156,7 +156,7 @@ class H2Codec:
             if isinstance(piece, bytes):
                 self._feed(piece, events)
             elif isinstance(piece, CodecFailed):
-                self._fail(events, piece.code, piece.reason)
+                self._fail(events, piece.code, piece.reason, piece.limit)
             else:
                 events.append(piece)
             if self._failed:
@@ -172,7 +172,8 @@ class H2Codec:
         except h2.exceptions.ProtocolError as exc:
             # h2 has queued the GOAWAY.
             self._failed = True
-            events.append(CodecFailed(int(exc.error_code), str(exc) or type(exc).__name__))
+            reason = str(exc) or type(exc).__name__
+            events.append(CodecFailed(int(exc.error_code), reason, self._limit_of(exc)))
             return
         except Exception as exc:
             # h2 and hpack let a few plain exceptions through on malformed input.
@@ -184,10 +185,22 @@ class H2Codec:
             if translate is not None:
                 translate(self, event, events)
 
-    def _fail(self, events: list[HTTP2Event], code: int, reason: str) -> None:
+    def _limit_of(self, exc: h2.exceptions.ProtocolError) -> str | None:
+        """The option whose bound h2 found passed."""
+        if isinstance(exc, h2.exceptions.DenialOfServiceError):
+            return "h2_max_header_list_size"
+        if isinstance(exc, h2.exceptions.FlowControlError):
+            # h2 takes the bytes off the connection's window first.
+            whole = self._connection.inbound_flow_control_window < 0
+            return "h2_connection_window_size" if whole else "h2_stream_window_size"
+        return None
+
+    def _fail(
+        self, events: list[HTTP2Event], code: int, reason: str, limit: str | None = None
+    ) -> None:
         self.goaway(self._connection.highest_inbound_stream_id, code)
         self._failed = True
-        events.append(CodecFailed(code, reason))
+        events.append(CodecFailed(code, reason, limit))
 
     def _on_request(self, event: h2.events.RequestReceived, events: list[HTTP2Event]) -> None:
         stream_id = event.stream_id

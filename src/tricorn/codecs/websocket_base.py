@@ -67,10 +67,15 @@ class CloseFrame:
 
 @dataclass(slots=True)
 class ParseFailure:
-    """The peer broke a rule; ``code`` is the close code that says so. Nothing follows it."""
+    """The peer broke a rule; ``code`` is the close code that says so. Nothing follows it.
+
+    ``limit`` is the limit that was passed, by its argument's name in ``WebSocketCodecFactory``;
+    None where it was another rule.
+    """
 
     code: int
     reason: str
+    limit: str | None = None
 
 
 CodecEvent: TypeAlias = TextPiece | BytesPiece | PingFrame | PongFrame | CloseFrame | ParseFailure

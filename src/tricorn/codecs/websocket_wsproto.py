@@ -73,6 +73,7 @@ class _FrameRules(Extension):
         deflate: DeflateParameters | None,
     ) -> None:
         self.failure = ""
+        self.limit: str | None = None
         self.bad_gateway = False
         self._max_message_size = max_message_size
         self._max_frame_size = max_frame_size
@@ -117,11 +118,12 @@ class _FrameRules(Extension):
             allowed = self._rsv_allowed
             self._compressed = rsv.rsv1 and allowed.rsv1
         if payload_length > self._max_frame_size:
-            return self._fail(CloseReason.MESSAGE_TOO_BIG, "frame too big")
+            return self._fail(CloseReason.MESSAGE_TOO_BIG, "frame too big", "max_frame_size")
         if not self._compressed and self._size + payload_length > self._max_message_size:
-            return self._fail(CloseReason.MESSAGE_TOO_BIG, "message too big")
+            return self._fail(CloseReason.MESSAGE_TOO_BIG, "message too big", "max_message_size")
         if self._fragments >= self._max_fragments:
-            return self._fail(CloseReason.POLICY_VIOLATION, "too many fragments")
+            code = CloseReason.POLICY_VIOLATION
+            return self._fail(code, "too many fragments", "max_fragments")
         return allowed
 
     def frame_inbound_payload_data(
@@ -173,7 +175,8 @@ class _FrameRules(Extension):
                 return self._fail(CloseReason.INVALID_FRAME_PAYLOAD_DATA, "invalid deflate data")
             self._size += len(piece)
             if self._size > self._max_message_size:
-                return self._fail(CloseReason.MESSAGE_TOO_BIG, "message too big")
+                code = CloseReason.MESSAGE_TOO_BIG
+                return self._fail(code, "message too big", "max_message_size")
             output = output + piece if output else piece
             if not inflater.eof:
                 break
@@ -183,8 +186,8 @@ class _FrameRules(Extension):
             data = inflater.unused_data
         return output
 
-    def _fail(self, code: CloseReason, reason: str) -> CloseReason:
-        self.failure = reason
+    def _fail(self, code: CloseReason, reason: str, limit: str | None = None) -> CloseReason:
+        self.failure, self.limit = reason, limit
         return code
 
 
@@ -239,7 +242,7 @@ class WsprotoCodec:
         # moves its state.
         if self._connection.state is ConnectionState.OPEN:
             if self._rules.failure:
-                return ParseFailure(int(event.code), self._rules.failure)
+                return ParseFailure(int(event.code), self._rules.failure, self._rules.limit)
             if event.code == CloseReason.INVALID_FRAME_PAYLOAD_DATA:
                 return ParseFailure(int(event.code), "invalid UTF-8")
             return ParseFailure(int(event.code), event.reason or "")

@@ -21,9 +21,11 @@ from anyio.streams.tls import TLSAttribute
 
 from tricorn.asgi.host import Worker
 from tricorn.io import sendfile
-from tricorn.io.connection import Connection, Registry
+from tricorn.io.connection import Connection
+from tricorn.io.registry import Registry
 from tricorn.io.tls import TLSContext
 from tricorn.protocol.flow import FileRegion
+from tricorn.protocol.proxy_protocol import ProxyHeader
 
 _READ_SIZE = 65536
 # What a write counts beyond its bytes: many small ones need a turn of the loop too.
@@ -62,6 +64,7 @@ class AnyioTransport:
         *,
         client: tuple[str, int] | None,
         server: tuple[str, int | None] | None,
+        header: ProxyHeader | None = None,
     ) -> None:
         self.cancelled = anyio.get_cancelled_exc_class()
         self._stream = stream
@@ -70,6 +73,7 @@ class AnyioTransport:
         self._tls = tls
         self._client = client
         self._server = server
+        self._header = header
         self._task_group: anyio.abc.TaskGroup
         self._reader_scope = anyio.CancelScope()
         self._out: list[Any] = []  # bytes and pieces of files
@@ -79,6 +83,7 @@ class AnyioTransport:
         self._over = False
         self._eof_wanted = False
         self._close_wanted = False
+        self._hurry = False  # the close waits for nobody
         self.file: FileRegion | None = None
         self._gone = False
         self._resume: anyio.Event | None = None
@@ -109,6 +114,7 @@ class AnyioTransport:
                 secure=self._tls is not None,
                 tls=info,
                 alpn=alpn,
+                header=self._header,
             )
             try:
                 with self._reader_scope:
@@ -127,6 +133,7 @@ class AnyioTransport:
         A peer that does not answer it is not waited for longer than ssl_shutdown_timeout.
         """
         limit = self._worker.config.ssl_shutdown_timeout if self._tls is not None else None
+        limit = 0.0 if self._hurry else limit
         with anyio.move_on_after(limit):
             try:
                 await self._stream.aclose()
@@ -294,6 +301,11 @@ class AnyioTransport:
             self._task_group.start_soon(self._finish)
         else:
             self.kick()
+
+    def close_at_once(self) -> None:
+        """Close behind what is unsent, as far as the socket takes it, and wait for nothing."""
+        self._hurry = True
+        self.close()
 
     def abort(self) -> None:
         """Close now."""

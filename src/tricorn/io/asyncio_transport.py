@@ -8,10 +8,13 @@ from typing import Any, TypeVarTuple, cast
 
 from tricorn.asgi.host import Worker
 from tricorn.io import sendfile
-from tricorn.io.connection import Connection, Registry
+from tricorn.io.admission import Place
+from tricorn.io.connection import Connection
+from tricorn.io.registry import Registry
 from tricorn.io.sendfile import FileSender
 from tricorn.io.tls import TLSContext
 from tricorn.protocol.flow import FileRegion
+from tricorn.protocol.proxy_protocol import ProxyHeader
 
 # Below this size (bytes) joining costs less than a vectored write.
 _JOIN_LIMIT = 65536
@@ -52,12 +55,19 @@ class AsyncioTransport(asyncio.Protocol):
         registry: Registry,
         tls: TLSContext | None,
         address: tuple[str, int | None] | None,
+        *,
+        client: tuple[str, int] | None,
+        place: Place,
+        header: ProxyHeader | None = None,
     ) -> None:
         self._loop = loop
         self._worker = worker
         self._registry = registry
         self._tls = tls
         self._address = address
+        self._client = client
+        self._place = place
+        self._header = header
         self._transport: asyncio.Transport
         self._connection: Connection | None = None
         self._writes = 0  # since the loop is known to have turned
@@ -82,11 +92,12 @@ class AsyncioTransport(asyncio.Protocol):
             self._worker,
             self,
             self._registry,
-            client=_address(transport.get_extra_info("peername")),
+            client=self._client,
             server=self._address or _address(transport.get_extra_info("sockname")),
             secure=self._tls is not None,
             tls=info,
             alpn=alpn,
+            header=self._header,
         )
 
     def data_received(self, data: bytes) -> None:
@@ -119,6 +130,7 @@ class AsyncioTransport(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
+        self._place.leave()
         if self._sender is not None:
             self._sender.close()
             self._sender = self.file = None
@@ -214,6 +226,12 @@ class AsyncioTransport(asyncio.Protocol):
         # A second close breaks asyncio's TLS transports: they forget their protocol.
         if not self._transport.is_closing():
             self._transport.close()
+
+    def close_at_once(self) -> None:
+        """Close behind what is unsent, as far as the socket takes it, and wait for nothing."""
+        self.close()
+        # Behind the turn's end, when uvloop too has written.
+        self._loop.call_soon(self.abort)
 
     def abort(self) -> None:
         """Close now."""

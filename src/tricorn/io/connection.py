@@ -12,15 +12,18 @@ two awaits.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any, TypeAlias
 
+from tricorn.asgi.health import Health
 from tricorn.asgi.host import Waiter, Worker
 from tricorn.asgi.hosts import host_of
 from tricorn.asgi.http import HTTPStream
 from tricorn.asgi.runner import run
 from tricorn.asgi.websocket import WebSocketStream
+from tricorn.counters import CONNECTIONS, PEER_FAULTS
 from tricorn.exceptions import ClientDisconnected, RemoteProtocolError
+from tricorn.io.registry import Registry
 from tricorn.io.sendfile import FileShrank
 from tricorn.io.transport import TaskHandle, Transport
 from tricorn.protocol import negotiate
@@ -28,30 +31,19 @@ from tricorn.protocol.connection import HTTPConnection
 from tricorn.protocol.events import (
     Event,
     HTTP2Upgraded,
+    LimitReached,
     PeerFault,
     PeerHalfClosed,
     RequestReceived,
     StreamReset,
 )
 from tricorn.protocol.http2 import HTTP2Connection
+from tricorn.protocol.proxy_protocol import ProxyHeader
+from tricorn.types import Scope
 
 _MISDIRECTED = 421
 
 _Stream: TypeAlias = HTTPStream | WebSocketStream
-
-
-class Registry(set["Connection"]):
-    """The open connections of a worker, and those whose applications still run."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.on_empty: Callable[[], None] | None = None
-
-    def discard(self, connection: object) -> None:
-        """Forget a connection; tells ``on_empty`` at the last."""
-        super().discard(connection)
-        if not self and self.on_empty is not None:
-            self.on_empty()
 
 
 class Connection:
@@ -76,6 +68,7 @@ class Connection:
         "server",
         "tls",
         "transport",
+        "via",
         "worker",
     )
 
@@ -90,10 +83,15 @@ class Connection:
         secure: bool = False,
         tls: dict[str, Any] | None = None,
         alpn: str | None = None,
+        header: ProxyHeader | None = None,
     ) -> None:
         self.worker = worker
         self.transport = transport
         self.registry = registry
+        proxies = worker.proxies
+        self.via = proxies.via(client, header) if proxies is not None else None
+        if header is not None:
+            client, server = header.ends(client, server)
         self.client = client
         self.server = server
         self.secure = secure
@@ -118,6 +116,7 @@ class Connection:
             if not secure and worker.config.h2_prior_knowledge:
                 self._sniff = b""
         registry.add(self)
+        worker.counters.add(CONNECTIONS)
         if worker.draining:
             self.shutdown()
 
@@ -223,7 +222,9 @@ class Connection:
             if kind is RequestReceived:
                 self._start(event)  # type: ignore[arg-type]
             elif kind is PeerFault:
-                self._report(event)  # type: ignore[arg-type]
+                self.report(event)  # type: ignore[arg-type]
+            elif kind is LimitReached:
+                self.worker.counters.limit(event.limit)  # type: ignore[union-attr]
             elif kind is HTTP2Upgraded:
                 self._switch(event)  # type: ignore[arg-type]
             else:
@@ -236,6 +237,9 @@ class Connection:
 
     def _start(self, request: RequestReceived) -> None:
         worker = self.worker
+        if worker.health is not None and self._answer_health(worker.health, request):
+            return
+        worker.requests += 1
         stream: _Stream
         if request.protocol is None:
             stream = HTTPStream(self, request)
@@ -243,13 +247,13 @@ class Connection:
             try:
                 stream = WebSocketStream(self, request)
             except RemoteProtocolError as exc:
-                self._report(PeerFault(request.stream_id, str(exc), exc.status))
+                self.report(PeerFault(request.stream_id, str(exc), exc.status, exc.limit))
                 refusal = HTTPStream(self, request)
                 refusal.refuse(exc.status, str(exc).encode("ascii", "replace"), exc.headers)
                 self.http.released(request.stream_id)
                 return
         stream_id = request.stream_id
-        if worker.server_names and not self._serves(request):
+        if worker.server_names and not self._serves(stream.scope):
             stream.refuse(_MISDIRECTED, b"Misdirected Request")
             self.http.released(stream_id)
             return
@@ -258,6 +262,14 @@ class Connection:
         self._tasks[stream_id] = transport.spawn(
             run, worker, stream, transport.cancelled, self._released
         )
+
+    def _answer_health(self, health: Health, request: RequestReceived) -> bool:
+        """Answer what the server itself answers: without its limits, and without a log line."""
+        answer = health.answer(request)
+        if answer is not None:
+            HTTPStream(self, request).answer(*answer)
+            self.http.released(request.stream_id)
+        return answer is not None
 
     def _released(self, stream_id: int) -> None:
         """The application of a stream has ended."""
@@ -270,18 +282,26 @@ class Connection:
         if self._lost and not self._tasks:
             self.registry.discard(self)
 
-    def _serves(self, request: RequestReceived) -> bool:
-        return self.worker.server_names.match(host_of(request.headers), secure=self.secure)
+    def _serves(self, scope: Scope) -> bool:
+        secure = scope["scheme"] in ("https", "wss")
+        return self.worker.server_names.match(host_of(scope["headers"]), secure=secure)
 
     def _leave(self, stream_id: int) -> None:
         """The peer has left this exchange; its application has its grace from now on."""
         if stream_id in self._tasks:
             self._leaving.setdefault(stream_id, None)
 
-    def _report(self, fault: PeerFault) -> None:
+    def report(self, fault: PeerFault) -> None:
+        """Count what the peer did wrong, and tell it in the log."""
+        reason = fault.reason
+        counters = self.worker.counters
+        counters.add(PEER_FAULTS)
+        if fault.limit is not None:
+            counters.limit(fault.limit)
+            reason = f"{reason} ({fault.limit})"
         log = self.worker.peer_log
         if log is not None:
-            log(fault.reason, self.client[0] if self.client else "unix socket")
+            log(reason, self.client[0] if self.client else "unix socket")
 
     def _switch(self, event: HTTP2Upgraded) -> None:
         """Go on in HTTP/2 behind the 101 answer (RFC 7540 section 3.2)."""
@@ -291,7 +311,7 @@ class Connection:
         try:
             http.initiate_upgrade(event.settings, event.request, event.body)
         except RemoteProtocolError as exc:
-            self._report(PeerFault(0, str(exc)))
+            self.report(PeerFault(0, str(exc), limit=exc.limit))
             self.transport.close()
             return
         self.http = http
@@ -353,6 +373,8 @@ class Connection:
                 transport.resume_reading()
             else:
                 transport.pause_reading()
+                if not http.closing:
+                    self.worker.counters.limit(http.pause_limit)
 
     def _close(self) -> None:
         """Everything is handed over: end the connection."""
@@ -369,6 +391,8 @@ class Connection:
 
         :raises ClientDisconnected: if the peer is lost meanwhile.
         """
+        if self.http.buffered(stream_id) > self.worker.config.write_buffer_high:
+            self.worker.counters.limit("write_buffer_high")
         drained = self.transport.drain()
         if drained is not None:
             await drained
@@ -425,7 +449,7 @@ class Connection:
         config = self.worker.config
         limit = config.write_timeout
         if limit is not None and now - since >= limit:
-            self._report(PeerFault(0, "peer takes no response data"))
+            self.report(PeerFault(0, "peer takes no response data", None, "write_timeout"))
             self.transport.abort()
 
     def _check_grace(self, now: float) -> None:
@@ -441,7 +465,28 @@ class Connection:
                 self._leaving[stream_id] = now
             elif now - since >= grace:
                 del self._leaving[stream_id]
+                self.worker.counters.limit("disconnect_grace")
                 task.cancel()
+
+    def load(self) -> tuple[int, int, int]:
+        """1 while the connection is open, applications that run for it, its WebSockets."""
+        websockets = sum(type(stream) is WebSocketStream for stream in self._streams.values())
+        return int(not self._lost), len(self._tasks), websockets
+
+    # Making room for another connection
+
+    def idle_since(self) -> float | None:
+        """Since when nothing goes on (seconds, as of the last tick), None while something does."""
+        return None if self._lost or self._tasks else self.http.idle_since()
+
+    def evict(self) -> None:
+        """Close the idle connection in favour of another one."""
+        try:
+            self.http.end_idle()
+            self._flush_now()
+            self.transport.close_at_once()
+        except Exception:
+            self._fault()
 
     # Shutdown
 

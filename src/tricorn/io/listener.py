@@ -1,19 +1,19 @@
-"""Binds the sockets a configuration names: TCP, Unix and inherited descriptors."""
+"""Binds the sockets a configuration names: TCP, Unix, inherited and passed by systemd."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import grp
 import os
-import pwd
 import socket
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tricorn.config import Bind, Config, parse_bind
-from tricorn.exceptions import BindError, ConfigError
+from tricorn.exceptions import BindError
+from tricorn.privileges import group_id, user_id
+from tricorn.systemd import named_sockets
 
 
 @dataclass
@@ -59,29 +59,56 @@ class Listener:
                     os.unlink(path)
 
 
+@dataclass(frozen=True)
+class Address:
+    """One entry of an option that names addresses."""
+
+    option: str
+    text: str
+    secure: bool
+
+    def bind(self, config: Config) -> list[Listener]:
+        """Make its sockets; a name or an empty host may have several.
+
+        :raises BindError: naming the option and the address.
+        """
+        made: list[Listener] = []
+        try:
+            for listener in _bind(parse_bind(self.text), config):
+                listener.secure = self.secure
+                made.append(listener)
+        except BaseException as exc:
+            for listener in made:
+                listener.close()
+            if isinstance(exc, OSError):
+                wrong = f"{self.option}: cannot bind {self.text!r}: {_reason(exc)}"
+                raise BindError(wrong) from None
+            raise
+        return made
+
+
+def addresses(config: Config) -> list[Address]:
+    """What a configuration names.
+
+    ``bind`` speaks TLS where a certificate is configured; ``insecure_bind`` never does. As in
+    Hypercorn every ``bind`` is insecure without TLS, and ``insecure_bind`` comes on top.
+    """
+    secure = config.ssl_enabled
+    return [
+        *(Address("bind", text, secure) for text in config.bind),
+        *(Address("insecure_bind", text, False) for text in config.insecure_bind),
+    ]
+
+
 def bind_all(config: Config) -> list[Listener]:
     """Bind everything the configuration names, or nothing.
-
-    ``bind`` speaks TLS where a certificate is configured; ``insecure_bind`` never does.
 
     :raises BindError: naming the option and the address.
     """
     listeners: list[Listener] = []
-    options = [("bind", config.bind, config.ssl_enabled)]
-    if config.ssl_enabled:
-        options.append(("insecure_bind", config.insecure_bind, False))
-    elif config.insecure_bind:
-        # As in Hypercorn: without TLS every bind is insecure already.
-        options[0] = ("bind", (*config.bind, *config.insecure_bind), False)
     try:
-        for option, texts, secure in options:
-            for text in texts:
-                try:
-                    for item in _bind(parse_bind(text), config):
-                        item.secure = secure
-                        listeners.append(item)
-                except OSError as exc:
-                    raise BindError(f"{option}: cannot bind {text!r}: {_reason(exc)}") from None
+        for address in addresses(config):
+            listeners += address.bind(config)
     except BaseException:
         for listener in listeners:
             listener.close()
@@ -102,12 +129,15 @@ def _reason(exc: OSError) -> str:
 def _bind(bind: Bind, config: Config) -> Iterator[Listener]:
     if bind.kind == "fd":
         yield Listener(_inherited(bind.fd), bind, False)
+    elif bind.kind == "systemd":
+        for fd in named_sockets(bind.name):
+            yield Listener(_inherited(fd), bind, False)
     elif bind.kind == "unix":
         yield _unix(bind, config)
     else:
         port = bind.port
         for family, address in _resolve(bind):
-            sock = _tcp(family, (address, port))
+            sock = _tcp(family, (address, port), shared=config.reuse_port)
             # With port 0 all addresses of one bind share the port the first one got.
             port = sock.getsockname()[1]
             yield Listener(sock, bind, False)
@@ -141,11 +171,21 @@ def _has_ipv6() -> bool:
     return True
 
 
-def _tcp(family: int, address: tuple[str, int]) -> socket.socket:
+def another(listener: Listener) -> Listener:
+    """A second socket at the address of a TCP listener, made with ``reuse_port``: with a queue
+    of its own. Raises OSError."""
+    name = listener.socket.getsockname()
+    sock = _tcp(listener.socket.family, (name[0], name[1]), shared=True)
+    return Listener(sock, listener.bind, listener.secure)
+
+
+def _tcp(family: int, address: tuple[str, int], *, shared: bool = False) -> socket.socket:
     # The protocol is named: asyncio turns Nagle's algorithm off on such sockets only.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             # So that 0.0.0.0 and [::] can be bound side by side, whatever the system's default.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -187,7 +227,7 @@ def _unix(bind: Bind, config: Config) -> Listener:
             if previous is not None:
                 os.umask(previous)
         if config.user is not None or config.group is not None:
-            os.chown(path, _user_id(config.user), _group_id(config.group))
+            os.chown(path, user_id(config.user), group_id(config.group))
         if mode is not None:
             os.chmod(path, mode)
         sock.setblocking(False)
@@ -216,21 +256,3 @@ def _remove_stale(path: str) -> None:
         except OSError:
             pass
     raise OSError(errno.EADDRINUSE, "in use")
-
-
-def _user_id(user: str | int | None) -> int:
-    if user is None or isinstance(user, int):
-        return -1 if user is None else user
-    try:
-        return pwd.getpwnam(user).pw_uid
-    except KeyError:
-        raise ConfigError(f"user: expected a user of this system, got {user!r}") from None
-
-
-def _group_id(group: str | int | None) -> int:
-    if group is None or isinstance(group, int):
-        return -1 if group is None else group
-    try:
-        return grp.getgrnam(group).gr_gid
-    except KeyError:
-        raise ConfigError(f"group: expected a group of this system, got {group!r}") from None

@@ -68,6 +68,10 @@ class Transport(Protocol):
         """Close once what is unsent has gone."""
         ...
 
+    def close_at_once(self) -> None:
+        """Close behind what is unsent, as far as the socket takes it, and wait for nothing."""
+        ...
+
     def abort(self) -> None:
         """Close now."""
         ...

@@ -64,6 +64,11 @@ class HTTPConnection(Protocol):
         """Events caused by our own calls: pushed requests, pipelined ones."""
         ...
 
+    @property
+    def pause_limit(self) -> str:
+        """The option whose bound it is that ``wants_data`` keeps, where it is false."""
+        ...
+
     def handle_timeout(self, now: float) -> list[Event]:
         """Let time pass.
 
@@ -73,6 +78,14 @@ class HTTPConnection(Protocol):
 
     def next_deadline(self) -> float | None:
         """When ``handle_timeout`` will act if nothing else happens (seconds), or None."""
+        ...
+
+    def idle_since(self) -> float | None:
+        """Since when nothing goes on (seconds, as of the last tick), None while something does."""
+        ...
+
+    def end_idle(self) -> None:
+        """Close a connection on which nothing goes on; says so where the protocol can."""
         ...
 
     def send_informational(self, stream_id: int, status: int, headers: Headers) -> None:

@@ -83,11 +83,26 @@ class PeerHalfClosed:
 
 @dataclass(slots=True)
 class PeerFault:
-    """The peer broke a rule or a limit; for the log. Stream 0 is the whole connection."""
+    """The peer broke a rule or a limit; for the log. Stream 0 is the whole connection.
+
+    ``limit`` is the option whose bound it was, to be counted; None for another rule.
+    """
 
     stream_id: int
     reason: str
     status: int | None = None
+    limit: str | None = None
+
+
+@dataclass(slots=True)
+class LimitReached:
+    """A bound was reached that is no fault of the peer's: for its counter, not for the log.
+
+    ``limit`` is the option that sets the bound.
+    """
+
+    stream_id: int
+    limit: str
 
 
 @dataclass(slots=True)
@@ -113,5 +128,6 @@ Event: TypeAlias = (
     | StreamReset
     | PeerHalfClosed
     | PeerFault
+    | LimitReached
     | HTTP2Upgraded
 )

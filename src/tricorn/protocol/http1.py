@@ -17,6 +17,7 @@ from tricorn.protocol.events import (
     DataReceived,
     Event,
     HTTP2Upgraded,
+    LimitReached,
     PeerFault,
     PeerHalfClosed,
     StreamEnded,
@@ -28,6 +29,7 @@ from tricorn.protocol.http1_body import BodyReader
 from tricorn.protocol.http1_request import Request, read_request, split_head
 from tricorn.protocol.http1_state import (
     CHUNKED,
+    DISCARD_LIMIT,
     IN_BODY,
     IN_CLOSED,
     IN_DONE,
@@ -40,21 +42,17 @@ from tricorn.protocol.http1_state import (
     OUT_TUNNEL,
     PASSED_ON,
     UNTIL_CLOSE,
+    WRITE_SIZE,
     Output,
 )
-from tricorn.protocol.timer import PhaseTimer
+from tricorn.protocol.idleness import Idleness
+from tricorn.protocol.timer import ON_ITS_WAY, PhaseTimer
 from tricorn.types import Headers
 
-# A body this long or shorter (bytes) that nobody wants is read to keep the connection;
-# a longer one costs more than a new connection.
-_DISCARD_LIMIT = 65536
-# One write (bytes): large enough for throughput, small enough that a transport that
-# copies what it cannot send holds little.
-_WRITE_SIZE = 262144
 _CLOSE = frozenset({b"close"})
 
 
-class HTTP1Connection:
+class HTTP1Connection(Idleness):
     """Server side of one HTTP/1.1 connection (RFC 9112)."""
 
     http_version = "1.1"
@@ -108,14 +106,15 @@ class HTTP1Connection:
         )
 
     @property
-    def idle(self) -> bool:
-        """Whether no exchange is open."""
-        return self._output is OUT_DONE and self._input is not IN_BODY
+    def pause_limit(self) -> str:
+        """The option that says how much is read ahead."""
+        held = self._input is IN_BODY or self._input is IN_TUNNEL
+        return "request_buffer_size" if held else "h11_max_incomplete_size"
 
     @property
     def busy_streams(self) -> int:
         """1 while an exchange is open."""
-        return 0 if self.idle else 1
+        return 0 if self._output is OUT_DONE and self._input is not IN_BODY else 1
 
     def receive_data(self, data: bytes) -> list[Event]:
         """Feed bytes from the peer."""
@@ -186,6 +185,8 @@ class HTTP1Connection:
         self._keep_alive = (
             request.keep_alive and not self._draining and (limit is None or self._stream_id < limit)
         )
+        if self._stream_id == limit:
+            events.append(LimitReached(self._stream_id, "keep_alive_max_requests"))
         self._discarded = self._unconsumed = 0
         if request.has_body:
             decoder = self._codec.chunked_decoder() if request.chunked else None
@@ -221,7 +222,8 @@ class HTTP1Connection:
         elif self._h2c is not None:
             self._h2c.append(body)
             if sum(map(len, self._h2c)) > self._config.request_buffer_size:
-                raise RemoteProtocolError("request body too large for an h2c upgrade", 413)
+                reason = "request body too large for an h2c upgrade"
+                raise RemoteProtocolError(reason, 413, limit="request_buffer_size")
             if reader.complete:
                 self._grant_h2c(events)
         else:
@@ -240,7 +242,7 @@ class HTTP1Connection:
         if complete:
             self._input = IN_DONE
             self._next_exchange()
-        elif self._discarded > _DISCARD_LIMIT:
+        elif self._discarded > DISCARD_LIMIT:
             self._close(linger=True)
 
     def receive_eof(self) -> list[Event]:
@@ -268,7 +270,7 @@ class HTTP1Connection:
 
     def _refuse(self, exc: RemoteProtocolError, events: list[Event]) -> None:
         """Answer a broken request where an answer is still possible, and close."""
-        events.append(PeerFault(self._stream_id, str(exc), exc.status))
+        events.append(PeerFault(self._stream_id, str(exc), exc.status, exc.limit))
         started = self._output not in (OUT_NONE, OUT_DONE)
         in_body = self._input is IN_BODY
         if in_body and self._output is not OUT_DONE and self._h2c is None:
@@ -325,7 +327,7 @@ class HTTP1Connection:
             return True
         if request.event.expects_continue and not self._buffer and not self._unconsumed:
             return False  # the peer may send the body or not: only closing is safe
-        return self._body is None or self._body.remaining <= _DISCARD_LIMIT
+        return self._body is None or self._body.remaining <= DISCARD_LIMIT
 
     def send_data(self, stream_id: int, data: Buffer, end_stream: bool = False) -> None:
         """Body bytes, framed; or tunnel bytes."""
@@ -333,7 +335,9 @@ class HTTP1Connection:
             return
         output = self._output
         if isinstance(data, FileRegion):
-            data = self._put_file(data)
+            if output is CHUNKED or output in PASSED_ON:
+                http1_response.put_file(self._out, data, chunked=output is CHUNKED)
+            data = b""
         if output is CHUNKED:
             if data:
                 data = http1_response.chunk(data)
@@ -346,16 +350,6 @@ class HTTP1Connection:
             return
         if end_stream:
             self._response_complete()
-
-    def _put_file(self, region: FileRegion) -> bytes:
-        """Queue a piece of a file, as one chunk where the response is chunked."""
-        if self._output is CHUNKED:
-            self._out.put(b"%x\r\n" % region.count)
-            self._out.put_file(region)
-            self._out.put(b"\r\n")
-        elif self._output in PASSED_ON:
-            self._out.put_file(region)
-        return b""
 
     def send_trailers(self, stream_id: int, headers: Headers) -> None:
         """The trailer section; only a chunked response can carry one."""
@@ -415,7 +409,7 @@ class HTTP1Connection:
         self._request = None
         self._body = None
         more = self._buffer or not self._peer_closed
-        if self._keep_alive and not self._draining and more:
+        if self._keep_alive and more:
             self._input = IN_HEAD
             self.has_events = bool(self._buffer)
         else:
@@ -426,6 +420,10 @@ class HTTP1Connection:
         self._buffer = b""
         self.closing = True
         self.lingering = linger and not self._peer_closed
+
+    def end_idle(self) -> None:
+        """Close between two requests."""
+        self._close()
 
     def reset(self, stream_id: int, code: int) -> None:
         """Abandon the exchange: nothing but closing tells an HTTP/1.1 peer."""
@@ -447,14 +445,12 @@ class HTTP1Connection:
 
     def data_to_send(self) -> list[Buffer]:
         """Buffers to write now."""
-        return self._out.take(_WRITE_SIZE)
+        return self._out.take(WRITE_SIZE)
 
     def drain(self) -> None:
-        """Finish the open exchange, then close."""
+        """Finish the open exchange, and one that may be on its way; then close."""
         self._draining = True
-        self._keep_alive = self._keep_alive and self._output not in (OUT_NONE, OUT_DONE)
-        if self._input is IN_HEAD:
-            self._close()
+        self._keep_alive = self._keep_alive and self._output is not OUT_NONE
 
     # Time
 
@@ -462,12 +458,18 @@ class HTTP1Connection:
         """What is being waited for, and for how long at most (seconds)."""
         config = self._config
         if self._input is IN_HEAD:
+            if self._draining and not self._buffer:
+                return "drain", ON_ITS_WAY
             if self._stream_id and not self._buffer:
                 return ("idle", self._stream_id), config.keep_alive_timeout
-            return ("head", self._stream_id), config.header_timeout
+            return ("head" if self._buffer else "fresh", self._stream_id), config.header_timeout
+        if self._h2c is not None:
+            return ("head", self._stream_id), config.header_timeout  # no stream of it yet
         if self._input is IN_BODY and self.wants_data:
-            if self._output in (OUT_NONE, OUT_DONE):
+            if self._output is OUT_NONE:
                 return ("body", self._stream_id), config.read_timeout
+            if self._output is OUT_DONE:
+                return ("rest", self._stream_id), config.read_timeout  # all of it together
         elif self._input is IN_CLOSED and self.lingering:
             return "linger", config.close_timeout
         return None, None
@@ -475,20 +477,22 @@ class HTTP1Connection:
     def handle_timeout(self, now: float) -> list[Event]:
         """Let time pass (seconds, monotonic)."""
         phase, limit = self._phase_now()
-        moved = self._touched and self._input is IN_BODY
+        moved = self._touched and self._output is OUT_NONE and self._h2c is None
         self._touched = False
         if not self._timer.expired(now, phase, limit, moved=moved):
             return []
         events: list[Event] = []
         if self._input is IN_HEAD and not self._buffer:
+            option = "keep_alive_timeout" if self._stream_id else "header_timeout"
+            events.append(LimitReached(0, option))
             self._close()
         elif self._input is IN_CLOSED:
+            events.append(LimitReached(0, "close_timeout"))
             self.lingering = False
         else:
             where = "head" if self._input is IN_HEAD else "body"
-            self._refuse(RemoteProtocolError(f"timed out in the request {where}", 408), events)
+            in_head = self._input is IN_HEAD or self._h2c is not None
+            option = "header_timeout" if in_head else "read_timeout"
+            fault = RemoteProtocolError(f"timed out in the request {where}", 408, limit=option)
+            self._refuse(fault, events)
         return events
-
-    def next_deadline(self) -> float | None:
-        """When ``handle_timeout`` will act, as of its last call."""
-        return self._timer.deadline

@@ -55,10 +55,12 @@ class BodyReader:
         allowance = _CHUNK_ALLOWANCE * (decoder.chunks - chunks)
         self._overhead = max(0, self._overhead + len(data) - len(body) - len(rest) - allowance)
         if self._overhead > self._config.max_chunk_overhead:
-            raise RemoteProtocolError("chunk extensions or trailers too large", 431)
+            reason = "chunk extensions or trailers too large"
+            raise RemoteProtocolError(reason, 431, limit="max_chunk_overhead")
         if decoder.trailers:
             if len(decoder.trailers) > self._config.max_header_count:
-                raise RemoteProtocolError("too many trailer fields", 431)
+                reason = "too many trailer fields"
+                raise RemoteProtocolError(reason, 431, limit="max_header_count")
             fields.check_trailers(decoder.trailers)
             self.trailers = decoder.trailers
         return body, rest

@@ -94,9 +94,11 @@ def _check_head_size(buffer: bytes | bytearray, size: int, max_head: int, max_ta
         if not target and line_end == longest:
             raise RemoteProtocolError("request line without a target")
         if target and len(target[0]) > max_target:
-            raise RemoteProtocolError(f"request target over {max_target} bytes", 414)
+            reason = f"request target over {max_target} bytes"
+            raise RemoteProtocolError(reason, 414, limit="max_request_target_size")
     if size > max_head:
-        raise RemoteProtocolError(f"request head over {max_head} bytes", 431)
+        reason = f"request head over {max_head} bytes"
+        raise RemoteProtocolError(reason, 431, limit="h11_max_incomplete_size")
 
 
 def check_lines(head: bytes | bytearray, complete: bool) -> None:
@@ -133,7 +135,8 @@ def read_request(
         raise RemoteProtocolError(f"HTTP version {version!r}", 505)
     headers = head.headers
     if len(headers) > max_headers:
-        raise RemoteProtocolError(f"more than {max_headers} header fields", 431)
+        reason = f"more than {max_headers} header fields"
+        raise RemoteProtocolError(reason, 431, limit="max_header_count")
     found: dict[bytes, list[bytes]] = {}
     for name, value in headers:
         if name in _INTERESTING:

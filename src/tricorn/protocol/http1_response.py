@@ -6,6 +6,7 @@ import enum
 from http import HTTPStatus
 
 from tricorn.protocol import fields
+from tricorn.protocol.flow import FileRegion, WriteQueue
 from tricorn.types import Headers
 
 # Reason phrases are read by load testers and old clients (RFC 9112 4 lets them be empty).
@@ -49,6 +50,15 @@ def chunk(data: bytes) -> bytes:
 def last_chunk(trailers: Headers) -> bytes:
     """The last chunk with its trailer section (RFC 9112 section 7.1.2)."""
     return b"0\r\n%b\r\n" % b"".join([b"%b: %b\r\n" % field for field in trailers])
+
+
+def put_file(out: WriteQueue, region: FileRegion, *, chunked: bool) -> None:
+    """Queue a piece of a file, as one chunk where the response is chunked."""
+    if chunked:
+        out.put(b"%x\r\n" % region.count)
+    out.put_file(region)
+    if chunked:
+        out.put(b"\r\n")
 
 
 class Framing(enum.Enum):

@@ -30,5 +30,11 @@ class Output(enum.Enum):
 IN_HEAD, IN_BODY, IN_DONE, IN_UPGRADING, IN_TUNNEL, IN_CLOSED = Input
 OUT_NONE, OUT_TUNNEL, OUT_DONE = Output
 LENGTH, CHUNKED, UNTIL_CLOSE, NO_CONTENT = Framing
+# A body this long or shorter (bytes) that nobody wants is read to keep the connection;
+# a longer one costs more than a new connection.
+DISCARD_LIMIT = 65536
+# One write (bytes): large enough for throughput, small enough that a transport that
+# copies what it cannot send holds little.
+WRITE_SIZE = 262144
 # Body bytes go out as they are.
 PASSED_ON = frozenset({LENGTH, UNTIL_CLOSE, OUT_TUNNEL})

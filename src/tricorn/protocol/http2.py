@@ -21,6 +21,7 @@ from tricorn.protocol import http2_errors as errors
 from tricorn.protocol.events import (
     DataReceived,
     Event,
+    LimitReached,
     PeerFault,
     RequestReceived,
     StreamEnded,
@@ -29,28 +30,26 @@ from tricorn.protocol.events import (
 )
 from tricorn.protocol.flow import Buffer
 from tricorn.protocol.http2_drain import Drain
-from tricorn.protocol.http2_flood import FloodGuard
+from tricorn.protocol.http2_flood import CONTROL_FRAME, FloodGuard
 from tricorn.protocol.http2_push import PushPolicy
 from tricorn.protocol.http2_request import read_request
-from tricorn.protocol.http2_streams import HTTP2Stream, StreamTable
-from tricorn.protocol.timer import PhaseTimer
+from tricorn.protocol.http2_streams import CREDIT_STEP, HTTP2Stream, StreamTable
+from tricorn.protocol.idleness import Idleness
+from tricorn.protocol.timer import ON_ITS_WAY, PhaseTimer
 from tricorn.types import Headers
 
 # One write (bytes).
 _WRITE_SIZE = 131072
 _UNSENT_WITH_204 = fields.CONNECTION_SPECIFIC | {b"content-length"}
-# A stream's window is given back in steps of this share of it.
-_CREDIT_STEP = 4
-# What a queued control frame weighs at most: a PING acknowledgement (bytes).
-_CONTROL_FRAME = 17
 
 
-class HTTP2Connection:
+class HTTP2Connection(Idleness):
     """Server side of one HTTP/2 connection (RFC 9113)."""
 
     http_version = "2"
     can_early_hint = True
     takes_files = False
+    pause_limit = "h2_max_output_control"
 
     def __init__(
         self,
@@ -75,9 +74,8 @@ class HTTP2Connection:
 
     def __repr__(self) -> str:
         state = "closing" if self.closing else "draining" if self._drain.begun else "open"
-        return (
-            f"<HTTP2Connection {state} streams={len(self._streams)} in={self._streams.buffered}B>"
-        )
+        streams = self._streams
+        return f"<HTTP2Connection {state} streams={len(streams)} in={streams.buffered}B>"
 
     def initiate(self) -> None:
         """Queue the server's connection preface."""
@@ -112,13 +110,8 @@ class HTTP2Connection:
         """Whether to go on reading: not while the peer leaves the answers to its own
         control frames untaken (CVE-2019-9512 and its kin); never stopped for a stream.
         """
-        limit = self._config.h2_max_output_control * _CONTROL_FRAME
+        limit = self._config.h2_max_output_control * CONTROL_FRAME
         return not self.closing and self._codec.pending() <= limit
-
-    @property
-    def idle(self) -> bool:
-        """Whether no stream is open."""
-        return not self._streams
 
     @property
     def busy_streams(self) -> int:
@@ -137,8 +130,7 @@ class HTTP2Connection:
                 break
         if codec.glitches:
             glitches, codec.glitches = codec.glitches, 0
-            if not self._floods.glitch(glitches):
-                self._fail(errors.ENHANCE_YOUR_CALM, "too many control or empty frames", events)
+            self._fail(self._floods.glitch(glitches), events)
         self._open_window()
         return events
 
@@ -165,6 +157,7 @@ class HTTP2Connection:
             return
         if self._streams.full(self._config.h2_max_concurrent_streams):
             # RFC 9113 5.1.2: this stream alone; the request was not acted upon.
+            events.append(LimitReached(stream_id, "h2_max_concurrent_streams"))
             self._reset_by_us(stream_id, errors.REFUSED_STREAM, events)
             return
         try:
@@ -181,13 +174,13 @@ class HTTP2Connection:
         self._streams.open(event)
         self._requests += 1
         events.append(event)
-        limit = self._config.keep_alive_max_requests
-        if limit is not None and self._requests >= limit:
+        if self._requests == self._config.keep_alive_max_requests:
+            events.append(LimitReached(event.stream_id, "keep_alive_max_requests"))
             self.drain()
 
     def _refuse(self, stream_id: int, exc: RemoteProtocolError, events: list[Event]) -> None:
         """A malformed request costs its stream; a well-formed one is answered (RFC 9113 8.1.1)."""
-        events.append(PeerFault(stream_id, str(exc), exc.status))
+        events.append(PeerFault(stream_id, str(exc), exc.status, exc.limit))
         if exc.status != 400:
             status = (b":status", b"%d" % exc.status)
             self._codec.send_headers(stream_id, [status, *exc.headers, *self._defaults()], True)
@@ -200,11 +193,12 @@ class HTTP2Connection:
             return
         try:
             if len(frame.headers) > self._config.max_header_count:
-                raise RemoteProtocolError("too many trailer fields", 431)
+                reason = "too many trailer fields"
+                raise RemoteProtocolError(reason, 431, limit="max_header_count")
             fields.check_trailers(frame.headers)
             fields.check_http2_fields(frame.headers)
         except RemoteProtocolError as exc:
-            events.append(PeerFault(frame.stream_id, str(exc)))
+            events.append(PeerFault(frame.stream_id, str(exc), limit=exc.limit))
             events.append(StreamReset(frame.stream_id, errors.PROTOCOL_ERROR))
             self._drop(frame.stream_id)
             self._reset_by_us(frame.stream_id, errors.PROTOCOL_ERROR, events)
@@ -245,8 +239,8 @@ class HTTP2Connection:
             events.append(StreamReset(frame.stream_id, frame.code))
             self._drop(frame.stream_id)
         # After a whole response a reset is a courtesy, not an attack.
-        if (stream is not None or frame.local) and not self._floods.reset():
-            self._fail(errors.ENHANCE_YOUR_CALM, "too many stream resets", events)
+        if stream is not None or frame.local:
+            self._fail(self._floods.reset(), events)
 
     def _on_priority(self, frame: frames.PriorityFrame, events: list[Event]) -> None:
         if not self._codec.reprioritize(
@@ -263,7 +257,7 @@ class HTTP2Connection:
         except ValueError as exc:
             short = isinstance(exc, scheduler.PriorityUpdateSizeError)
             code = errors.FRAME_SIZE_ERROR if short else errors.PROTOCOL_ERROR
-            self._fail(code, str(exc), events)
+            self._fail(frames.CodecFailed(code, str(exc)), events)
         else:
             self._codec.prioritize(stream_id, *scheduler.parse_priority(value))
 
@@ -281,16 +275,17 @@ class HTTP2Connection:
         self._close_if_done()
 
     def _on_failed(self, frame: frames.CodecFailed, events: list[Event]) -> None:
-        events.append(PeerFault(0, frame.reason))
+        events.append(PeerFault(0, frame.reason, None, frame.limit))
         self._lose_streams(events)
         self.closing = True
 
-    def _fail(self, code: int, reason: str, events: list[Event]) -> None:
-        """A connection error (RFC 9113 section 5.4.1)."""
-        if self.closing:
+    def _fail(self, failure: frames.CodecFailed | None, events: list[Event]) -> None:
+        """A connection error, if there is one (RFC 9113 section 5.4.1)."""
+        if failure is None or self.closing:
             return
-        self._codec.goaway(self._codec.highest_stream_id, code, reason.encode()[:64])
-        self._on_failed(frames.CodecFailed(code, reason), events)
+        debug = failure.reason.encode()[:64]
+        self._codec.goaway(self._codec.highest_stream_id, failure.code, debug)
+        self._on_failed(failure, events)
 
     def _lose_streams(self, events: list[Event]) -> None:
         for stream_id in list(self._streams):
@@ -300,8 +295,7 @@ class HTTP2Connection:
     def _reset_by_us(self, stream_id: int, code: int, events: list[Event]) -> None:
         """Reset for what the peer did, and charge it."""
         self._codec.reset(stream_id, code)
-        if not self._floods.reset():
-            self._fail(errors.ENHANCE_YOUR_CALM, "too many stream errors", events)
+        self._fail(self._floods.reset("too many stream errors"), events)
 
     # Output
 
@@ -352,6 +346,9 @@ class HTTP2Connection:
         if parent is None or parent.pushed or parent.response_ended or not self.can_push:
             return None
         if not self._pushes.allows(path, self._codec.peer_max_streams):
+            if self._pushes.full:
+                self._events.append(LimitReached(stream_id, "h2_max_pushes"))
+                self.has_events = True
             return None
         promise, event = self._pushes.promise(self._scheme, parent.headers, path, headers)
         event.stream_id = self._codec.push(stream_id, promise)
@@ -399,7 +396,7 @@ class HTTP2Connection:
         if not stream.request_ended:
             stream.touched = True
             stream.credit += n
-            if stream.credit * _CREDIT_STEP >= self._config.h2_stream_window_size:
+            if stream.credit * CREDIT_STEP >= self._config.h2_stream_window_size:
                 self._codec.credit(stream_id, stream.credit)
                 stream.credit = 0
 
@@ -442,13 +439,12 @@ class HTTP2Connection:
     # Time
 
     def _phase_now(self) -> tuple[object, float | None]:
-        config = self._config
         if self._codec.mid_frame and not self._streams:
-            return ("head", self._codec.highest_stream_id), config.header_timeout
+            return ("head", self._codec.highest_stream_id), self._config.header_timeout
         if self._drain.waits:
-            return "drain", 0.0
+            return "drain", ON_ITS_WAY
         if not self._streams:
-            return ("idle", self._requests), config.keep_alive_timeout
+            return ("idle", self._requests), self._config.keep_alive_timeout
         return None, None
 
     def handle_timeout(self, now: float) -> list[Event]:
@@ -465,26 +461,30 @@ class HTTP2Connection:
             self._finish_drain()
             return events
         if self._codec.mid_frame:
-            events.append(PeerFault(0, "timed out in a frame"))
+            events.append(PeerFault(0, "timed out in a frame", None, "header_timeout"))
+        else:
+            events.append(LimitReached(0, "keep_alive_timeout"))
+        self.end_idle()
+        return events
+
+    def end_idle(self) -> None:
+        """Close with no stream open."""
         self._codec.goaway(self._codec.highest_stream_id, errors.NO_ERROR)
         self.closing = True
-        return events
 
     def _check_streams(self, now: float, events: list[Event]) -> None:
         """Reset streams on which nothing has moved for too long."""
-        for stream_id, reason in self._streams.overdue(now, self._codec.buffered, self._config):
-            if reason is None:
+        for late in self._streams.overdue(now, self._codec.buffered, self._config):
+            events.append(late)
+            stream_id = late.stream_id
+            if type(late) is LimitReached:
                 self._end_unwanted(stream_id)
                 continue
-            events += [PeerFault(stream_id, reason), StreamReset(stream_id, errors.CANCEL)]
+            events.append(StreamReset(stream_id, errors.CANCEL))
             self._drop(stream_id)
             self._reset_by_us(stream_id, errors.CANCEL, events)
             if self.closing:
                 return
-
-    def next_deadline(self) -> float | None:
-        """When ``handle_timeout`` will act on the whole connection, as of its last call."""
-        return self._timer.deadline
 
 
 _HANDLERS: dict[type[HTTP2Event], Callable[[HTTP2Connection, Any, list[Event]], None]] = {

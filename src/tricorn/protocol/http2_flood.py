@@ -8,9 +8,13 @@ Honest work earns both back.
 
 from __future__ import annotations
 
+from tricorn.codecs.base import CodecFailed
 from tricorn.config import Config
 from tricorn.protocol.budget import TokenBucket
+from tricorn.protocol.http2_errors import ENHANCE_YOUR_CALM
 
+# What a queued control frame weighs at most: a PING acknowledgement (bytes).
+CONTROL_FRAME = 17
 # What honest work earns back of the glitch budget.
 _PER_REQUEST = 10
 _PER_WRITE = 40
@@ -25,13 +29,15 @@ class FloodGuard:
         self._resets = TokenBucket(config.h2_max_resets, config.h2_resets_per_second)
         self._glitches = TokenBucket(config.h2_max_glitches, config.h2_glitches_per_second)
 
-    def reset(self) -> bool:
-        """Charge a stream reset; whether the budget had it."""
-        return self._resets.take()
+    def reset(self, reason: str = "too many stream resets") -> CodecFailed | None:
+        """Charge a stream reset; the connection error where the budget did not have it."""
+        return None if self._resets.take() else _calm(reason, "h2_max_resets")
 
-    def glitch(self, count: int) -> bool:
-        """Charge cheap frames; whether the budget had them."""
-        return self._glitches.take(count)
+    def glitch(self, count: int) -> CodecFailed | None:
+        """Charge cheap frames; the connection error where the budget did not have them."""
+        if self._glitches.take(count):
+            return None
+        return _calm("too many control or empty frames", "h2_max_glitches")
 
     def completed(self) -> None:
         """A request was answered in full."""
@@ -46,3 +52,7 @@ class FloodGuard:
         """Let time pass (seconds, monotonic)."""
         self._resets.refill(now)
         self._glitches.refill(now)
+
+
+def _calm(reason: str, limit: str) -> CodecFailed:
+    return CodecFailed(ENHANCE_YOUR_CALM, reason, limit)

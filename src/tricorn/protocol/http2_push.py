@@ -19,6 +19,11 @@ class PushPolicy:
         self._paths: set[bytes] = set()
         self.open = 0
 
+    @property
+    def full(self) -> bool:
+        """Whether as many pushes are open as we allow ourselves."""
+        return self.open >= self._max_open
+
     def allows(self, path: bytes, peer_limit: int) -> bool:
         """Whether another push, of ``path``, may be made."""
         return (

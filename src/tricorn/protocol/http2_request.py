@@ -30,7 +30,8 @@ def read_request(
         count += 1
     regular = headers[count:]
     if len(regular) > config.max_header_count:
-        raise RemoteProtocolError(f"more than {config.max_header_count} header fields", 431)
+        reason = f"more than {config.max_header_count} header fields"
+        raise RemoteProtocolError(reason, 431, limit="max_header_count")
     fields.check_http2_fields(regular)
     method = pseudo.get(b":method")
     if method is None or not fields.is_token(method):
@@ -93,7 +94,8 @@ def _check_target(pseudo: dict[bytes, bytes], method: bytes, max_target: int) ->
     if not path or not fields.valid_target(path):
         raise RemoteProtocolError(f"missing or invalid :path {path!r}")
     if len(path) > max_target:
-        raise RemoteProtocolError(f":path over {max_target} bytes", 414)
+        reason = f":path over {max_target} bytes"
+        raise RemoteProtocolError(reason, 414, limit="max_request_target_size")
     if (path[:1] != b"/" and not (path == b"*" and method == b"OPTIONS")) or b"#" in path:
         raise RemoteProtocolError(f"invalid :path {path!r}")
     return path

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tricorn.config import Config
-from tricorn.protocol.events import RequestReceived
+from tricorn.protocol.events import LimitReached, PeerFault, RequestReceived
 from tricorn.protocol.http2_push import PushPolicy
+
+# A stream's window is given back in steps of this share of it.
+CREDIT_STEP = 4
 
 
 class HTTP2Stream:
@@ -58,19 +61,19 @@ class HTTP2Stream:
         """Whether the stream has stood still for ``limit`` seconds (None: never)."""
         return limit is not None and now - self.since >= limit
 
-    def overdue(self, now: float, unsent: int, config: Config) -> str | None:
-        """Why a stream that stands still should be reset by now, or None.
+    def overdue(self, now: float, unsent: int, config: Config) -> tuple[str, str] | None:
+        """Why a stream that stands still should be reset by now, and the option; or None.
 
         :param unsent: response bytes the peer has not let us send.
         """
         if unsent:
             late = self.waited(now, config.write_timeout)
-            return "peer takes no response data" if late else None
+            return ("peer takes no response data", "write_timeout") if late else None
         # A tunnel may be silent, and so may a request that is being answered already; with
         # the application not reading, the silence may be ours.
         silent = not (self.request_ended or self.response_started or self.tunnel or self.buffered)
         if silent and self.waited(now, config.read_timeout):
-            return "timed out in the request body"
+            return "timed out in the request body", "read_timeout"
         return None
 
 
@@ -136,19 +139,19 @@ class StreamTable(dict[int, HTTP2Stream]):
 
     def overdue(
         self, now: float, unsent_of: Callable[[int], int], config: Config
-    ) -> list[tuple[int, str | None]]:
+    ) -> list[PeerFault | LimitReached]:
         """Streams on which nothing has moved for too long, and why each should be reset.
 
-        None stands for a stream whose response is sent and whose request goes on unread.
+        No fault is a stream whose response is sent and whose request goes on unread.
         """
-        found: list[tuple[int, str | None]] = []
+        found: list[PeerFault | LimitReached] = []
         for stream_id, stream in self.items():
             unsent = unsent_of(stream_id)
             if not stream.stands_still(now, unsent):
                 continue
             if stream.sent:
                 if stream.waited(now, config.close_timeout):
-                    found.append((stream_id, None))
-            elif (reason := stream.overdue(now, unsent, config)) is not None:
-                found.append((stream_id, reason))
+                    found.append(LimitReached(stream_id, "close_timeout"))
+            elif (late := stream.overdue(now, unsent, config)) is not None:
+                found.append(PeerFault(stream_id, late[0], None, late[1]))
         return found

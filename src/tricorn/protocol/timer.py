@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+# Seconds that a connection with nothing open is left so while draining: a request may be on
+# its way, and a close that crosses it would lose it (RFC 9112 section 9.6; RFC 9113 section
+# 6.8 asks for a round trip).
+ON_ITS_WAY = 1.0
+
 
 class PhaseTimer:
     """Times the phase a connection is in, by ticks alone.
@@ -31,3 +36,7 @@ class PhaseTimer:
             self._phase, self._since = phase, now
         self.deadline = None if limit is None else self._since + limit
         return not began and self.deadline is not None and now >= self.deadline
+
+    def since(self, phase: object) -> float | None:
+        """When ``phase`` began (seconds); None where no tick has seen it."""
+        return self._since if phase == self._phase else None

@@ -117,11 +117,13 @@ class ConnectionFailed:
     """The connection ended without the peer's close frame.
 
     ``code`` is the close code we sent (1002, 1007, 1008, 1009, ...), or 1006 where the peer is
-    gone, silent or too slow to close.
+    gone, silent or too slow to close. ``limit`` is the option whose bound was passed, None
+    where it was another rule.
     """
 
     code: int
     reason: str
+    limit: str | None = None
 
 
 WebSocketEvent: TypeAlias = (
@@ -254,7 +256,7 @@ class WebSocketConnection:
         ``receive_data``, ``receive_eof`` or ``handle_timeout`` does it too.
         """
         held, self._held = self._held, None
-        return [] if held is None else self.fail(held.code, held.reason)
+        return [] if held is None else self._broken(held)
 
     def _add_text(self, piece: TextPiece, events: list[WebSocketEvent]) -> None:
         if self._state is not _OPEN:
@@ -289,7 +291,7 @@ class WebSocketConnection:
         elif isinstance(frame, CloseFrame):
             events.append(self._close_arrived(frame))
         else:
-            events += self.fail(frame.code, frame.reason)
+            events += self._broken(frame)
 
     def _close_arrived(self, frame: CloseFrame) -> CloseReceived:
         code = NO_STATUS_RECEIVED if frame.code is None else frame.code
@@ -364,13 +366,20 @@ class WebSocketConnection:
         """
         return self._fail(code, code, reason)
 
-    def _fail(self, wire_code: int, code: int, reason: str) -> list[WebSocketEvent]:
+    def _broken(self, failure: ParseFailure) -> list[WebSocketEvent]:
+        """The peer broke a rule; the codec's limits are our options of the same name."""
+        limit = None if failure.limit is None else f"websocket_{failure.limit}"
+        return self._fail(failure.code, failure.code, failure.reason, limit)
+
+    def _fail(
+        self, wire_code: int, code: int, reason: str, limit: str | None = None
+    ) -> list[WebSocketEvent]:
         if self._state is _CLOSED:
             return []
         if self._state is _OPEN and is_sendable_close_code(wire_code):
             cut = reason.encode(errors="replace")[:MAX_CLOSE_REASON].decode(errors="ignore")
             self._write_close(wire_code, cut)
-        return self._end(code, reason)
+        return self._end(code, reason, limit)
 
     def handle_timeout(self, now: float, *, reading: bool = True) -> list[WebSocketEvent]:
         """Tell the time: ``now`` in seconds of a monotonic clock, every second or oftener.
@@ -397,7 +406,7 @@ class WebSocketConnection:
         if now - self._closing_since < self._limits.close_timeout:
             return []
         self.wants_abort = True
-        return self._end(ABNORMAL_CLOSURE, "close timeout")
+        return self._end(ABNORMAL_CLOSURE, "close timeout", "websocket_close_timeout")
 
     def _check_keepalive(self, now: float) -> list[WebSocketEvent]:
         interval, timeout = self._limits.ping_interval, self._limits.ping_timeout
@@ -409,7 +418,8 @@ class WebSocketConnection:
             due = now - self._ping_sent >= interval
         elif now - self._ping_sent >= timeout:
             # The peer is told 1011; for us it is gone without a close frame.
-            return self._fail(INTERNAL_ERROR, ABNORMAL_CLOSURE, "keepalive ping timeout")
+            reason, limit = "keepalive ping timeout", "websocket_ping_timeout"
+            return self._fail(INTERNAL_ERROR, ABNORMAL_CLOSURE, reason, limit)
         else:
             due = False
         if due:
@@ -439,12 +449,12 @@ class WebSocketConnection:
         self._output.append(self._codec.close(code, reason))
         self.close_sent = True
 
-    def _end(self, code: int, reason: str) -> list[WebSocketEvent]:
+    def _end(self, code: int, reason: str, limit: str | None = None) -> list[WebSocketEvent]:
         self._move(_Trigger.ENDED)
         self._drop_message()
         self.close_code = code
         self.close_reason = reason
-        return [ConnectionFailed(code, reason)]
+        return [ConnectionFailed(code, reason, limit)]
 
     def _drop_message(self) -> None:
         self._text = None

@@ -193,6 +193,7 @@ class LambdaExchange:
         self.client = request.client
         self.server = request.server
         self.secure = request.scheme == "https"
+        self.via = None
         self.response = MemoryConnection(request.http_version, limit)
         self.http: HTTPConnection = self.response
         #: The finished exchange for the access log.

@@ -1,0 +1,116 @@
+"""What an attack is, and what it reports."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+Options = Mapping[str, str | int | float]
+
+
+@dataclass(slots=True)
+class Report:
+    """What an attacker did and saw.
+
+    ``answers`` counts the server's words, such as ``GOAWAY ENHANCE_YOUR_CALM``, ``408`` or
+    ``close 1009``; ``closed`` and ``open`` tell how its connections ended.
+    """
+
+    connections: int = 0
+    sent: int = 0  # bytes
+    received: int = 0  # bytes
+    answers: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+    """What the attacker itself saw go wrong, such as a request that got through."""
+
+
+@dataclass(slots=True)
+class Stage:
+    """Where an attack takes place.
+
+    :param seconds: how long it lasts; it stops by itself.
+    """
+
+    host: str
+    port: int
+    seconds: float
+    report: Report = field(default_factory=Report)
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """One attack with what it must not achieve."""
+
+    name: str
+    group: str
+    """``HTTP/2``, ``HTTP/1.1``, ``WebSocket``, ``TLS`` or ``Connections``."""
+    run: Callable[[Stage], None]
+    what: str
+    """What the attacker does, for the table."""
+    bounds: tuple[str, ...]
+    """The options that bound it; a name in parentheses is a bound without an option."""
+    source: str
+    """A CVE or the section that tells of it."""
+    answer: str
+    """Regular expression: some answer must match; empty where none is due."""
+    every: bool
+    """Whether every one of its connections must end with such an answer."""
+    calls: int
+    """Most invocations of the application by one of its connections."""
+    options: Options
+    """What the daemon is run with, beside the defaults."""
+    tls: bool
+    descriptors: int | None
+    """Limit on the daemon's descriptors."""
+    log: tuple[str, ...]
+    """Regular expressions of log lines above INFO that are due, each at most once."""
+    subset: bool
+    """Whether it is run on every worker class in CI."""
+    seconds: float
+    """Least time it needs."""
+
+
+ATTACKS: dict[str, Attack] = {}
+
+
+def attack(
+    name: str,
+    group: str,
+    what: str,
+    *,
+    bounds: tuple[str, ...],
+    source: str,
+    answer: str = "",
+    every: bool = False,
+    calls: int = 0,
+    options: Options | None = None,
+    tls: bool = False,
+    descriptors: int | None = None,
+    log: tuple[str, ...] = (),
+    subset: bool = False,
+    seconds: float = 0.0,
+) -> Callable[[Callable[[Stage], None]], Callable[[Stage], None]]:
+    """Register a function as an attack; the arguments are the fields of `Attack`."""
+
+    def register(function: Callable[[Stage], None]) -> Callable[[Stage], None]:
+        ATTACKS[name] = Attack(
+            name,
+            group,
+            function,
+            what,
+            bounds,
+            source,
+            answer,
+            every,
+            calls,
+            options or {},
+            tls,
+            descriptors,
+            log,
+            subset,
+            seconds,
+        )
+        return function
+
+    return register

@@ -1,0 +1,77 @@
+"""Messages between two of our own processes: one JSON object to a line, over a socket pair.
+
+An end that closes, however its process ended, is an end of file at the other one. That is
+how a worker learns that its supervisor is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from typing import Any, TypeAlias
+
+Message: TypeAlias = dict[str, Any]
+
+_READ_SIZE = 65536  # bytes
+
+
+class Channel:
+    """One end. Messages are dicts that JSON can hold; ``type`` (str) says what each is.
+
+    Any thread may send; one thread receives.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.socket = sock
+        self._lock = threading.Lock()
+        self._buffer = b""
+
+    @classmethod
+    def pair(cls) -> tuple[Channel, Channel]:
+        """Two ends; neither is inherited by new processes unless it is passed on."""
+        one, other = socket.socketpair()
+        return cls(one), cls(other)
+
+    def fileno(self) -> int:
+        """The descriptor, for selectors."""
+        return self.socket.fileno()
+
+    def send(self, kind: str, *, wait: bool = False, **fields: object) -> bool:
+        """Send a message; whether it went.
+
+        :param wait: for room. Without it a message that finds none is dropped: nobody reads.
+        :raises TypeError: if JSON cannot hold a field.
+        """
+        data = json.dumps({"type": kind, **fields}).encode() + b"\n"
+        with self._lock:
+            try:
+                if not wait:
+                    data = data[self.socket.send(data, socket.MSG_DONTWAIT) :]
+                if data:
+                    self.socket.sendall(data)  # never half a line
+            except OSError:
+                return False
+        return True
+
+    def receive(self, *, wait: bool = False) -> list[Message] | None:
+        """The messages that are there; None once the other end is closed and all is read.
+
+        :param wait: for at least one.
+        """
+        while True:
+            try:
+                data = self.socket.recv(_READ_SIZE, 0 if wait else socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return []
+            except OSError:
+                data = b""
+            if not data:
+                return None
+            *lines, self._buffer = (self._buffer + data).split(b"\n")
+            if lines or not wait:
+                return [json.loads(line) for line in lines]
+
+    def close(self) -> None:
+        """Close this end."""
+        self.socket.close()

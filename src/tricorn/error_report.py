@@ -1,0 +1,56 @@
+"""How an error that ends the daemon is told: one line, behind the application's traceback."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import traceback
+
+from tricorn import app_loader
+from tricorn.exceptions import AppImportError, LifespanError, TricornError
+
+# Frames that lead from here to the application.
+_OURS = (
+    app_loader.__file__,
+    importlib.__file__,
+    os.path.join(os.path.dirname(app_loader.__file__), "asgi", "lifespan.py"),
+)
+
+
+def last_line(exc: TricornError) -> str:
+    """The line (str, no line end) that says what is wrong."""
+    return f"tricorn: error: {' '.join(str(exc).split())}"
+
+
+def application_traceback(exc: TricornError) -> str:
+    """The application's own traceback (str with line ends), empty where there is none."""
+    if exc.application_traceback:
+        return exc.application_traceback
+    cause = exc.__cause__
+    told = isinstance(exc, AppImportError | LifespanError)
+    if not told or cause is None or cause.__traceback__ is None:
+        return ""
+    return _without_ours(cause)
+
+
+def told(exc: TricornError) -> str:
+    """The same for the log of a daemon that goes on: the traceback comes below."""
+    trace = application_traceback(exc).rstrip("\n")
+    return f"{exc}\n{trace}" if trace else str(exc)
+
+
+def _without_ours(exc: BaseException) -> str:
+    """The traceback of ``exc`` without the frames that led from here to the application."""
+    found: traceback.TracebackException | None = traceback.TracebackException.from_exception(exc)
+    report = found
+    while found is not None:
+        found.stack = traceback.StackSummary.from_list(
+            [
+                frame
+                for frame in found.stack
+                if frame.filename not in _OURS
+                and not frame.filename.startswith("<frozen importlib")
+            ]
+        )
+        found = found.__cause__ or found.__context__
+    return "".join(report.format()) if report is not None else ""

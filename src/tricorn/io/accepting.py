@@ -1,0 +1,332 @@
+"""Takes connections from the listeners, on every event loop by the same rules.
+
+The socket is accepted here and not by the loop: uvloop drops connections without a word
+when descriptors run out, asyncio logs a traceback a second, and neither can be told that
+somebody may not come in before the TLS handshake is paid for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import functools
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import anyio.abc
+from anyio.streams.tls import TLSStream
+
+from tricorn.asgi.host import Worker
+from tricorn.io.admission import Admission, Place
+from tricorn.io.anyio_transport import AnyioTransport
+from tricorn.io.asyncio_transport import AsyncioTransport
+from tricorn.io.listener import Listener
+from tricorn.io.proxy_header import ProxyGate
+from tricorn.io.registry import Registry
+from tricorn.io.tls import TLSContext
+
+# Connections taken in one turn of the loop.
+_BATCH = 128
+# Seconds that accepting rests where the system is out of descriptors or memory: until one
+# that was closed is free again, or until somebody leaves.
+_SHORT_REST = 0.02
+_REST = 0.2
+# What accept(2) may say of a connection that was given up meanwhile (its man page).
+_PASSING = frozenset(
+    {errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.ENETDOWN, errno.ENOPROTOOPT,
+     errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EOPNOTSUPP, errno.ENETUNREACH, errno.EINTR}
+)  # fmt: skip
+_OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
+# How a connection can fail before it is one; a lookup fails where the peer is gone already.
+_NO_CONNECTION = (
+    OSError,
+    anyio.BrokenResourceError,
+    anyio.EndOfStream,
+    anyio.TypedAttributeLookupError,
+    ValueError,  # anyio, of a socket that is not connected any more
+)
+
+
+@dataclass(slots=True)
+class Accepted:
+    """One accepted connection."""
+
+    listener: Listener
+    socket: socket.socket
+    client: tuple[str, int] | None  # None for a peer of a Unix socket
+    place: Place
+    taken: bool = False  # the event loop closes the socket
+
+    def close(self) -> None:
+        """Close the socket and give the place back."""
+        if not self.taken:
+            self.socket.close()
+        self.place.leave()
+
+
+class Intake:
+    """Accepts connections and says who comes in.
+
+    :param trouble: told in words why accepting rests.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        connections: Registry,
+        tls: TLSContext | None,
+        trouble: Callable[[str], None],
+    ) -> None:
+        self.worker = worker
+        self.config = worker.config
+        self.connections = connections
+        self.tls = tls
+        self.admission = Admission(worker.config, connections, worker.peer_log)
+        self._trouble = trouble
+        self._spare = _Spare()
+        self.gate = ProxyGate.create(worker)
+
+    def close(self) -> None:
+        """Accept no more."""
+        self._spare.close()
+        if self.gate is not None:
+            self.gate.close()
+
+    def accept(self, listener: Listener) -> tuple[list[Accepted], float]:
+        """Connections that wait at a listener, and the seconds to rest before the next look."""
+        found: list[Accepted] = []
+        for _ in range(_BATCH):
+            try:
+                sock, address = listener.socket.accept()
+            except BlockingIOError:
+                break
+            except OSError as exc:
+                if exc.errno in _PASSING:
+                    continue
+                return found, self._out_of_resources(listener, exc)
+            client = _pair(address)
+            place = self.admission.enter(client)
+            if place is None:
+                sock.close()
+                continue
+            sock.setblocking(False)
+            found.append(Accepted(listener, sock, client, place))
+        return found, 0.0
+
+    def _out_of_resources(self, listener: Listener, exc: OSError) -> float:
+        """Make room; the seconds to rest."""
+        reason = f"cannot accept: {exc.strerror}"
+        if exc.errno not in _OUT_OF_DESCRIPTORS:
+            self._trouble(reason)
+            return _REST
+        if self.admission.evict():
+            self._trouble(f"{reason}; closed the longest idle connection")
+            return _SHORT_REST
+        if self._spare.turn_away(listener.socket):
+            self._trouble(f"{reason}; none is idle, closed the new connection")
+            return _SHORT_REST
+        self._trouble(reason)
+        return _REST
+
+
+class _Spare:
+    """A descriptor kept for when there is none left, to take a connection and close it."""
+
+    def __init__(self) -> None:
+        self._fd = -1
+        self._open()
+
+    def _open(self) -> None:
+        try:
+            self._fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self._fd = -1
+
+    def turn_away(self, listener: socket.socket) -> bool:
+        """Close the next connection that waits; whether there was one."""
+        if self._fd < 0:
+            self._open()
+        if self._fd < 0:
+            return False
+        self.close()
+        try:
+            listener.accept()[0].close()
+        except OSError:
+            return False
+        finally:
+            self._open()
+        return True
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class AsyncioAcceptor:
+    """Accepts on asyncio and uvloop."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._loop = asyncio.get_running_loop()
+        # The timer of those that rest.
+        self._listeners: dict[socket.socket, asyncio.TimerHandle | None] = {}
+        self._opening: set[asyncio.Task[None]] = set()
+
+    def listen(self, listener: Listener) -> None:
+        """Take connections of this listener from now on."""
+        listener.socket.listen(self._intake.config.backlog)
+        self._watch(listener)
+
+    def stop(self) -> None:
+        """Take no more; those whose TLS handshake is under way go on."""
+        for sock, timer in self._listeners.items():
+            if timer is not None:
+                timer.cancel()
+            self._loop.remove_reader(sock)
+        self._listeners.clear()
+
+    async def settle(self) -> None:
+        """Wait for the handshakes under way."""
+        if self._opening:
+            await asyncio.wait(self._opening)
+
+    def cancel(self) -> None:
+        """End the handshakes under way."""
+        for task in self._opening:
+            task.cancel()
+
+    def _watch(self, listener: Listener) -> None:
+        self._listeners[listener.socket] = None
+        self._loop.add_reader(listener.socket, self._ready, listener)
+
+    def _ready(self, listener: Listener) -> None:
+        found, rest = self._intake.accept(listener)
+        for accepted in found:
+            task = self._loop.create_task(self._open(accepted))
+            self._opening.add(task)
+            task.add_done_callback(functools.partial(self._opened, accepted))
+        if rest:
+            self._loop.remove_reader(listener.socket)
+            timer = self._loop.call_later(rest, self._watch, listener)
+            self._listeners[listener.socket] = timer
+
+    def _opened(self, accepted: Accepted, task: asyncio.Task[None]) -> None:
+        """A connection is open, and gives its place back itself, or has come to nothing."""
+        self._opening.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if task.cancelled() or error is not None:
+            accepted.close()
+        if isinstance(error, OSError):
+            self._intake.worker.log.debug("no connection with %s: %r", accepted.client, error)
+        elif error is not None:
+            self._intake.worker.log.error(
+                "internal error; closed the connection from %s", accepted.client, exc_info=error
+            )
+
+    async def _open(self, accepted: Accepted) -> None:
+        """Make a connection of a socket."""
+        intake, listener = self._intake, accepted.listener
+        tls = intake.tls if listener.secure else None
+        header = None
+        if intake.gate is not None:
+            header = await intake.gate.header(listener.bind, accepted.socket, accepted.client)
+        options: dict[str, Any] = {}
+        if tls is not None:
+            options["ssl"] = tls.ssl
+            options["ssl_handshake_timeout"] = intake.config.ssl_handshake_timeout
+            options["ssl_shutdown_timeout"] = intake.config.ssl_shutdown_timeout
+
+        def factory() -> AsyncioTransport:
+            accepted.taken = True
+            return AsyncioTransport(
+                self._loop,
+                intake.worker,
+                intake.connections,
+                tls,
+                listener.address if listener.is_unix else None,
+                client=accepted.client,
+                place=accepted.place,
+                header=header,
+            )
+
+        await self._loop.connect_accepted_socket(factory, accepted.socket, **options)
+
+
+async def accept_anyio(
+    intake: Intake,
+    listener: Listener,
+    connections: anyio.abc.TaskGroup,
+    *,
+    task_status: anyio.abc.TaskStatus[None],
+) -> None:
+    """Take connections of this listener until cancelled; each is served in ``connections``."""
+    listener.socket.listen(intake.config.backlog)
+    task_status.started()
+    while True:
+        await anyio.wait_readable(listener.socket)
+        found, rest = intake.accept(listener)
+        for accepted in found:
+            connections.start_soon(_serve_anyio, intake, accepted)
+        if rest:
+            await anyio.sleep(rest)
+
+
+async def _serve_anyio(intake: Intake, accepted: Accepted) -> None:
+    """Serve one connection to its end."""
+    try:
+        transport = await _open_anyio(intake, accepted)
+        if transport is not None:
+            await transport.run()
+    except Exception:
+        # The failure boundary: whatever it was, it costs this connection only.
+        intake.worker.log.exception(
+            "internal error; closed the connection from %s", accepted.client
+        )
+    finally:
+        accepted.close()
+
+
+async def _open_anyio(intake: Intake, accepted: Accepted) -> AnyioTransport | None:
+    """The transport of a socket, None where it comes to nothing."""
+    listener = accepted.listener
+    tls = intake.tls if listener.secure else None
+    stream: anyio.abc.ByteStream | None = None
+    header = None
+    try:
+        if intake.gate is not None:
+            header = await intake.gate.header(listener.bind, accepted.socket, accepted.client)
+        server = listener.address if listener.is_unix else _pair(accepted.socket.getsockname())
+        stream = plain = await anyio.abc.SocketStream.from_socket(accepted.socket)
+        if tls is not None:
+            with anyio.fail_after(intake.config.ssl_handshake_timeout):
+                stream = await TLSStream.wrap(plain, server_side=True, ssl_context=tls.ssl)
+    except BaseException as exc:
+        # Failed or, in the handshake, cancelled.
+        if stream is not None:
+            await anyio.aclose_forcefully(stream)
+        if not isinstance(exc, _NO_CONNECTION):
+            raise
+        intake.worker.log.debug("no connection with %s: %r", accepted.client, exc)
+        return None
+    return AnyioTransport(
+        stream,
+        intake.worker,
+        intake.connections,
+        tls,
+        client=accepted.client,
+        server=server,
+        header=header,
+    )
+
+
+def _pair(address: object) -> tuple[str, int] | None:
+    """Host and port; the peer of a Unix socket has neither."""
+    if isinstance(address, tuple) and len(address) >= 2:
+        return str(address[0]), int(address[1])
+    return None

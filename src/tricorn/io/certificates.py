@@ -1,0 +1,225 @@
+"""Certificates as files: which ones, what is wrong with them, when they change, who gets them.
+
+A rotation replaces two files, and not at once: certbot swaps one symbolic link after the
+other, Kubernetes swaps a directory. So a change is acted on once the files hold still, and a
+pair that cannot be used is told once and leaves the former one in use.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import ssl
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import anyio
+import anyio.to_thread
+
+from tricorn import dev_certificate
+from tricorn.config import Config
+from tricorn.config_certificates import parse_certificates
+from tricorn.exceptions import ConfigError
+
+_log = logging.getLogger("tricorn.error")
+
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.S)
+# Seconds between two looks at files that are changing, and looks before they are taken as
+# they are.
+_SETTLE = 0.2
+_SETTLE_LOOKS = 10
+
+Fingerprint = tuple[tuple[int, ...] | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A certificate and its key; without ``names`` the one for clients that name no other."""
+
+    names: tuple[str, ...]
+    certfile: str
+    keyfile: str | None
+    password: str | None
+    prefix: str = ""  # of the options' names in errors, such as "certificates[0]."
+
+
+def pairs(config: Config) -> list[Pair]:
+    """Those of a configuration, the one for all first; the development pair is made on first use.
+
+    :raises ConfigError: if the development pair cannot be written.
+    """
+    if config.certfile is not None:
+        found = [Pair((), config.certfile, config.keyfile, config.keyfile_password)]
+    else:
+        certificate, key = dev_certificate.ensure()
+        found = [Pair((), str(certificate), str(key), config.keyfile_password)]
+    for place, given in enumerate(parse_certificates(config.certificates)):
+        assert given.certfile is not None
+        found.append(
+            Pair(
+                tuple(given.names),
+                given.certfile,
+                given.keyfile,
+                given.keyfile_password,
+                f"certificates[{place}].",
+            )
+        )
+    return found
+
+
+def load(context: ssl.SSLContext, pair: Pair) -> str | None:
+    """Put a pair into a context; the server's certificate, PEM.
+
+    :raises ConfigError: naming the file at fault.
+    """
+    try:
+        # Without a password OpenSSL would prompt on the terminal for an encrypted key.
+        context.load_cert_chain(pair.certfile, pair.keyfile, password=pair.password or "")
+        match = _PEM.search(Path(pair.certfile).read_text("ascii", "replace"))
+    except (ssl.SSLError, OSError, ValueError) as exc:
+        raise ConfigError(_trouble(pair, exc)) from None
+    return match.group() if match else None
+
+
+def _trouble(pair: Pair, exc: Exception) -> str:
+    text, prefix = str(exc), pair.prefix
+    if "KEY_VALUES_MISMATCH" in text:
+        return f"{prefix}keyfile: {pair.keyfile!r} is not the key of certfile {pair.certfile!r}"
+    if "BAD_DECRYPT" in text or "bad password" in text.lower() or "BAD_PASSWORD" in text:
+        given = "the given one is wrong" if pair.password else "none was given"
+        return f"{prefix}keyfile_password: {pair.keyfile!r} is encrypted, and {given}"
+    reason = getattr(exc, "reason", None) or text
+    for name, path in (("certfile", pair.certfile), ("keyfile", pair.keyfile)):
+        if path is None:
+            continue
+        try:
+            content = Path(path).read_text("ascii", "replace")
+        except OSError as unreadable:
+            return f"{prefix}{name}: cannot read {path!r}: {unreadable.strerror}"
+        if name == "certfile" and not _is_chain(content):
+            return f"{prefix}certfile: expected a PEM certificate chain, got {path!r}: {reason}"
+    at_fault = "keyfile" if pair.keyfile is not None else "certfile"
+    path = pair.keyfile or pair.certfile
+    return f"{prefix}{at_fault}: expected a PEM private key, got {path!r}: {reason}"
+
+
+def _is_chain(text: str) -> bool:
+    blocks = _PEM.findall(text)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata="".join(blocks))
+    except (ssl.SSLError, ValueError):
+        return False
+    return True
+
+
+class Names:
+    """Server names and what is found under them.
+
+    RFC 9525 section 6.3: a wildcard stands for one label, the leftmost.
+    """
+
+    def __init__(self, contexts: Iterable[tuple[Sequence[str], ssl.SSLContext]]) -> None:
+        self._found = {name: context for names, context in contexts for name in names}
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def find(self, name: str) -> ssl.SSLContext | None:
+        """The context for a name as the client sent it (RFC 6066 section 3)."""
+        name = name.lower()
+        exact = self._found.get(name)
+        if exact is not None:
+            return exact
+        return self._found.get("*." + name.partition(".")[2])
+
+
+# Changes
+
+
+def fingerprint(paths: Iterable[str]) -> Fingerprint:
+    """What changes about files when they are written, replaced or reached by another link.
+
+    :raises PermissionError: if one may not even be looked at.
+    """
+    return tuple(map(_look, paths))
+
+
+def _look(path: str) -> tuple[int, ...] | None:
+    try:
+        found = os.stat(path)
+    except PermissionError:
+        raise
+    except OSError:
+        return None
+    # The change time too: rights that are given later make a file readable.
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
+
+
+class Reloadable(Protocol):
+    """What holds the certificates."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files it is made of."""
+        ...
+
+    @property
+    def loaded(self) -> Fingerprint:
+        """Their fingerprint just before they were loaded."""
+        ...
+
+    def reload(self) -> None:
+        """Load them again; raises ConfigError."""
+        ...
+
+
+class CertificateWatch:
+    """Loads certificates again when their files change."""
+
+    def __init__(self, tls: Reloadable) -> None:
+        self._tls = tls
+        self._refused: Fingerprint | None = None
+
+    async def run(self, interval: float) -> None:
+        """Look every ``interval`` seconds, in a thread, until cancelled."""
+        while True:
+            await anyio.sleep(interval)
+            try:
+                await anyio.to_thread.run_sync(self.look, abandon_on_cancel=True)
+            except PermissionError as exc:
+                _log.warning(
+                    "certificate_watch: cannot look at %r: %s; new certificates are taken at "
+                    "SIGHUP", exc.filename, exc.strerror,
+                )  # fmt: skip
+                return
+
+    def look(self, sleep: Callable[[float], object] = time.sleep) -> bool:
+        """Load what has changed and holds still; whether new certificates are in use.
+
+        :raises PermissionError: if a file may not be looked at, as behind a change of user.
+        """
+        tls = self._tls
+        now = fingerprint(tls.paths)
+        if now in (tls.loaded, self._refused):
+            return False
+        for _ in range(_SETTLE_LOOKS):
+            sleep(_SETTLE)
+            before, now = now, fingerprint(tls.paths)
+            if now == before:
+                break
+        changed = ", ".join(
+            path for path, old, new in zip(tls.paths, tls.loaded, now, strict=False) if old != new
+        )
+        try:
+            tls.reload()
+        except ConfigError as exc:
+            self._refused = now
+            _log.error("the former certificates stay in use: %s", exc)
+            return False
+        self._refused = None
+        _log.info("certificates loaded anew: %s", changed)
+        return True

@@ -1,0 +1,64 @@
+"""What the log says once a server serves: its versions, its addresses, what they speak."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import logging
+from collections.abc import Sequence
+
+import tricorn
+from tricorn.config import Config
+from tricorn.config_proxies import compared, proxy_protocol_binds
+from tricorn.io.listener import Listener
+from tricorn.protocol.negotiate import CODECS
+
+_log = logging.getLogger("tricorn.error")
+
+
+def announce(config: Config, listeners: Sequence[Listener], *, on_asyncio: bool) -> None:
+    """Say what is served where, in a few lines; called in the loop that serves."""
+    loop = _loop_name() if on_asyncio else "trio"
+    codecs = ", ".join(f"{name} {_version(name)}" for name in CODECS.values())
+    _log.info("Tricorn %s on %s with %s", tricorn.__version__, loop, codecs)
+    begun = proxy_protocol_binds(config)
+    for listener in listeners:
+        behind = " behind the PROXY protocol" if compared(listener.bind) in begun else ""
+        _log.info("%s speaks %s%s", listener.url, _spoken(config, listener), behind)
+    for listener in listeners:
+        if listener.is_unix or compared(listener.bind) in begun:
+            continue
+        note = ""
+        if listener.secure and config.certfile is None:
+            note = " (its development certificate is self-signed: the browser asks once)"
+        _log.info("open %s/ in a browser%s", listener.url, note)
+        break
+
+
+def _spoken(config: Config, listener: Listener) -> str:
+    if listener.secure:
+        names = {"h2": "HTTP/2", "http/1.1": "HTTP/1.1"}
+        spoken = [names[name] for name in config.alpn_protocols]
+        return f"{' and '.join(spoken)} over TLS (ALPN), WebSocket over {_each(spoken)}"
+    spoken = ["HTTP/1.1"]
+    if config.h2_prior_knowledge:
+        spoken.append("HTTP/2 (prior knowledge)")
+    if config.h2c_upgrade:
+        spoken.append("h2c upgrade")
+    return f"{', '.join(spoken)} in cleartext, WebSocket over {_each(spoken)}"
+
+
+def _each(spoken: list[str]) -> str:
+    return "it" if len(spoken) == 1 else "both"
+
+
+def _loop_name() -> str:
+    module = type(asyncio.get_running_loop()).__module__.partition(".")[0]
+    return f"uvloop {_version('uvloop')}" if module == "uvloop" else "asyncio"
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "?"

@@ -1,0 +1,123 @@
+"""SIGUSR2: another supervisor, of a new binary perhaps, takes over the sockets.
+
+The new one is started with the command line of the old one, inherits the descriptors, and
+finds their description and a control channel in one environment variable. It says when its
+workers are ready; then the old one drains and ends. If it ends before, the old one goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+
+from tricorn.config import Config
+from tricorn.control_channel import Channel
+from tricorn.exceptions import TricornError
+from tricorn.supervisor_sockets import Sockets
+
+# Not among TRICORN_ variables, which are options.
+_VARIABLE = "_TRICORN_HANDOVER"
+
+
+class Handover:
+    """The old supervisor's side.
+
+    :param directory: where the new one is started.
+    :raises TricornError: if it cannot be started.
+    """
+
+    def __init__(self, sockets: Sockets, directory: str) -> None:
+        text, fds = sockets.dump()
+        self._channel, other = Channel.pair()
+        told = json.dumps({"sockets": text, "channel": other.fileno()})
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, *sys.orig_argv[1:]],
+                pass_fds=[*fds, other.fileno()],
+                cwd=directory,
+                env={**os.environ, _VARIABLE: told},
+            )
+        except OSError as exc:
+            self._channel.close()
+            raise TricornError(f"cannot start another supervisor: {exc}") from None
+        finally:
+            other.close()
+
+    @property
+    def pid(self) -> int:
+        """Process id of the new one."""
+        return self._process.pid
+
+    def fileno(self) -> int:
+        """The channel's descriptor."""
+        return self._channel.fileno()
+
+    def outcome(self) -> bool | None:
+        """Whether the new one serves (True) or has failed (False); None: not known yet."""
+        messages = self._channel.receive()
+        if messages:
+            return True
+        if messages is None:
+            self._process.kill()  # it will never say that it serves
+            self._process.wait()
+            return False
+        return False if self.ended() else None
+
+    def ended(self) -> bool:
+        """Whether the new one is gone."""
+        return self._process.poll() is not None
+
+    def death(self) -> str:
+        """How it ended, in words."""
+        code = self._process.returncode
+        if code < 0:
+            return f"was killed by signal {-code} before it served"
+        return f"ended with exit code {code} before it served"
+
+    def cancel(self) -> None:
+        """End the new one, which does not serve yet."""
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGTERM)
+        self._channel.close()
+
+    def let_go(self) -> None:
+        """The new one stands on its own feet."""
+        self._channel.close()
+        self._process.returncode = 0  # it outlives us, and nobody has to wait for it
+
+
+class Origin:
+    """The new supervisor's side: the one it succeeds. False where there is none."""
+
+    def __init__(self, told: str) -> None:
+        self._text = ""
+        self._channel: Channel | None = None
+        if told:
+            found = json.loads(told)
+            self._text = found["sockets"]
+            self._channel = Channel(socket.socket(fileno=found["channel"]))
+            self._channel.socket.set_inheritable(False)
+
+    @classmethod
+    def take(cls) -> Origin:
+        """Read, and remove, what the environment says."""
+        return cls(os.environ.pop(_VARIABLE, ""))
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def sockets(self, config: Config) -> Sockets | None:
+        """The sockets of the former supervisor."""
+        return Sockets.restore(self._text, config) if self._text else None
+
+    def ready(self) -> None:
+        """We serve: it may go. From now on we are as any other."""
+        if self._channel is not None:
+            self._channel.send("ready", wait=True)
+            self._channel.close()
+        self._text, self._channel = "", None

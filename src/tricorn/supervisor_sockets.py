@@ -1,0 +1,165 @@
+"""The listening sockets of a daemon: made once, kept over all its workers.
+
+A socket stays open here as long as its address is configured, whoever comes and goes, so
+a connection that waits in its queue waits for the next worker. All workers share the
+sockets; with ``reuse_port`` each slot (the place of one worker after the other) has its own
+for TCP addresses.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+from tricorn.config import Bind, Config, parse_bind
+from tricorn.exceptions import BindError
+from tricorn.io.listener import Address, Listener, addresses, another
+
+
+def _key(text: str) -> Bind:
+    bind = parse_bind(text)
+    return dataclasses.replace(bind, host=bind.host.lower())
+
+
+class Sockets:
+    """What one configuration listens on. ``slots`` are numbers (int) from 0."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._wanted = addresses(config)
+        # Of each slot, the sockets of each address; those that are shared are slot 0's.
+        self._made: dict[int, dict[Bind, list[Listener]]] = {0: {}}
+
+    @classmethod
+    def bind(cls, config: Config, former: Sockets | None = None) -> Sockets:
+        """Take over what ``former`` has of the addresses, and bind the others.
+
+        ``former`` keeps all it has; one of the two is then told to ``release`` what the other
+        does not have.
+
+        :raises BindError: naming the option and the address; what was bound is closed again.
+        """
+        sockets = cls(config)
+        try:
+            for address in sockets._wanted:
+                key = _key(address.text)
+                found = former._made[0].get(key) if former is not None else None
+                sockets._made[0][key] = found or address.bind(config)
+        except BaseException:
+            sockets.release(former)
+            raise
+        if former is not None:
+            sockets._adopt_slots(former)
+        return sockets
+
+    def _adopt_slots(self, former: Sockets) -> None:
+        for slot, made in former._made.items():
+            if slot:
+                kept = {key: found for key, found in made.items() if key in self._made[0]}
+                self._made[slot] = kept
+
+    def release(self, other: Sockets | None, *, slot: int | None = None) -> None:
+        """Close what ``other`` does not have; with ``slot`` only that slot's own."""
+        kept = {id(listener.socket) for listener in other._all()} if other is not None else set()
+        for number in list(self._made) if slot is None else [slot]:
+            for found in self._made.pop(number, {}).values():
+                for listener in found:
+                    if id(listener.socket) not in kept:
+                        listener.close()
+
+    def forget_paths(self) -> None:
+        """Unix sockets belong to another process from now on: closing leaves their paths."""
+        for listener in self._all():
+            listener.inode = None
+
+    def _all(self) -> Iterator[Listener]:
+        for made in self._made.values():
+            for found in made.values():
+                yield from found
+
+    def of_slot(self, slot: int) -> list[tuple[Address, Listener]]:
+        """The sockets of one worker, in the order of the options.
+
+        :raises BindError: if its own cannot be made.
+        """
+        own = self._made.setdefault(slot, {})
+        result: list[tuple[Address, Listener]] = []
+        for address in self._wanted:
+            key = _key(address.text)
+            first = self._made[0][key]
+            if slot and self._config.reuse_port and key.kind == "tcp":
+                if key not in own:
+                    own[key] = _others(address, first)
+                first = own[key]
+            result += ((address, listener) for listener in first)
+        return result
+
+    # To another process
+
+    def dump(self) -> tuple[str, list[int]]:
+        """All of it as text, and the descriptors (int) that go with it."""
+        rows = [
+            {
+                "slot": slot,
+                "bind": str(key),
+                "fd": listener.socket.fileno(),
+                "inode": listener.inode,
+            }
+            for slot, made in self._made.items()
+            for key, found in made.items()
+            for listener in found
+        ]
+        return json.dumps(rows), [row["fd"] for row in rows]  # type: ignore[misc]
+
+    @classmethod
+    def restore(cls, text: str, config: Config) -> Sockets:
+        """What ``dump`` wrote, in the process that inherited the descriptors."""
+        sockets = cls(config)
+        for row in json.loads(text):
+            key = _key(row["bind"])
+            inode = tuple(row["inode"]) if row["inode"] else None
+            sock = _taken(row["fd"])
+            made = sockets._made.setdefault(row["slot"], {})
+            made.setdefault(key, []).append(Listener(sock, key, False, inode))
+        return sockets
+
+
+def _others(address: Address, first: list[Listener]) -> list[Listener]:
+    made: list[Listener] = []
+    try:
+        for listener in first:
+            made.append(another(listener))
+    except OSError as exc:
+        for listener in made:
+            listener.close()
+        wrong = f"{address.option}: cannot bind {address.text!r} once more: {exc.strerror}"
+        raise BindError(wrong) from None
+    return made
+
+
+def _taken(fd: int) -> socket.socket:
+    sock = socket.socket(fileno=fd)
+    sock.set_inheritable(False)
+    return sock
+
+
+def to_worker(sockets: list[tuple[Address, Listener]]) -> tuple[list[dict[str, Any]], list[int]]:
+    """Rows for the message that starts a worker, and the descriptors it inherits."""
+    rows = [
+        {
+            "option": address.option,
+            "bind": address.text,
+            "secure": address.secure,
+            "fd": listener.socket.fileno(),
+        }
+        for address, listener in sockets
+    ]
+    return rows, [listener.socket.fileno() for _, listener in sockets]
+
+
+def in_worker(rows: list[dict[str, Any]]) -> list[Listener]:
+    """The listeners a worker inherited."""
+    return [Listener(_taken(row["fd"]), parse_bind(row["bind"]), row["secure"]) for row in rows]

@@ -1,0 +1,328 @@
+"""One worker process as its supervisor sees it: started, heard, told, and explained."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tricorn.config import Config
+from tricorn.control_channel import Channel, Message
+from tricorn.exceptions import (
+    AppImportError,
+    BindError,
+    ConfigError,
+    LifespanError,
+    TricornError,
+)
+from tricorn.io.listener import Address, Listener
+from tricorn.supervisor_sockets import to_worker
+
+_log = logging.getLogger("tricorn.error")
+
+# Makes a worker write the stacks of its threads to standard error, and go on.
+DUMP_SIGNAL = signal.SIGQUIT
+# Seconds a cancelled application is waited for (in the worker), and a killed one to end.
+CUT_TIME = 5.0
+# Seconds that a worker may be late with what it does by its own clock.
+_MARGIN = 5.0
+# Seconds for the dump to be written.
+_DUMP_TIME = 1.0
+
+_ERRORS = {
+    error.exit_code: error for error in (ConfigError, LifespanError, AppImportError, BindError)
+}
+
+
+def worker_count(config: Config) -> int:
+    """``workers`` with auto resolved to the processor cores this process may use."""
+    if isinstance(config.workers, int):
+        return config.workers
+    if hasattr(os, "process_cpu_count"):  # Python 3.13
+        count: int | None = os.process_cpu_count()
+    elif hasattr(os, "sched_getaffinity"):
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count()
+    return count or 1
+
+
+class State(enum.Enum):
+    """Where a worker is in its life."""
+
+    STARTING = "starts"
+    READY = "serves"
+    LEAVING = "finishes what is in flight"
+
+
+class WorkerProcess:
+    """A running worker.
+
+    :param slot: whose place it has; its sockets are that slot's.
+    :raises ConfigError: if the configuration holds what cannot be handed over.
+    """
+
+    def __init__(
+        self,
+        slot: int,
+        config: Config,
+        sockets: list[tuple[Address, Listener]],
+        *,
+        announce: bool,
+        directory: str,
+    ) -> None:
+        self.slot = slot
+        self.config = config
+        self.state = State.STARTING
+        self.started = self.heard = time.monotonic()
+        self.ready_at = self.started
+        self.requests = 0
+        self.rss = 0
+        self.urls: list[str] = []
+        self.failure: TricornError | None = None  # what it said it failed with
+        self.verdict: str | None = None  # why we killed it
+        self.kill_at: float | None = None
+        self._drained_at: float | None = None  # when what is in flight has had its time
+        self.max_requests = _with_jitter(config)
+        rows, fds = to_worker(sockets)
+        start = _start_message(config, rows, announce=announce)
+        self.silent = False  # it has closed its end of the channel
+        self.channel, other = Channel.pair()
+        try:
+            self._process = subprocess.Popen(
+                [*_command(), str(other.fileno())],
+                pass_fds=[*fds, other.fileno()],
+                cwd=directory,
+                env=_environment(),
+            )
+        except OSError as exc:
+            self.channel.close()
+            raise TricornError(f"cannot start a worker: {exc}") from None
+        finally:
+            other.close()
+        self.channel.send("start", wait=True, **start)
+
+    def __repr__(self) -> str:
+        return f"<worker {self.pid} in slot {self.slot}: {self.state.value}>"
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    # Hearing
+
+    def receive(self) -> list[Message]:
+        """What it said since the last call."""
+        messages = self.channel.receive()
+        if messages is None:
+            self.silent = True
+            return []
+        for message in messages:
+            self._note(message)
+        return messages
+
+    def _note(self, message: Message) -> None:
+        self.heard = time.monotonic()
+        match message["type"]:
+            case "ready":
+                self.ready_at = self.heard
+                self.urls = message["urls"]
+            case "heartbeat":
+                self.requests, self.rss = message["requests"], message["rss"]
+            case "failed":
+                kind = _ERRORS.get(message["code"], TricornError)
+                self.failure = kind(message["reason"])
+                self.failure.application_traceback = message["traceback"]
+
+    def ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._process.poll() is not None
+
+    @property
+    def exit_code(self) -> int:
+        """Of a process that is gone; negative for a signal."""
+        code = self._process.returncode
+        assert code is not None
+        return code
+
+    # Telling
+
+    def drain(self, *, delay: float = 0.0, stopping: bool = False) -> None:
+        """Have it finish what is in flight and end.
+
+        :param delay: seconds it goes on accepting.
+        :param stopping: the whole daemon stops, so it is not ready for balancers either.
+        """
+        if self.state is not State.LEAVING:
+            starting, self.state = self.state is State.STARTING, State.LEAVING
+            self._limit_drain(delay, starting=starting)
+        self.channel.send("drain", delay=delay, stopping=stopping)
+
+    def _limit_drain(self, delay: float, *, starting: bool) -> None:
+        now, config = time.monotonic(), self.config
+        if starting:
+            self._kill_within(CUT_TIME)
+            return
+        if config.graceful_timeout is None:
+            return
+        self._drained_at = now + delay + config.graceful_timeout + CUT_TIME
+        if config.shutdown_timeout is not None:
+            self.kill_at = self._drained_at + config.shutdown_timeout + _MARGIN
+
+    def cut(self) -> None:
+        """Have it end now; it is killed if it does not."""
+        self.state = State.LEAVING
+        self.channel.send("cut")
+        self._kill_within(CUT_TIME)
+
+    def reopen_logs(self) -> None:
+        """Have it open its log files anew."""
+        self.channel.send("reopen-logs")
+
+    def kill(self, verdict: str | None = None) -> None:
+        """SIGKILL."""
+        self.verdict = self.verdict or verdict
+        self._process.kill()
+
+    def dump_and_kill(self, verdict: str) -> None:
+        """Have it write its stacks, and kill it a moment later."""
+        self.verdict = verdict
+        self._process.send_signal(DUMP_SIGNAL)
+        self._kill_within(_DUMP_TIME)
+
+    def _kill_within(self, seconds: float) -> None:
+        limit = time.monotonic() + seconds
+        self.kill_at = limit if self.kill_at is None else min(limit, self.kill_at)
+
+    # Time
+
+    def tick(self, now: float) -> None:
+        """Kill it where it is due."""
+        if self.ended():
+            return
+        if self.kill_at is not None and now >= self.kill_at:
+            self.kill_at = None
+            self.kill("it did not end in time")
+        elif self._drained_at is not None and now >= max(self._drained_at, self.heard + _MARGIN):
+            # The applications are cancelled by now, and its event loop does not even turn.
+            self._drained_at = None
+            self.dump_and_kill("it did not end in time")
+
+    def is_hung(self, now: float) -> bool:
+        """Whether its event loop stands still for too long."""
+        limit = self.config.worker_heartbeat_timeout
+        if limit is None or self.state is State.STARTING or self.verdict is not None:
+            return False
+        return now - self.heard >= limit
+
+    def served(self, now: float) -> float:
+        """For how long it has served (seconds); 0 while it starts."""
+        return 0.0 if self.state is State.STARTING else now - self.ready_at
+
+    def worn_out(self, now: float) -> str | None:
+        """Why it should be replaced, None while it need not be."""
+        config = self.config
+        if self.max_requests is not None and self.requests >= self.max_requests:
+            return f"it has served {self.requests} requests (max_requests)"
+        if config.worker_max_memory is not None and self.rss > config.worker_max_memory:
+            return f"it takes {self.rss / 2**20:.0f} MiB (worker_max_memory)"
+        limit = config.worker_max_lifetime
+        if limit is not None and self.served(now) >= limit:
+            return f"it has served for {limit:g} s (worker_max_lifetime)"
+        return None
+
+    def close(self) -> None:
+        """Let go of it, once it is gone."""
+        self.channel.close()
+
+    # Explaining
+
+    def death(self, kills_before: int) -> str:
+        """How it ended, in words; ``kills_before`` is an earlier ``oom_kills()``."""
+        if self.verdict is not None:
+            return f"was killed: {self.verdict}"
+        code = self.exit_code
+        if code >= 0:
+            return f"ended by itself with exit code {code}"
+        words = f"was killed by {_signal_name(-code)}"
+        if -code == signal.SIGKILL:
+            if oom_kills() > kills_before:
+                words += ": the system is out of memory (the kernel has counted an oom_kill)"
+            else:
+                words += ", by somebody else; if the memory is short, see the kernel's log"
+        return words
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _with_jitter(config: Config) -> int | None:
+    if config.max_requests is None:
+        return None
+    return config.max_requests + random.randint(0, config.max_requests_jitter)
+
+
+def _start_message(config: Config, rows: Sequence[Message], *, announce: bool) -> dict[str, Any]:
+    options = config.to_dict()
+    for name, value in options.items():
+        if not _is_plain(value):
+            raise ConfigError(
+                f"{name}: holds Python objects, which worker processes cannot get; write plain "
+                "values, or set workers = 0"
+            )
+    # sys.path as it is here: the script that called run() has its directory in it.
+    return {"config": options, "listeners": rows, "announce": announce, "path": sys.path}
+
+
+def _is_plain(value: object) -> bool:
+    """Whether JSON brings it over unchanged."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def _command() -> list[str]:
+    # The interpreter's own flags (-O, -W, -X), as multiprocessing hands them on.
+    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    if not {"", os.getcwd()} & set(sys.path) and "-P" not in flags:
+        flags.append("-P")  # else -m would put the working directory in front
+    return [sys.executable, *flags, "-m", "tricorn.worker_process"]
+
+
+def _environment() -> dict[str, str]:
+    # What systemd said was for the supervisor alone.
+    return {k: v for k, v in os.environ.items() if k not in ("NOTIFY_SOCKET", "WATCHDOG_USEC")}
+
+
+def oom_kills() -> int:
+    """Processes that the kernel has killed for want of memory: in our cgroup, else in all."""
+    try:
+        group = Path("/proc/self/cgroup").read_text().partition("::")[2].strip()
+        return _counted(Path(f"/sys/fs/cgroup{group}/memory.events").read_text())
+    except OSError:
+        pass
+    try:
+        return _counted(Path("/proc/vmstat").read_text())
+    except OSError:
+        return 0
+
+
+def _counted(text: str) -> int:
+    found = re.search(r"^oom_kill (\d+)$", text, re.MULTILINE)
+    return int(found[1]) if found else 0

@@ -1,0 +1,265 @@
+"""A worker: what ``python -m tricorn.worker_process`` does, started by the supervisor.
+
+The descriptor named on the command line is the worker's end of the control channel. The
+first message on it is the configuration with the listening sockets; later ones say what to
+do. Its end of file says that the supervisor is gone: then the worker drains and ends. A
+thread of its own listens there, so that even a blocked event loop does not outlive it.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.abc
+
+from tricorn import error_report, logs
+from tricorn.config import Config
+from tricorn.control_channel import Channel, Message
+from tricorn.event_loop import caller_from_threads, run_on
+from tricorn.exceptions import TricornError
+from tricorn.privileges import drop
+from tricorn.supervisor_sockets import in_worker
+from tricorn.supervisor_workers import CUT_TIME, DUMP_SIGNAL
+
+if TYPE_CHECKING:
+    from tricorn.io.listener import Listener
+    from tricorn.server import Server
+
+_log = logging.getLogger("tricorn.error")
+
+# Seconds between two heartbeats.
+_BEAT = 1.0
+# The supervisor's affair; a key press in a terminal goes to all processes. Not ignored, which
+# would go on to the processes that the application starts.
+_NOT_OURS = (
+    signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU
+)  # fmt: skip
+
+
+class Link:
+    """The worker's side of the control channel.
+
+    The thread tells the loop; what comes before there is a loop waits for it.
+    """
+
+    def __init__(self, channel: Channel, config: Config) -> None:
+        self._channel = channel
+        self._config = config
+        self._lock = threading.RLock()  # a signal handler may come in between
+        self._call: Callable[[Callable[[], object]], object] | None = None
+        self._waiting: list[Callable[[], object]] = []
+        self._server: Server | None = None
+        self._stop: anyio.Event
+        self._scope: anyio.CancelScope
+        self._draining = False
+        self._beaten = 0.0
+        self.ended = False
+
+    def listen(self, heard: list[Message]) -> None:
+        """Hear the supervisor from now on; ``heard`` it has said already."""
+        for message in heard:
+            self._heed(message)
+        threading.Thread(target=self._listen, name="tricorn-control", daemon=True).start()
+
+    # In the thread
+
+    def _listen(self) -> None:
+        while (messages := self._channel.receive(wait=True)) is not None:
+            for message in messages:
+                self._heed(message)
+        self._orphaned()
+
+    def _heed(self, message: Message) -> None:
+        match message["type"]:
+            case "drain":
+                self.drain(message["delay"], stopping=message["stopping"])
+            case "cut":
+                self._in_loop(self._cut)
+            case "reopen-logs":
+                logs.reopen()
+
+    def _orphaned(self) -> None:
+        """The supervisor is gone, and nobody is left to kill us."""
+        if self.ended:
+            return
+        _log.error("the supervisor is gone: worker %d drains and ends", os.getpid())
+        self.drain(0.0, stopping=True)
+        config = self._config
+        if config.graceful_timeout is None or config.shutdown_timeout is None:
+            return
+        time.sleep(config.graceful_timeout + CUT_TIME + config.shutdown_timeout + CUT_TIME)
+        faulthandler.dump_traceback()
+        os._exit(1)
+
+    # In the thread, or in a signal handler
+
+    def drain(self, delay: float, *, stopping: bool) -> None:
+        """Finish what is in flight, then end."""
+        self._draining = True
+        self._in_loop(lambda: self._drain(delay, stopping=stopping))
+
+    def on_sigterm(self, number: int, frame: FrameType | None) -> None:
+        """Drain; the second time end at once."""
+        if self._draining:
+            self._in_loop(self._cut)
+        else:
+            self._channel.send("draining")
+            self.drain(self._config.drain_delay, stopping=True)
+
+    def _in_loop(self, action: Callable[[], object]) -> None:
+        with self._lock:
+            if self._call is None:
+                self._waiting.append(action)
+                return
+            try:
+                self._call(action)
+            except RuntimeError:
+                pass  # the loop has ended
+
+    # In the event loop
+
+    def _drain(self, delay: float, *, stopping: bool) -> None:
+        assert self._server is not None
+        self._server.drain_delay = delay
+        self._server.replaced = not stopping
+        self._stop.set()
+
+    def _cut(self) -> None:
+        assert self._server is not None
+        self._server.hurry()
+        self._scope.cancel()
+
+    async def serve(self, server: Server) -> None:
+        """Serve until told to end."""
+        from tricorn.server import run_server
+
+        self._server = server
+        self._stop = anyio.Event()
+        server.on_tick = self._beat
+        with anyio.CancelScope() as self._scope:
+            with self._lock:
+                self._call = caller_from_threads()
+                if self._draining:
+                    return  # nothing has begun
+                waiting, self._waiting = self._waiting, []
+                for action in waiting:
+                    action()
+            await run_server(server, self._stop, False, _Ready(self._ready))
+
+    def _ready(self, urls: list[str]) -> None:
+        self._channel.send("ready", wait=True, urls=urls)
+
+    def _beat(self, now: float) -> None:
+        if now - self._beaten < _BEAT * 0.9:
+            return
+        self._beaten = now
+        assert self._server is not None
+        self._channel.send("heartbeat", requests=self._server.worker.requests, rss=_rss())
+
+    def failed(self, exc: TricornError) -> None:
+        """Why the worker ends; the supervisor prints it."""
+        self._channel.send(
+            "failed",
+            wait=True,
+            code=exc.exit_code,
+            reason=str(exc),
+            traceback=error_report.application_traceback(exc),
+        )
+
+
+class _Ready(anyio.abc.TaskStatus[list[str]]):
+    """Passes on that connections are accepted."""
+
+    def __init__(self, tell: Callable[[list[str]], None]) -> None:
+        self._tell = tell
+
+    def started(self, value: list[str] | None = None) -> None:
+        self._tell(value or [])
+
+
+def _rss() -> int:
+    """Resident memory of this process (bytes); where the system does not tell, the most so far."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        import resource
+
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
+
+
+def _quiet(number: int, frame: FrameType | None) -> None:
+    """A signal that is not ours."""
+
+
+def _reopen_logs(number: int, frame: FrameType | None) -> None:
+    logs.reopen()
+
+
+def _serve(link: Link, config: Config, listeners: list[Listener], *, announce: bool) -> None:
+    """Serve to the end. What needs the rights the process began with comes first."""
+    from tricorn.application import compose, load
+    from tricorn.io.tls import TLSContext
+    from tricorn.server import Server
+
+    tls = TLSContext(config) if config.ssl_enabled else None
+    drop(config)
+    app, config = load(config)
+    served = compose(app, config)
+
+    async def main() -> None:
+        server = Server(served, config, listeners=listeners, tls=tls)
+        server.announces = announce
+        await link.serve(server)
+
+    run_on(config, main)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a worker; its exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    for number in _NOT_OURS:
+        signal.signal(number, _quiet)
+    signal.signal(signal.SIGUSR1, _reopen_logs)
+    if sys.__stderr__ is not None:
+        faulthandler.register(DUMP_SIGNAL, sys.__stderr__, all_threads=True)
+    channel = Channel(socket.socket(fileno=int(argv[0])))
+    channel.socket.set_inheritable(False)
+    messages = channel.receive(wait=True)
+    if not messages:
+        return 0  # the supervisor was gone before it could say anything
+    start = messages[0]
+    sys.path[:] = start["path"]
+    config = Config(**start["config"])
+    link = Link(channel, config)
+    signal.signal(signal.SIGTERM, link.on_sigterm)
+    try:
+        logs.setup(config)
+        link.listen(messages[1:])
+        _serve(link, config, in_worker(start["listeners"]), announce=start["announce"])
+    except TricornError as exc:
+        logs.shutdown()
+        link.failed(exc)
+        return exc.exit_code
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        link.ended = True
+        logs.shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
