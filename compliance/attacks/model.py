@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 Options = Mapping[str, str | int | float]
@@ -13,11 +14,14 @@ Options = Mapping[str, str | int | float]
 class Report:
     """What an attacker did and saw.
 
-    ``answers`` counts the server's words, such as ``GOAWAY ENHANCE_YOUR_CALM``, ``408`` or
-    ``close 1009``; ``closed`` and ``open`` tell how its connections ended.
+    ``answers`` counts the server's words, each once a connection, such as
+    ``GOAWAY ENHANCE_YOUR_CALM``, ``408`` or ``close 1009``; ``closed`` and ``open`` tell how
+    connections ended.
     """
 
     connections: int = 0
+    right: int = 0  # connections that got the answer that is due
+    cut_short: int = 0  # connections that the attack's own end cut
     sent: int = 0  # bytes
     received: int = 0  # bytes
     answers: Counter[str] = field(default_factory=Counter)
@@ -35,7 +39,15 @@ class Stage:
     host: str
     port: int
     seconds: float
+    answer: str = ""
+    """Regular expression of the answer that is due."""
     report: Report = field(default_factory=Report)
+
+    def tell(self, words: Iterable[str]) -> None:
+        """File what one connection heard."""
+        heard = set(words)
+        self.report.answers.update(heard)
+        self.report.right += any(re.fullmatch(self.answer, word) for word in heard)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
-from compliance.attacks.model import Report, Stage
+from compliance.attacks.model import Stage
 
 Script = Callable[[int], Iterable[bytes | float]]
 _READ = 262_144
@@ -108,6 +108,8 @@ class Play:
                 self._turn(now)
         finally:
             for peer in list(self.peers):
+                # One that is kept open on purpose has had its time.
+                self.stage.report.cut_short += self.most > self.width
                 self._settle(peer, "open")
             self._selector.close()
 
@@ -196,12 +198,7 @@ class Play:
             self._drain(peer)
         with contextlib.suppress(OSError):
             peer.sock.close()
-        tell(self.stage.report, peer.words, end)
-
-
-def tell(report: Report, words: Counter[str], end: str) -> None:
-    """File what one connection heard; each word counts once a connection."""
-    report.answers.update(set(words) | {end})
+        self.stage.tell([*peer.words, end])
 
 
 def connect(stage: Stage, *, blocking: bool = False) -> socket.socket | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import CloseConnection
-from wsproto.extensions import PerMessageDeflate
+from wsproto.extensions import Extension, PerMessageDeflate
 from wsproto.utilities import RemoteProtocolError
 
 
@@ -17,7 +17,7 @@ def check_server_frames(output: bytes, compressed: bool = False) -> list[object]
 
     :raises AssertionError: where it could not read them, or bytes follow the close frame.
     """
-    extensions = []
+    extensions: list[Extension] = []
     if compressed:
         extension = PerMessageDeflate()
         extension.finalize("permessage-deflate")

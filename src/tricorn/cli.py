@@ -239,9 +239,9 @@ def _check(loaded: LoadedConfig) -> int:
     config = loaded.config
     config.check()
     if config.certfile is not None:
-        from tricorn.io.tls import create_ssl_context
+        from tricorn.io.tls import TLSContext
 
-        create_ssl_context(config)
+        TLSContext(config)
     _check_target(config)
     compose(*load_app(config))
     for line in [*loaded.notes, *config.warnings()]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from tricorn.config_binds import Bind, parse_bind
 from tricorn.config_certificates import certificate_faults
+from tricorn.config_health import health_faults
+from tricorn.config_limits import limit_faults
 from tricorn.config_mounts import parse_field, site_faults
 from tricorn.config_options import Options
 from tricorn.config_proxies import proxy_faults
@@ -65,7 +67,10 @@ class Config(Options):
             except ValueError:
                 wrong = f'headers: expected "Name: value", got {text!r}'
                 raise CombinationError(wrong, "headers") from None
-        for message, names in (*site_faults(self), *certificate_faults(self), *proxy_faults(self)):
+        for message, names in (
+            *site_faults(self), *certificate_faults(self), *proxy_faults(self), *limit_faults(self),
+            *health_faults(self),
+        ):  # fmt: skip
             raise CombinationError(message, *names)
         if not FIELD_NAME.fullmatch(self.request_id_header):
             raise CombinationError(

@@ -97,6 +97,16 @@ def _parse(table: Mapping[str, Any], name: str) -> Certificate:
     return Certificate(**values)
 
 
+def certificate_files(config: Config) -> tuple[str, ...]:
+    """The files that the options of TLS name; none where TLS is off, or the certificate ours."""
+    if config.certfile is None:
+        return ()
+    paths = [config.certfile, config.keyfile, config.ca_certs]
+    for certificate in parse_certificates(config.certificates):
+        paths += [certificate.certfile, certificate.keyfile]
+    return tuple(dict.fromkeys(path for path in paths if path is not None))
+
+
 def certificate_faults(config: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
     """What is wrong with ``certificates``: a line and its options."""
     if not config.certificates:

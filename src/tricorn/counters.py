@@ -9,15 +9,17 @@ is replaced. Gauges (what is open now) are set back when a worker starts or has 
 
 from __future__ import annotations
 
+import itertools
 import logging
 import mmap
 import os
 import tempfile
 import zlib
 from array import array
-from collections.abc import Iterator, MutableSequence
+from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 #: The options that are bounds: each has a series of ``tricorn_limit_total``.
 LIMITS = (
@@ -72,6 +74,12 @@ LIMITS = (
 
 _PROTOCOLS = {"1.0": "http/1.0", "1.1": "http/1.1", "2": "http/2"}
 _STATUSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
+
+
+#: The counters of the worker whose exchange this is, for what sees neither.
+CURRENT: ContextVar[Counters] = ContextVar("tricorn.counters")
+
+_Numbers: TypeAlias = "array[int] | memoryview[int]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +180,12 @@ _SIZE = 8  # bytes of one number
 class Counters:
     """The row of this process, and all rows there are."""
 
-    def __init__(self, rows: MutableSequence[int], row: int, fd: int | None) -> None:
+    def __init__(self, rows: _Numbers, own: _Numbers, fd: int | None) -> None:
         #: The descriptor (int) of the shared memory, to be passed to workers; None without one.
         self.fd = fd
         self._rows = rows
-        self._first = row * _WIDTH
-        # A view of its own: one addition less for each count.
-        self._row = rows[self._first : self._first + _WIDTH] if fd is not None else rows
+        self._row = own
+        self._leased: set[int] = set()
 
     @classmethod
     def create(cls, slots: int = 1, slot: int = 0, fd: int | None = None) -> Counters:
@@ -192,7 +199,8 @@ class Counters:
         :raises ValueError: if there is no such slot.
         """
         if fd is None and slots == 1:
-            alone = cls(array("Q", bytes(_WIDTH * _SIZE)), 0, None)
+            row = array("Q", bytes(_WIDTH * _SIZE))
+            alone = cls(row, row, None)
             alone._begin()
             return alone
         if fd is None:
@@ -213,7 +221,8 @@ class Counters:
         fd = _make_memory((_HEADER + (slots + 1) * _WIDTH) * _SIZE)
         numbers = memoryview(mmap.mmap(fd, 0)).cast("Q")
         numbers[0], numbers[1] = _CHECKSUM, slots + 1
-        return cls(numbers[_HEADER:], 0, fd)
+        rows = numbers[_HEADER:]
+        return cls(rows, rows[:_WIDTH], fd)
 
     @classmethod
     def _attach(cls, slot: int, fd: int) -> Counters | None:
@@ -223,7 +232,8 @@ class Counters:
             return None
         if not 0 <= slot < numbers[1] - 1:
             raise ValueError(f"slot {slot} of {numbers[1] - 1}")
-        return cls(numbers[_HEADER:], slot + 1, fd)
+        rows, first = numbers[_HEADER:], (slot + 1) * _WIDTH
+        return cls(rows, rows[first : first + _WIDTH], fd)
 
     def _begin(self) -> None:
         """A worker starts in this row."""
@@ -233,8 +243,22 @@ class Counters:
         row[WORKERS] = 1
         row[WORKER_STARTS] += 1
 
+    # In the supervisor
+
+    def lease(self) -> int:
+        """A slot for a worker that is about to start: the first that no other worker has.
+
+        :raises ValueError: if all are taken.
+        """
+        slot = next(number for number in itertools.count() if number not in self._leased)
+        if (slot + 2) * _WIDTH > len(self._rows):
+            raise ValueError(f"more than {slot} workers")
+        self._leased.add(slot)
+        return slot
+
     def ended(self, slot: int) -> None:
-        """In the supervisor: the worker of this slot is gone, and with it what it had open."""
+        """The worker of a slot is gone, and with it what it had open; another may have it."""
+        self._leased.discard(slot)
         for place in _GAUGES:
             self._rows[(slot + 1) * _WIDTH + place] = 0
 

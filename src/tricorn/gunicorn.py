@@ -54,8 +54,8 @@ _IF_SET = {
     "websocket_max_message_size": "websocket_max_message_size",
 }
 # What would be served otherwise than the operator means, and what only goes missing.
-_REFUSED = ("proxy_protocol", "protocol", "ssl_context")
-_IGNORED = ("forwarded_allow_ips", "pre_request", "post_request")
+_REFUSED = ("protocol", "ssl_context")
+_IGNORED = ("pre_request", "post_request")
 # A head has other fields too beside the longest.
 _HEAD = 65536
 _UNLIMITED = 2**20
@@ -98,6 +98,21 @@ def settings_to_options(cfg: Any) -> dict[str, Any]:
     for theirs, ours in _IF_SET.items():
         if _is_set(cfg, theirs):
             options[ours] = getattr(cfg, theirs)
+    return options | _proxy_options(cfg)
+
+
+def _proxy_options(cfg: Any) -> dict[str, Any]:
+    """Who may speak for clients, where it is said; Gunicorn believes peers of unix sockets."""
+    names: list[str] = []
+    options: dict[str, Any] = {}
+    if cfg.proxy_protocol not in (False, "off"):
+        options["proxy_protocol"] = ["all"]
+        names += cfg.proxy_allow_ips
+    # Its default is of the environment.
+    if _is_set(cfg, "forwarded_allow_ips") or "FORWARDED_ALLOW_IPS" in os.environ:
+        names += cfg.forwarded_allow_ips
+    if names or options:
+        options["trusted_proxies"] = [*dict.fromkeys([*map(str, names), "unix"])]
     return options
 
 

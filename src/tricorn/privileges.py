@@ -46,8 +46,10 @@ def group_id(group: str | int | None) -> int:
         raise ConfigError(f"group: expected a group of this system, got {group!r}") from None
 
 
-def drop(config: Config) -> None:
+def drop(config: Config) -> bool:
     """Make this process what ``user``, ``group`` and ``umask`` ask for; there is no way back.
+
+    Returns whether it was root and is another user now.
 
     Without ``group`` the groups are those of ``user``; without ``user`` only the group
     changes. ``HOME``, ``USER`` and ``LOGNAME`` become the user's. A process that is not root
@@ -61,18 +63,19 @@ def drop(config: Config) -> None:
     if config.umask is not None:
         os.umask(config.umask)
     if config.user is None and config.group is None:
-        return
+        return False
     uid, gid = user_id(config.user), group_id(config.group)
     account = _account(uid)
     if gid < 0:
         gid = _group_of(config, account)
     if os.geteuid() != 0:
         _warn_if_other(config, uid, gid)
-        return
+        return False
     hand_over_logs(config, uid, gid)
     _become(config, uid, gid, account)
     if account is not None:
         os.environ.update(HOME=account.pw_dir, USER=account.pw_name, LOGNAME=account.pw_name)
+    return uid > 0
 
 
 def _account(uid: int) -> pwd.struct_passwd | None:

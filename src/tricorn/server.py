@@ -7,7 +7,8 @@ import logging
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
+from functools import partial
 from typing import Protocol
 
 import anyio
@@ -17,17 +18,25 @@ import anyio.lowlevel
 from tricorn import logs
 from tricorn.access_log import AccessLog
 from tricorn.application import compose
+from tricorn.asgi.exchange_count import counted, wants_metrics
 from tricorn.asgi.host import Worker
 from tricorn.asgi.lifespan import Lifespan
 from tricorn.config import Config
+from tricorn.counters import Counters
 from tricorn.event_loop import run_on
 from tricorn.exceptions import ConfigError, TricornError
+from tricorn.health_server import HealthServer
 from tricorn.io.accepting import AsyncioAcceptor, Intake, accept_anyio
+from tricorn.io.certificates import CertificateWatch
+from tricorn.io.ending import CANCEL_TIME
 from tricorn.io.listener import Listener, bind_all
 from tricorn.io.registry import Registry
 from tricorn.io.tls import TLSContext
+from tricorn.last_resort import LastResort
 from tricorn.logs import RateLimitedLog
-from tricorn.pid_file import pid_file
+from tricorn.loop_watch import watching
+from tricorn.own_process import OwnProcess
+from tricorn.pid_file import PidFile
 from tricorn.start_lines import announce
 from tricorn.types import Application, ASGIApplication
 
@@ -38,8 +47,6 @@ _TICK = 1.0
 _SHORTEST_TICK = 0.02
 # The same while draining: idle connections are left open for a moment only.
 _DRAIN_TICK = 0.1
-# Seconds a cancelled application is waited for.
-_CANCEL_TIME = 5.0
 
 
 class Event(Protocol):
@@ -113,11 +120,26 @@ def run(app: Application | None, config: Config | None = None) -> None:
     config = config or Config()
     served = compose(app, config)  # imports, which may take their time, before the loop runs
 
-    async def main() -> None:
-        await run_server(Server(served, config))
+    file = PidFile(config.pid_path)
+    last_resort = LastResort()
 
-    with pid_file(config.pid_path):
+    async def main() -> None:
+        server = Server(served, config)
+        server.last_resort = last_resort
+
+        def clean() -> None:
+            file.remove()
+            server.close_listeners()
+
+        last_resort.clean = clean
+        await run_server(server, task_status=OwnProcess(server))
+
+    file.write()
+    try:
         run_on(config, main)
+    finally:
+        last_resort.cancel()
+        file.remove()
 
 
 class Server:
@@ -137,23 +159,40 @@ class Server:
         *,
         listeners: list[Listener] | None = None,
         tls: TLSContext | None = None,
+        counters: Counters | None = None,
     ) -> None:
         self.config = config
         #: Seconds that connections are still taken behind a stop; may be set until then.
         self.drain_delay = config.drain_delay
         #: Behind a stop another process serves at the same addresses; may be set until then.
         self.replaced = False
+        #: Whether changed certificate files are loaded.
+        self.watches_certificates = True
         #: Whether the log says what is served where.
         self.announces = True
+        #: What ends the process where it would not end; set by whoever owns it.
+        self.last_resort: LastResort | None = None
+        self._stuck = False  # applications ignore their cancellation
+        #: Called once the addresses are bound and the keys read.
+        self.on_bound: Callable[[], None] | None = None
         #: Called with the time (seconds, monotonic) about once a tick.
         self.on_tick: Callable[[float], None] | None = None
         self.connections = Registry()
         self._peers = RateLimitedLog(_log, config.peer_log_interval)
+        counters = counters or Counters.create()
         self.worker = Worker(
-            app, config, access_log=AccessLog.create(config), peer_log=self._log_peer
+            app,
+            config,
+            access_log=counted(AccessLog.create(config), config, counters),
+            peer_log=self._log_peer,
+            counters=counters,
         )
+        if wants_metrics(config):
+            self.worker.measure = partial(self.connections.measure, counters)
+        self._health = HealthServer(self.worker, (), self._no_accept)
         self._tls = tls
         self._listeners = listeners or []
+        self._every: list[Listener] = []
         self._intake: Intake
         self._acceptor: AsyncioAcceptor | None = None
         self._on_asyncio = False
@@ -163,6 +202,8 @@ class Server:
         """Do not wait for the application's shutdown; to be followed by a cancellation."""
         if self._lifespan is not None:
             self._lifespan.cancel()
+        if self.last_resort is not None:
+            self.last_resort.end_after(2 * CANCEL_TIME)
 
     def reload_certificates(self) -> None:
         """Read the certificate files again; new connections get what is in them."""
@@ -187,26 +228,33 @@ class Server:
         self._on_asyncio = anyio.get_cancelled_exc_class() is asyncio.CancelledError
         if self._tls is None and self.config.ssl_enabled:
             self._tls = TLSContext(self.config)
-        self._listeners = self._listeners or bind_all(self.config)
-        lifespan = self._lifespan = Lifespan(self.worker.app, self.config, self.worker.stopping)
+        every = self._every = self._listeners or bind_all(self.config)
+        self._listeners = [listener for listener in every if not listener.health]
+        apart = [listener for listener in every if listener.health]
+        self._health = HealthServer(self.worker, apart, self._no_accept)
+        lifespan = self._lifespan = Lifespan(
+            self.worker.app, self.config, self.worker.stopping, counters=self.worker.counters
+        )
         stop = anyio.Event()
         try:
+            if self.on_bound is not None:
+                self.on_bound()
             async with anyio.create_task_group() as tasks:
                 if install_signal_handlers:
                     await tasks.start(self._watch_signals, stop, tasks.cancel_scope)
                 try:
                     await lifespan.startup(tasks)
                     self.worker.state = lifespan.state
-                    async with self._accepting():
-                        tasks.start_soon(self._tick)
-                        if self.announces:
-                            announce(self.config, self._listeners, on_asyncio=self._on_asyncio)
-                        task_status.started([listener.url for listener in self._listeners])
-                        await self._until(shutdown_trigger, stop)
-                        self.worker.ready = self.replaced
-                        await anyio.sleep(self.drain_delay)
-                        self.worker.stopping.set()
-                    await self._drain()
+                    async with self._health.answering(on_asyncio=self._uses_asyncio):
+                        async with self._accepting():
+                            self._start_watching(tasks)
+                            if self.announces:
+                                self._announce()
+                            task_status.started([listener.url for listener in every])
+                            with self._watching_loop():
+                                await self._until(shutdown_trigger, stop)
+                                await self._say_goodbye()
+                        await self._drain()
                 finally:
                     # Where serve() is cancelled; a connection that is accepted just now sees it.
                     self.worker.stopping.set()
@@ -215,8 +263,43 @@ class Server:
                 tasks.cancel_scope.cancel()
         finally:
             self._peers.flush(time.monotonic())
-            for listener in self._listeners:
-                listener.close()
+            self.close_listeners()
+
+    def close_listeners(self) -> None:
+        """Close the sockets; the paths of Unix sockets go with them."""
+        for listener in self._every:
+            listener.close()
+
+    def _start_watching(self, tasks: anyio.abc.TaskGroup) -> None:
+        """Start what goes on beside the connections."""
+        tasks.start_soon(self._tick)
+        interval = self.config.certificate_watch if self.watches_certificates else None
+        if self._tls is not None and interval is not None:
+            tasks.start_soon(CertificateWatch(self._tls).run, interval)
+
+    def _watching_loop(self) -> AbstractContextManager[None]:
+        return watching(self.config.blocked_loop_warning, self._loop_stalled)
+
+    def _loop_stalled(self) -> None:
+        self.worker.counters.limit("blocked_loop_warning")
+
+    def _announce(self) -> None:
+        """Say what is served where."""
+        announce(self.config, self._listeners, on_asyncio=self._on_asyncio)
+        self._health.announce()
+
+    async def _say_goodbye(self) -> None:
+        """Balancers and applications hear of the stop, and connections come for a while yet."""
+        self.worker.ready = self.replaced
+        if self.replaced:
+            self._health.leave()
+        await anyio.sleep(self.drain_delay)
+        self.worker.stopping.set()
+
+    @property
+    def _uses_asyncio(self) -> bool:
+        """Whether connections are asyncio's transports."""
+        return self._on_asyncio and not self.force_anyio_transport
 
     async def _until(self, trigger: ShutdownTrigger | None, stop: anyio.Event) -> None:
         """Wait for a signal or the caller's trigger, whichever is first."""
@@ -272,7 +355,7 @@ class Server:
     @asynccontextmanager
     async def _accepting(self) -> AsyncIterator[None]:
         self._intake = Intake(self.worker, self.connections, self._tls, self._no_accept)
-        if self._on_asyncio and not self.force_anyio_transport:
+        if self._uses_asyncio:
             self._acceptor = acceptor = AsyncioAcceptor(self._intake)
             try:
                 for listener in self._listeners:
@@ -292,6 +375,9 @@ class Server:
                 self._stop_listening()
                 await self._drain()
                 await self._cut()
+                if self._stuck and self._lifespan is not None:
+                    # This task group never ends: what comes behind it comes now.
+                    await self._end(self._lifespan)
 
     def _stop_listening(self) -> None:
         """New connections are refused from here on; a Unix socket's path stays to the end."""
@@ -314,8 +400,10 @@ class Server:
                 with anyio.move_on_after(interval):
                     await self.worker.stopping.wait()
             now = time.monotonic()
-            for connection in list(self.connections):
-                connection.tick(now)
+            self.connections.tick(now)
+            self._health.tick(now)
+            if self.worker.measure is not None:
+                self.worker.measure()
             self._peers.flush(now, due_only=True)
             if self.on_tick is not None:
                 self.on_tick(now)
@@ -349,6 +437,7 @@ class Server:
             await self._emptied()
         if scope.cancelled_caught:
             count = len(self.connections)
+            self.worker.counters.limit("graceful_timeout")
             limit = self.config.graceful_timeout
             _log.warning("%d connections still open after graceful_timeout = %g s", count, limit)
 
@@ -373,6 +462,14 @@ class Server:
             raise
         finally:
             lifespan.cancel()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Everything is over; what is not by now must not hold up the process."""
+        if self.last_resort is not None:
+            if self._stuck:
+                self.last_resort.end()
+            self.last_resort.end_after(CANCEL_TIME)
 
     async def _cut(self) -> None:
         """End whatever is left."""
@@ -382,8 +479,10 @@ class Server:
             return
         for connection in list(self.connections):
             connection.cancel()
-        with anyio.move_on_after(_CANCEL_TIME):
+        with anyio.move_on_after(CANCEL_TIME):
             await self._emptied()
         for connection in self.connections:
-            _log.error("the application ignores its cancellation: %r", connection)
+            self._stuck = True
+            for what in connection.running():
+                _log.error("the application ignores its cancellation: %s", what)
         self.connections.clear()

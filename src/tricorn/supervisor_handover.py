@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import suppress
 
 from tricorn.config import Config
@@ -22,6 +23,8 @@ from tricorn.supervisor_sockets import Sockets
 
 # Not among TRICORN_ variables, which are options.
 _VARIABLE = "_TRICORN_HANDOVER"
+# Seconds for a process to end that has closed its channel.
+_END_TIME = 5.0
 
 
 class Handover:
@@ -32,6 +35,7 @@ class Handover:
     """
 
     def __init__(self, sockets: Sockets, directory: str) -> None:
+        self.silent_since: float | None = None  # it has closed its end of the channel
         text, fds = sockets.dump()
         self._channel, other = Channel.pair()
         told = json.dumps({"sockets": text, "channel": other.fileno()})
@@ -62,11 +66,15 @@ class Handover:
         messages = self._channel.receive()
         if messages:
             return True
-        if messages is None:
-            self._process.kill()  # it will never say that it serves
+        if self.ended():
+            return False
+        if messages is None and self.silent_since is None:
+            self.silent_since = time.monotonic()  # it ends just now, or never says anything
+        if self.silent_since is not None and time.monotonic() - self.silent_since > _END_TIME:
+            self._process.kill()
             self._process.wait()
             return False
-        return False if self.ended() else None
+        return None
 
     def ended(self) -> bool:
         """Whether the new one is gone."""

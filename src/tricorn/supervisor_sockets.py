@@ -131,7 +131,7 @@ def _others(address: Address, first: list[Listener]) -> list[Listener]:
     made: list[Listener] = []
     try:
         for listener in first:
-            made.append(another(listener))
+            made.append(another(listener))  # noqa: PERF401 (what is made is closed again)
     except OSError as exc:
         for listener in made:
             listener.close()
@@ -162,4 +162,9 @@ def to_worker(sockets: list[tuple[Address, Listener]]) -> tuple[list[dict[str, A
 
 def in_worker(rows: list[dict[str, Any]]) -> list[Listener]:
     """The listeners a worker inherited."""
-    return [Listener(_taken(row["fd"]), parse_bind(row["bind"]), row["secure"]) for row in rows]
+    listeners = []
+    for row in rows:
+        listener = Listener(_taken(row["fd"]), parse_bind(row["bind"]), row["secure"])
+        listener.health = row["option"] == "health_bind"
+        listeners.append(listener)
+    return listeners

@@ -12,11 +12,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tricorn.config import Config
 from tricorn.control_channel import Channel, Message
+from tricorn.counters import Counters
 from tricorn.exceptions import (
     AppImportError,
     BindError,
@@ -68,6 +70,7 @@ class WorkerProcess:
     """A running worker.
 
     :param slot: whose place it has; its sockets are that slot's.
+    :param counters: shared by all workers.
     :raises ConfigError: if the configuration holds what cannot be handed over.
     """
 
@@ -76,6 +79,7 @@ class WorkerProcess:
         slot: int,
         config: Config,
         sockets: list[tuple[Address, Listener]],
+        counters: Counters,
         *,
         announce: bool,
         directory: str,
@@ -95,6 +99,10 @@ class WorkerProcess:
         self.max_requests = _with_jitter(config)
         rows, fds = to_worker(sockets)
         start = _start_message(config, rows, announce=announce)
+        self._lease = _leased(counters)
+        if counters.fd is not None:
+            start["counters"] = {"fd": counters.fd, "slot": self._lease}
+            fds.append(counters.fd)
         self.silent = False  # it has closed its end of the channel
         self.channel, other = Channel.pair()
         try:
@@ -105,7 +113,7 @@ class WorkerProcess:
                 env=_environment(),
             )
         except OSError as exc:
-            self.channel.close()
+            self.close(counters)
             raise TricornError(f"cannot start a worker: {exc}") from None
         finally:
             other.close()
@@ -229,21 +237,22 @@ class WorkerProcess:
         """For how long it has served (seconds); 0 while it starts."""
         return 0.0 if self.state is State.STARTING else now - self.ready_at
 
-    def worn_out(self, now: float) -> str | None:
-        """Why it should be replaced, None while it need not be."""
+    def worn_out(self, now: float) -> tuple[str, str] | None:
+        """The option by which it should be replaced and why, None while it need not be."""
         config = self.config
         if self.max_requests is not None and self.requests >= self.max_requests:
-            return f"it has served {self.requests} requests (max_requests)"
+            return "max_requests", f"it has served {self.requests} requests"
         if config.worker_max_memory is not None and self.rss > config.worker_max_memory:
-            return f"it takes {self.rss / 2**20:.0f} MiB (worker_max_memory)"
+            return "worker_max_memory", f"it takes {self.rss / 2**20:.0f} MiB"
         limit = config.worker_max_lifetime
         if limit is not None and self.served(now) >= limit:
-            return f"it has served for {limit:g} s (worker_max_lifetime)"
+            return "worker_max_lifetime", f"it has served for {limit:g} s"
         return None
 
-    def close(self) -> None:
+    def close(self, counters: Counters) -> None:
         """Let go of it, once it is gone."""
         self.channel.close()
+        counters.ended(self._lease)
 
     # Explaining
 
@@ -261,6 +270,13 @@ class WorkerProcess:
             else:
                 words += ", by somebody else; if the memory is short, see the kernel's log"
         return words
+
+
+def _leased(counters: Counters) -> int:
+    try:
+        return counters.lease()
+    except ValueError as exc:
+        raise TricornError(f"cannot start a worker: {exc}") from None
 
 
 def _signal_name(number: int) -> str:
@@ -326,3 +342,13 @@ def oom_kills() -> int:
 def _counted(text: str) -> int:
     found = re.search(r"^oom_kill (\d+)$", text, re.MULTILINE)
     return int(found[1]) if found else 0
+
+
+def working_directory() -> str:
+    """The working directory by the name the shell has for it, which may be a symbolic link
+    that a deployment moves."""
+    here, named = os.getcwd(), os.environ.get("PWD", "")
+    with suppress(OSError):
+        if named and os.path.samefile(here, named):
+            return named
+    return here

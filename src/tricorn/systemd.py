@@ -73,13 +73,16 @@ class Notifier:
 
     Methods return whether the message was sent: False without ``NOTIFY_SOCKET``, and where
     sending failed, which is logged once.
+
+    :param heir: this process becomes the service's main one in the place of the process that
+        systemd started, and takes its watchdog over.
     """
 
-    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(self, environ: Mapping[str, str] | None = None, *, heir: bool = False) -> None:
         environ = os.environ if environ is None else environ
         self._address = environ.get("NOTIFY_SOCKET", "")
         self._failed = False
-        self.watchdog_interval = _watchdog_interval(environ) if self._address else None
+        self.watchdog_interval = _watchdog_interval(environ, heir) if self._address else None
         """Seconds (float) between two calls of ``watchdog``, half of what systemd waits; None
         where no watchdog is on for this process."""
 
@@ -146,12 +149,12 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _watchdog_interval(environ: Mapping[str, str]) -> float | None:
+def _watchdog_interval(environ: Mapping[str, str], heir: bool) -> float | None:
     """Half of WATCHDOG_USEC in seconds, as sd_watchdog_enabled(3) advises."""
     limit = environ.get("WATCHDOG_USEC", "")
     if not (limit.isascii() and limit.isdecimal()) or int(limit) == 0:
         return None
     pid = environ.get("WATCHDOG_PID", "")
-    if pid and pid != str(os.getpid()):
+    if pid and pid != str(os.getpid()) and not heir:
         return None
     return int(limit) / 2_000_000

@@ -26,14 +26,15 @@ import anyio.abc
 from tricorn import error_report, logs
 from tricorn.config import Config
 from tricorn.control_channel import Channel, Message
+from tricorn.counters import Counters
 from tricorn.event_loop import caller_from_threads, run_on
 from tricorn.exceptions import TricornError
+from tricorn.last_resort import LastResort
 from tricorn.privileges import drop
 from tricorn.supervisor_sockets import in_worker
 from tricorn.supervisor_workers import CUT_TIME, DUMP_SIGNAL
 
 if TYPE_CHECKING:
-    from tricorn.io.listener import Listener
     from tricorn.server import Server
 
 _log = logging.getLogger("tricorn.error")
@@ -208,22 +209,28 @@ def _reopen_logs(number: int, frame: FrameType | None) -> None:
     logs.reopen()
 
 
-def _serve(link: Link, config: Config, listeners: list[Listener], *, announce: bool) -> None:
+def _serve(link: Link, config: Config, start: Message) -> None:
     """Serve to the end. What needs the rights the process began with comes first."""
     from tricorn.application import compose, load
     from tricorn.io.tls import TLSContext
     from tricorn.server import Server
 
+    listeners = in_worker(start["listeners"])
+    counters = Counters.create(**start["counters"])
+    os.close(start["counters"]["fd"])
     tls = TLSContext(config) if config.ssl_enabled else None
-    drop(config)
+    dropped = drop(config)
     app, config = load(config)
     served = compose(app, config)
 
     async def main() -> None:
-        server = Server(served, config, listeners=listeners, tls=tls)
-        server.announces = announce
+        server = Server(served, config, listeners=listeners, tls=tls, counters=counters)
+        server.announces = start["announce"]
+        server.watches_certificates = not dropped  # the supervisor does where we cannot
+        server.last_resort = last_resort
         await link.serve(server)
 
+    last_resort = LastResort()
     run_on(config, main)
 
 
@@ -248,7 +255,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         logs.setup(config)
         link.listen(messages[1:])
-        _serve(link, config, in_worker(start["listeners"]), announce=start["announce"])
+        _serve(link, config, start)
     except TricornError as exc:
         logs.shutdown()
         link.failed(exc)

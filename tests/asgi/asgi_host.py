@@ -54,6 +54,7 @@ class MemoryHost:
         self.output = b""
         self.streams = {}
         self.faults = []
+        self.ended = []
         self.logged = []
         self.worker.access_log = self.logged.append
 
@@ -90,6 +91,9 @@ class MemoryHost:
         self.flush()
         output, self.output = self.output, b""
         return output
+
+    def end_application(self, stream_id):
+        self.ended.append(stream_id)
 
     def waiter(self):
         return MemoryWaiter()

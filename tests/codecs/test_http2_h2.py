@@ -67,10 +67,24 @@ def test_own_frames_keep_their_order(codec):
     update = priority_update(3, b"u=1")
     wire = headers(1) + goaway(0, 2) + headers(3) + update + headers(5)
     events = codec.receive_data(wire)
+    while codec.has_more:
+        events += codec.receive_data(b"")
     told = [type(event) for event in events]
     assert told == [HeadersFrame, GoAwayFrame, HeadersFrame, PriorityUpdateFrame, HeadersFrame]
     assert events[1] == GoAwayFrame(0, 2)
     assert events[3] == PriorityUpdateFrame(b"\0\0\0\3u=1")
+
+
+def test_a_flood_is_counted_before_it_is_paid_for(codec):
+    wire = b"".join(headers(n) + reset(n, 8) for n in range(1, 201, 2)) + ping(b"12345678") * 500
+    codec.receive_data(b"")
+    events = codec.receive_data(wire)
+    assert len(events) < 50
+    assert codec.has_more
+    assert codec.glitches >= 500
+    while codec.has_more:
+        events += codec.receive_data(b"")
+    assert len(events) == 200
 
 
 def test_streams_over_the_announced_limit_are_left_to_the_policy(codec):
@@ -120,6 +134,50 @@ def test_no_rfc7540_priorities_may_not_change_its_meaning(codec):
     assert event == SettingsReceived(True)
     *_, event = codec.receive_data(settings({0x9: 7}))
     assert type(event) is CodecFailed
+
+
+@pytest.mark.parametrize(
+    ("told", "updates"),
+    [
+        ([320], [320]),
+        ([320, 320], [320]),  # repeated before it could be told
+        ([100, 200], [100, 200]),
+        ([2000, 64], [64]),  # the larger one is taken back
+        ([300, 10, 2000, 1000], [10, 1000]),
+        ([100000, 0], [0]),
+        ([100000], []),  # no more than we use anyway
+    ],
+)
+def test_the_smallest_and_the_last_table_size_are_told(codec, told, updates):
+    # RFC 7541 section 4.2, whatever number of SETTINGS frames came since the last header block.
+    for size in told:
+        codec.receive_data(settings({1: size}))
+    codec.receive_data(headers(1))
+    codec.data_to_send(1 << 20)
+    codec.send_headers(1, [(b":status", b"200"), (b"a", b"b")], True)
+    decoder = hpack.Decoder()
+    decoder.max_allowed_table_size = min(told[-1], 4096)
+    seen = []
+    decode, decoder._update_encoding_context = decoder._update_encoding_context, None
+
+    def note(data):
+        size = decode(data)
+        seen.append(decoder.header_table_size)
+        return size
+
+    decoder._update_encoding_context = note
+    frames = read_frames(b"".join(codec.data_to_send(1 << 20)), decoder)
+    assert frames == [("HEADERS", 1, [(b":status", b"200"), (b"a", b"b")], True)]
+    assert [size for size in seen if size != 4096] == updates
+
+
+def test_altsvc_of_a_client_is_ignored(codec):
+    # RFC 7838 section 4. h2 would take itself for a client behind it, and refuse to push.
+    assert codec.receive_data(raw(10, 0, 0, bytes(8)) + headers(1)) != []
+    assert codec.glitches == 1
+    assert codec.push(1, GET) == 2
+    failed = codec.receive_data(headers(3, whole=False) + raw(10, 0, 0, bytes(8)))
+    assert type(failed[-1]) is CodecFailed
 
 
 def test_after_a_failure_every_call_is_quiet(codec):

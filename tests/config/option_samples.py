@@ -184,4 +184,9 @@ SAMPLES: dict[str, Sample] = {
 }
 
 # Options that are refused alone, and what has to stand beside them.
-COMPANIONS = {"certfile": "keyfile", "keyfile": "certfile", "certificates": "dev_certificate"}
+COMPANIONS = {
+    "certfile": "keyfile",
+    "keyfile": "certfile",
+    "proxy_protocol": "trusted_proxies",
+    "certificates": "dev_certificate",
+}

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import h2.connection
@@ -163,27 +161,3 @@ def test_websocket_examples(tmp_path: Path) -> None:
         with pytest.raises(InvalidStatus) as caught:
             connect(serving.urls[0].replace("http", "ws"))
         assert caught.value.response.status_code == 401
-
-
-@pytest.mark.parametrize(
-    ("kind", "client", "scheme", "expected"),
-    [
-        ("http", ("127.0.0.1", 5), "http", ("https", ("192.0.2.7", 0))),
-        ("websocket", None, "ws", ("wss", ("192.0.2.7", 0))),
-        ("http", ("203.0.113.1", 5), "http", ("http", ("203.0.113.1", 5))),
-    ],
-)
-def test_proxy_middleware_believes_its_proxy_only(
-    kind: str, client: tuple[str, int] | None, scheme: str, expected: tuple[str, tuple[str, int]]
-) -> None:
-    namespace: dict[str, Any] = {}
-    exec(example(DOCS / "how-to" / "behind-a-proxy.md", "def behind_proxy"), namespace)
-    seen: list[dict[str, Any]] = []
-
-    async def app(scope: dict[str, Any], receive: object, send: object) -> None:
-        seen.append(scope)
-
-    fields = [(b"x-forwarded-proto", b"https"), (b"x-forwarded-for", b"10.9.9.9, 192.0.2.7")]
-    scope = {"type": kind, "client": client, "scheme": scheme, "headers": fields}
-    asyncio.run(namespace["behind_proxy"](app)(scope, None, None))
-    assert (seen[0]["scheme"], seen[0]["client"]) == expected

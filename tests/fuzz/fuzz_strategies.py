@@ -1,7 +1,8 @@
 """Valid messages, mutations of them, and ways to cut bytes into pieces.
 
-``TRICORN_FUZZ_EXAMPLES`` sets the examples of each test (a few hundred by default), for
-long runs; those are drawn anew each time, the short ones are always the same.
+``TRICORN_FUZZ_EXAMPLES`` sets the examples of each test (80 by default), for long runs; those
+are drawn anew each time, the short ones are always the same. Coverage leads the runs of
+``python -m compliance.fuzzing``, whose checks these tests use.
 """
 
 import os
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 EXAMPLES = int(os.environ.get("TRICORN_FUZZ_EXAMPLES", "0"))
 
 fuzz = settings(
-    max_examples=EXAMPLES or 250,
+    max_examples=EXAMPLES or 80,
     deadline=None,
     derandomize=not EXAMPLES,
     database=None,
@@ -45,15 +46,5 @@ def mutations(draw, messages, special=tuple(SPECIAL)):
     return bytes(data)
 
 
-def chunks(data, sizes):
-    """``data`` in pieces of these sizes, used in turn."""
-    start = turn = 0
-    while start < len(data):
-        size = sizes[turn % len(sizes)]
-        yield data[start : start + size]
-        start += size
-        turn += 1
-
-
 SIZES = st.lists(st.integers(1, 60), min_size=1, max_size=8)
-WHOLE = [1 << 30]
+CHOICES = st.binary(max_size=100)

@@ -1,18 +1,10 @@
 """HTTP/1.1: whatever comes, nothing raises, all of it ends, and the cut does not matter."""
 
-from fuzz_strategies import SIZES, WHOLE, chunks, fuzz, mutations
+from compliance.fuzzing.http1 import DEFAULTS, SMALL, Story, call_in_any_order
+from compliance.fuzzing.inputs import WHOLE, Choices
+from fuzz_strategies import CHOICES, SIZES, fuzz, mutations
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from playbook import Tick, http1, respond
-
-from tricorn.protocol.events import (
-    DataReceived,
-    PeerFault,
-    PeerHalfClosed,
-    RequestReceived,
-    StreamEnded,
-    StreamReset,
-)
 
 FIELDS = [
     b"a: b",
@@ -47,66 +39,8 @@ def requests(draw):
     return b"\r\n".join([*lines, b"", body])
 
 
+CONFIGS = st.sampled_from([DEFAULTS, SMALL])
 CONVERSATIONS = st.lists(requests(), min_size=1, max_size=3).map(b"".join)
-
-
-class Story:
-    """What a connection made of its bytes, as far as the cut must not matter.
-
-    Every request is answered as soon as it is complete.
-    """
-
-    def __init__(self, data, sizes, **options):
-        self.connection = http1(**options)()
-        self.streams = {}
-        self.faults = 0
-        self.output = b""
-        self.rounds = 0
-        for piece in chunks(data, sizes):
-            self.take(self.connection.receive_data(piece))
-        self.take(self.connection.receive_eof())
-        for now in range(0, 400, 20):
-            self.take(self.connection.handle_timeout(now))
-
-    def take(self, events):
-        while True:
-            self.rounds += 1
-            assert self.rounds < 10_000
-            for event in events:
-                self.one(event)
-            while buffers := self.connection.data_to_send():
-                self.output += b"".join(map(bytes, buffers))
-            if not self.connection.has_events:
-                return
-            events = self.connection.take_events()
-
-    def one(self, event):
-        stream_id = event.stream_id
-        match event:
-            case PeerFault():
-                self.faults += 1
-            case RequestReceived():
-                assert stream_id == len(self.streams) + 1
-                told = (event.method, event.target, event.headers, event.protocol)
-                self.streams[stream_id] = [told, b"", ""]
-                if event.end_stream or event.protocol:
-                    respond(stream_id)(self.connection)
-            case DataReceived():
-                self.streams[stream_id][1] += event.data
-                self.connection.consumed(stream_id, len(event.data))
-            case StreamEnded():
-                self.streams[stream_id][2] += "ended"
-                respond(stream_id)(self.connection)
-            case StreamReset():
-                # How much of a broken body came before the fault depends on the cut.
-                self.streams[stream_id][1:] = [b"", "reset"]
-            case PeerHalfClosed():
-                pass
-            case _:
-                self.streams.setdefault(stream_id, [None, b"", ""])[2] += repr(event)
-
-    def told(self):
-        return self.streams, min(self.faults, 1), self.output.count(b"HTTP/1.1 200 OK\r\n")
 
 
 @fuzz
@@ -132,10 +66,7 @@ def test_mutated_requests_never_raise_and_are_read_the_same_in_any_cut(data, siz
 @fuzz
 @given(mutations(CONVERSATIONS), SIZES)
 def test_small_limits_and_h2c_never_raise(data, sizes):
-    options = {"h11_max_incomplete_size": 1024, "max_request_target_size": 64,
-               "max_header_count": 2, "max_chunk_overhead": 20, "h2c_upgrade": True,
-               "request_buffer_size": 10, "keep_alive_max_requests": 2}  # fmt: skip
-    Story(data, sizes, **options)
+    Story(data, sizes, SMALL)
 
 
 @fuzz
@@ -144,41 +75,7 @@ def test_noise_never_raises(data, sizes):
     assert Story(data, sizes).connection.closing
 
 
-CALLS = st.sampled_from(
-    [
-        ("send_informational", 103, [(b"link", b"</a>")]),
-        ("send_informational", 100, []),
-        ("send_headers", 200, [], False),
-        ("send_headers", 200, [(b"content-length", b"2")], False),
-        ("send_headers", 204, [], True),
-        ("send_data", b"hi", False),
-        ("send_data", b"", True),
-        ("send_trailers", [(b"a", b"b")]),
-        ("push", b"/a", []),
-        ("upgrade", 101, []),
-        ("reset", 2),
-        ("consumed", 0),
-        ("released",),
-        ("buffered",),
-    ]
-)
-
-
 @fuzz
-@given(CONVERSATIONS, st.lists(st.tuples(st.integers(0, 3), CALLS, st.integers(0, 80))))
-def test_calls_in_any_order_never_raise(data, calls):
-    connection = http1()()
-    now = 0
-    for stream_id, (name, *arguments), size in calls:
-        piece, data = data[:size], data[size:]
-        connection.receive_data(piece)
-        getattr(connection, name)(stream_id, *arguments)
-        connection.data_to_send()
-        if connection.has_events:
-            connection.take_events()
-        connection.handle_timeout(Tick(now).now)
-        assert connection.wants_data in (True, False)
-        assert repr(connection)
-        now += size
-    connection.drain()
-    connection.receive_eof()
+@given(mutations(CONVERSATIONS), CHOICES, CONFIGS)
+def test_calls_in_any_order_never_raise(data, choices, config):
+    call_in_any_order(data, Choices(choices), config)

@@ -302,9 +302,16 @@ def test_settings_of_later_versions() -> None:
     assert (options["h2_max_concurrent_streams"], options["lifespan"]) == (7, "off")
 
 
+def test_who_may_speak_for_clients() -> None:
+    assert "trusted_proxies" not in settings()
+    found = settings(forwarded_allow_ips="10.0.0.1,10.0.0.2")
+    assert found["trusted_proxies"] == ["10.0.0.1", "10.0.0.2", "unix"]
+    assert "proxy_protocol" not in found
+    found = settings(proxy_protocol=True, proxy_allow_ips="10.0.0.3")
+    assert (found["proxy_protocol"], found["trusted_proxies"]) == (["all"], ["10.0.0.3", "unix"])
+
+
 def test_what_cannot_be_done_is_refused() -> None:
-    with pytest.raises(ConfigError, match="proxy_protocol"):
-        settings(proxy_protocol=True)
     with pytest.raises(ConfigError, match="ssl_context"):
         settings(ssl_context=lambda config, default: default())
 
@@ -327,6 +334,7 @@ def test_where_options_come_from(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("TRICORN_WRITE_TIMEOUT", "2")
     cfg = GunicornConfig()
     cfg.set("forwarded_allow_ips", "*")
+    cfg.set("pre_request", lambda worker, request: None)
     log = _Log()
     worker = Own(1, os.getpid(), [], None, 15, cfg, log)
     try:
@@ -338,7 +346,8 @@ def test_where_options_come_from(folder: Path, monkeypatch: pytest.MonkeyPatch) 
         worker.tmp.close()
     assert (config.keep_alive_timeout, config.read_timeout, config.write_timeout) == (4, 3, 2)
     assert (config.h2_max_pushes, config.max_header_count) == (1, 100)
-    assert log.warnings == ["forwarded_allow_ips has no effect with Tricorn's worker"]
+    assert config.trusted_proxies == ("*", "unix")
+    assert log.warnings == ["pre_request has no effect with Tricorn's worker"]
 
 
 def test_without_gunicorn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("peer", "line", "wanted"),
     [
         # Uvicorn
+        ("uvicorn", "a:b", {"trusted_proxies": ()}),
+        ("uvicorn", "a:b --proxy-headers", {"trusted_proxies": ("127.0.0.1", "::1")}),
+        ("uvicorn", "a:b --no-proxy-headers", {"trusted_proxies": ()}),
+        ("uvicorn", "a:b --forwarded-allow-ips '10.0.0.1, 10.1.0.0/16,x'",
+         {"trusted_proxies": ("10.0.0.1", "10.1.0.0/16")}),
+        ("uvicorn", "a:b --forwarded-allow-ips *", {"trusted_proxies": ("*",)}),
         ("uvicorn", "a:b --loop none", {"worker_class": "asyncio"}),
         ("uvicorn", "a:b --loop uvloop", {"worker_class": "uvloop"}),
         ("uvicorn", "a:b --http2", {"alpn_protocols": ("h2", "http/1.1")}),
@@ -70,6 +76,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                       "max_age": 3600.0},)}),
         # Daphne
         ("daphne", "a:b -v 0", {"loglevel": "WARNING", "accesslog": None}),
+        ("daphne", "a:b --proxy-headers", {"trusted_proxies": ("*",)}),
         ("daphne", "a:b -v 3", {"loglevel": "DEBUG", "accesslog": "-", "debug": True}),
         ("daphne", "a:b --access-log f -v 1", {"accesslog": "f"}),
         ("daphne", "a:b --websocket_connect_timeout -1", {"websocket_handshake_timeout": None}),
@@ -87,6 +94,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("gunicorn", "a:b -k asgi --asgi-loop asyncio --asgi-disconnect-grace-period 0",
          {"worker_class": "asyncio", "disconnect_grace": 0.0}),
         ("gunicorn", "a:b -m 022", {"umask": 0o22}),
+        ("gunicorn", "a:b --forwarded-allow-ips 10.0.0.0/8,*",
+         {"trusted_proxies": ("10.0.0.0/8", "*", "unix"), "proxy_protocol": ()}),
+        ("gunicorn", "a:b --proxy-protocol",
+         {"trusted_proxies": ("127.0.0.1", "::1", "unix"), "proxy_protocol": ("all",)}),
+        ("gunicorn", "a:b --proxy-protocol v2 --proxy-allow-from 10.0.0.1 "
+         "--forwarded-allow-ips 10.0.0.2",
+         {"trusted_proxies": ("10.0.0.1", "10.0.0.2", "unix"), "proxy_protocol": ("all",)}),
+        ("gunicorn", "a:b --proxy-protocol off", {"trusted_proxies": (), "proxy_protocol": ()}),
         ("gunicorn", "a:b --max-requests 0", {"max_requests": None}),
         ("gunicorn", "a:b --http-protocols h2,h1", {"alpn_protocols": ("h2", "http/1.1")}),
         ("gunicorn", "a:b --http2-cleartext both",
@@ -107,8 +122,9 @@ def test_conversions(peer: str, line: str, wanted: dict[str, Any]) -> None:
         ("uvicorn", "a:b --ws none", "--ws", "403"),
         ("uvicorn", "a:b --loop my.loop:factory", "--loop", "worker_class"),
         ("uvicorn", "a:b --ws-max-queue 64", "--ws-max-queue", "websocket_max_queue_size"),
-        ("uvicorn", "a:b --proxy-headers", "--proxy-headers", "proxies"),
-        ("uvicorn", "a:b --forwarded-allow-ips *", "--forwarded-allow-ips", "proxies"),
+        ("uvicorn", "a:b --no-proxy-headers --forwarded-allow-ips *", "--forwarded-allow-ips",
+         "no effect with --no-proxy-headers"),
+        ("gunicorn", "a:b --proxy-allow-from 10.0.0.1", "--proxy-allow-from", "no effect"),
         ("uvicorn", "a:b --limit-concurrency 9", "--limit-concurrency", "503"),
         ("uvicorn", "a:b --h11-max-incomplete-event-size 9", "--h11-max-incomplete-event-size",
          "at least 1024"),
@@ -132,7 +148,6 @@ def test_conversions(peer: str, line: str, wanted: dict[str, Any]) -> None:
         ("gunicorn", "a:b -k sync --asgi-loop uvloop", "--asgi-loop", "ASGI"),
         ("gunicorn", "a:b -k uvicorn_worker.UvicornWorker --root-path /a", "--root-path", "asgi"),
         ("gunicorn", "a:b -k tricorn.gunicorn.TricornWorker", "-k", "replaces"),
-        ("gunicorn", "a:b --proxy-protocol", "--proxy-protocol", "PROXY"),
         ("gunicorn", "a:b --limit-request-line 0", "--limit-request-line", "at least"),
     ],
 )  # fmt: skip
@@ -295,3 +310,20 @@ def test_a_bad_file_is_one_line(place: Path, name: str, text: str | None) -> Non
 def test_a_server_without_a_file() -> None:
     with pytest.raises(ConfigError, match="Uvicorn has no configuration file; --env-file reads"):
         moved("uvicorn", ["a:b"], file="x.toml")
+
+
+def test_whom_a_peer_trusts_is_kept_with_its_defaults() -> None:
+    for line, trusted in [
+        ("uvicorn a:b", ("127.0.0.1", "::1")),
+        ("uvicorn a:b --no-proxy-headers", ()),
+        ("uvicorn a:b --forwarded-allow-ips 10.0.0.1", ("10.0.0.1",)),
+        ("gunicorn a:b", ("127.0.0.1", "::1", "unix")),
+        ("daphne a:b", ()),
+    ]:
+        peer, *words = line.split()
+        assert config_of(moved(peer, words, keep_defaults=True)).trusted_proxies == trusted, line
+
+
+def test_what_is_no_address_is_told() -> None:
+    found = moved("uvicorn", ["a:b", "--forwarded-allow-ips", "10.0.0.1,proxy.internal"])
+    assert "no address or network: proxy.internal" in found.text

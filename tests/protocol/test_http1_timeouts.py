@@ -85,6 +85,20 @@ class TestRFC9112Section9_5Timeouts:
         return play << CLOSED
 
     @conversation
+    def test_a_body_read_away_has_one_limit_however_it_trickles(self):
+        play = Playbook(http1(read_timeout=30)) >> request(b"POST", b"content-length: 50")
+        play << Request(1) >> respond(1) << OK >> Tick(0) >> b"x" >> Tick(15) >> b"x"
+        return play >> Tick(29) >> b"x" << State(closing=False) >> Tick(30) << Fault(408) << CLOSED
+
+    @conversation
+    def test_a_body_gathered_for_h2c_has_the_limit_of_a_head(self):
+        play = Playbook(http1(h2c_upgrade=True, header_timeout=10))
+        fields = b"connection: upgrade, http2-settings", b"upgrade: h2c", b"http2-settings: "
+        play >> request(b"POST", *fields, b"content-length: 50") >> Tick(0) >> b"x" >> Tick(9)
+        play << State(closing=False) >> b"x" >> Tick(10) << Fault(408)
+        return play << contains(b"HTTP/1.1 408 ") << CLOSED
+
+    @conversation
     def test_lingering_has_an_end(self):
         play = Playbook(http1(close_timeout=5)) >> b"x\r\n\r\n" << Fault(400) << ANY_OUTPUT
         play >> Tick(0) >> b"x" >> Tick(4.9) << State(lingering=True)
@@ -114,10 +128,29 @@ class TestRFC9112Section9_5Timeouts:
 
 
 class TestDrain:
+    """A request may be on its way: a close that crosses it would lose it."""
+
     @conversation
-    def test_an_idle_connection_closes_at_once(self):
+    def test_an_idle_connection_closes_a_moment_later(self):
+        play = Playbook(http1()) >> GET << Request(1) >> respond(1) << OK >> Call("drain")
+        return ticks(play, 0, 0.9) << State(closing=False) >> Tick(1) << CLOSED
+
+    @conversation
+    def test_a_fresh_connection_closes_a_moment_later(self):
+        play = Playbook(http1()) >> Call("drain")
+        return ticks(play, 0, 0.9) << State(closing=False) >> Tick(1) << CLOSED
+
+    @conversation
+    def test_a_request_on_its_way_is_answered_and_the_last(self):
         play = Playbook(http1()) >> GET << Request(1) >> respond(1) << OK
-        return play >> Call("drain") << CLOSED
+        play >> Call("drain") >> Tick(0) >> GET << Request(2)
+        return play >> respond(2) << OK_CLOSE << CLOSED
+
+    @conversation
+    def test_a_head_that_has_begun_has_its_time(self):
+        play = Playbook(http1(header_timeout=10)) >> GET[:9] >> Call("drain") >> Tick(0)
+        play >> Tick(9) >> GET[9:] << Request(1)
+        return play >> respond(1) << OK_CLOSE << CLOSED
 
     @conversation
     def test_an_open_exchange_is_finished_and_says_close(self):
@@ -128,10 +161,14 @@ class TestDrain:
     def test_a_started_response_is_finished(self):
         play = Playbook(http1()) >> GET << Request(1)
         play >> Call("send_headers", 1, 200, [(b"content-length", b"1")]) << ANY_OUTPUT
-        return play >> Call("drain") >> Call("send_data", 1, b"x", True) << b"x" << CLOSED
+        play >> Call("drain") >> Call("send_data", 1, b"x", True) << b"x"
+        # It did not say close, so another request may come.
+        play >> Tick(0) << State(closing=False) >> GET << Request(2)
+        return play >> respond(2) << OK_CLOSE << CLOSED
 
     @conversation
-    def test_a_body_being_read_away_ends_the_connection(self):
+    def test_a_body_being_read_away_is_no_request(self):
         data = request(b"POST", b"content-length: 5")
         play = Playbook(http1()) >> data << Request(1) >> respond(1) << OK
-        return play >> Call("drain") >> b"hello" << CLOSED
+        play >> Call("drain") >> b"hello"
+        return ticks(play, 0, 0.9) << State(closing=False) >> Tick(1) << CLOSED

@@ -355,7 +355,7 @@ class TestRFC9113Section10_5Floods:
     def test_frames_without_use_have_a_budget(self, frame):
         server = Server(h2_max_glitches=20)
         server.receive(headers(1, POST, end=False))
-        for _ in range(19):
+        for _ in range(17):
             assert server.receive(frame) == []
         for _ in range(3):
             server.receive(frame)
@@ -368,10 +368,17 @@ class TestRFC9113Section10_5Floods:
         for second in range(1, 10):
             server.receive(ping() * 10)
             server.connection.handle_timeout(second)
+        server.receive(headers(1))
+        server.connection.send_headers(1, 200, [])
         for _ in range(5):
             server.receive(ping() * 15)
-            assert server.frames()  # what is written earns 40 back
+            server.connection.send_data(1, b"x")
+            assert server.frames("DATA")  # earns 40 back
         assert not server.connection.closing
+        for _ in range(2):
+            server.receive(ping() * 15)
+            assert server.frames()  # our answers earn nothing
+        assert server.connection.closing
 
     def test_rapid_reset_ends_the_connection(self):
         server = Server(h2_max_resets=10)

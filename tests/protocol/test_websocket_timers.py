@@ -12,6 +12,7 @@ from tricorn.protocol.websocket import (
     WebSocketLimits,
 )
 
+CLOSE_TIMEOUT = ConnectionFailed(1006, "close timeout", "websocket_close_timeout")
 START = 1_000_000.0
 
 
@@ -75,7 +76,7 @@ def test_silence_after_the_ping_fails(connection):
     connection.handle_timeout(START + 20)
     connection.data_to_send()
     assert connection.handle_timeout(START + 30) == [
-        ConnectionFailed(1006, "keepalive ping timeout")
+        ConnectionFailed(1006, "keepalive ping timeout", "websocket_ping_timeout")
     ]
     assert connection.data_to_send() == b"\x88\x18" + struct.pack("!H", 1011) + (
         b"keepalive ping timeout"
@@ -120,7 +121,7 @@ def test_close_timeout_aborts(connection):
     assert connection.handle_timeout(START + 3) == []
     assert connection.handle_timeout(START + 7.9) == []
     assert not connection.wants_abort
-    assert connection.handle_timeout(START + 8) == [ConnectionFailed(1006, "close timeout")]
+    assert connection.handle_timeout(START + 8) == [CLOSE_TIMEOUT]
     assert connection.wants_abort
     assert connection.closed
     assert connection.close_code == 1006
@@ -133,7 +134,7 @@ def test_data_does_not_extend_the_close_timeout(connection):
     for second in range(5):
         connection.receive_data(frame(1, b"more"))
         assert connection.handle_timeout(START + second) == []
-    assert connection.handle_timeout(START + 5) == [ConnectionFailed(1006, "close timeout")]
+    assert connection.handle_timeout(START + 5) == [CLOSE_TIMEOUT]
 
 
 def test_close_in_time_needs_no_abort(connection):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -47,8 +48,8 @@ class Seen:
         self.before = {**self.scope}
         reader.apply(self.scope, headers, PEER, stripped)
 
-    def _fault(self, reason: str, peer: str) -> None:
-        assert peer == PEER[0]
+    def _fault(self, reason: str, peer: Any) -> None:
+        assert peer == PEER
         self.faults.append(reason)
 
     @property
@@ -339,10 +340,12 @@ def elements(draw: st.DrawFn) -> tuple[str, dict[str, str]]:
     return separator.join(pairs), {name.lower(): value for name, value in parameters.items()}
 
 
-_TCHAR = set("!#$%&'*+-.^_`|~0123456789") | set(map(chr, range(65, 91))) | set(map(chr, range(97, 123)))
+_TCHAR = (
+    set("!#$%&'*+-.^_`|~0123456789") | set(map(chr, range(65, 91))) | set(map(chr, range(97, 123)))
+)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     lines=st.lists(st.lists(elements(), max_size=4), max_size=3),
     comma=st.sampled_from([",", ", ", " ,", ",,"]),
@@ -356,11 +359,8 @@ def test_forwarded_round_trip(
     if values and values[0]:
         values[0] = prefix.encode() + b"," + values[0]
     wanted = [said for line in lines for _, said in line if said]
-    found = []
     reader = elements_from_the_right(values)
-    for _ in wanted:
-        found.append(next(reader))
-    assert found[::-1] == wanted
+    assert [next(reader) for _ in wanted] == wanted[::-1]
 
 
 @settings(max_examples=200, deadline=None)
@@ -373,7 +373,7 @@ def test_node_round_trip(text: str) -> None:
         assert node.address is None
     else:
         assert node.client is not None
-    assert node.port == (int(port) if port.isdecimal() and name else 0)
+        assert node.port == (int(port) if port.isdecimal() and name else 0)
 
 
 @settings(max_examples=500, deadline=None)
@@ -395,10 +395,8 @@ def test_an_element_is_read_or_refused(text: str) -> None:
         pass
 
 
-def test_long_fields_cost_little(benchmark_limit: float = 0.05) -> None:
-    """A field as long as a head may be is not read more than it has to be."""
-    import time
-
+def test_long_fields_cost_little() -> None:
+    """A field as long as a head may be is not read more often than it has to be."""
     for name, value in [
         ("x-forwarded-for", "10.1.1.1," * 7000 + "192.0.2.7"),
         ("x-forwarded-for", "10.1.1.1," * 7000),
@@ -411,7 +409,7 @@ def test_long_fields_cost_little(benchmark_limit: float = 0.05) -> None:
     ]:
         began = time.process_time()
         Seen([(name, value)], read=(name,))
-        assert time.process_time() - began < benchmark_limit, name
+        assert time.process_time() - began < 0.2, name
 
 
 # Whose word is taken

@@ -114,6 +114,8 @@ def test_watchdog(usec: str, pid: str | None, interval: float | None) -> None:
     if pid is not None:
         environ["WATCHDOG_PID"] = str(os.getpid()) if pid == "own" else pid
     assert Notifier(environ).watchdog_interval == interval
+    heir = 15.0 if usec.startswith("3") else None
+    assert Notifier(environ, heir=True).watchdog_interval == heir
 
 
 def environ_of(count: int, names: str | None = None) -> dict[str, str]:

@@ -21,6 +21,7 @@ class BaseStream:
     finished_at = 0.0  # seconds since the epoch
     close_code: int | None = None
     scope: Scope
+    body_limit: int | None = None  # bytes of request body above which the answer is 413
     _access_log: Callable[[Exchange], None] | None = None
     _started_at = 0.0
     _lost = False  # the stream is gone; sending is an error
@@ -44,6 +45,11 @@ class BaseStream:
     @property
     def disconnected(self) -> bool:
         """Whether the peer left before the end."""
+        raise NotImplementedError
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the peer left an exchange that has not ended."""
         raise NotImplementedError
 
     def _wake(self) -> None:

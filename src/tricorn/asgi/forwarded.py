@@ -9,6 +9,7 @@ client cannot make a field unreadable by sending the beginning of one.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -38,6 +39,9 @@ _OWS = b" \t"
 # Elements of a list that are looked at. Chains of proxies are short; what is longer was
 # made by a client whom everybody trusts.
 _MOST_HOPS = 64
+# Nodes whose meaning is remembered, and the characters one may have for that.
+_REMEMBERED = 1024
+_LONGEST_REMEMBERED = 64
 
 Client = tuple[str, int] | None
 
@@ -212,8 +216,10 @@ class Reader:
         self,
         trusted: TrustedProxies,
         fields: Sequence[str],
-        fault: Callable[[str, str], None] | None = None,
+        fault: Callable[[str, Client], None] | None = None,
     ) -> None:
+        # Clients come again and again; addresses are slow to parse.
+        self._known = functools.lru_cache(_REMEMBERED)(self._judge)
         self._trusted = trusted
         self._wanted = frozenset(field.encode("ascii") for field in fields)
         self._fault = fault
@@ -252,8 +258,7 @@ class Reader:
             return apply(*args)
         except ValueError:
             if self._fault is not None:
-                who = peer[0] if peer else "unix socket"
-                self._fault(f"a malformed {name.decode('ascii').title()} field", who)
+                self._fault(f"a malformed {name.decode('ascii').title()} field", peer)
             return None
 
     def _trusts(self, node: Node) -> bool:
@@ -264,19 +269,26 @@ class Reader:
             return trusted.trusts(node.address)
         return node.unix and trusted.unix
 
+    def _judge(self, parse: Callable[[str], Node], text: str) -> tuple[Client, bool]:
+        """The client an element names, and whether it is trusted."""
+        node = parse(text)
+        return node.client, self._trusts(node)
+
+    def _hop(self, parse: Callable[[str], Node], text: str) -> tuple[Client, bool]:
+        judge = self._known if len(text) <= _LONGEST_REMEMBERED else self._judge
+        return judge(parse, text)
+
     def _apply_for(self, scope: Scope, values: list[bytes]) -> int:
         """Set the client; the number of proxies between it and the peer."""
         hops = -1
-        node = None
+        client: Client = scope["client"]
         for text in from_the_right(values):
             hops += 1
-            node = parse_hop(text)
-            if not self._trusts(node):
+            client, is_trusted = self._hop(parse_hop, text)
+            if not is_trusted:
                 break
-        if node is None:
-            return 0
-        scope["client"] = node.client
-        return hops
+        scope["client"] = client
+        return max(hops, 0)
 
     def _apply_forwarded(self, scope: Scope, values: list[bytes]) -> None:
         client: Client = scope["client"]
@@ -289,9 +301,8 @@ class Reader:
                 if self._trusted.everybody:
                     continue
                 break
-            node = parse_node(element["for"])
-            client = node.client
-            if not self._trusts(node):
+            client, is_trusted = self._hop(parse_node, element["for"])
+            if not is_trusted:
                 break
         # Nothing is set before everything is read.
         scheme = _scheme(proto) if proto is not None else scope["scheme"]
@@ -426,14 +437,14 @@ class Via:
 class Proxies:
     """What the options behind a proxy ask for."""
 
-    def __init__(self, config: Config, fault: Callable[[str, str], None] | None) -> None:
+    def __init__(self, config: Config, fault: Callable[[str, Client], None] | None) -> None:
         self.trusted = TrustedProxies(config.trusted_proxies)
         fields = config.forwarded_fields
         self._reader = Reader(self.trusted, fields, fault) if fields else None
 
     @classmethod
     def create(
-        cls, config: Config, fault: Callable[[str, str], None] | None = None
+        cls, config: Config, fault: Callable[[str, Client], None] | None = None
     ) -> Proxies | None:
         """For a configuration; None where nobody is trusted.
 

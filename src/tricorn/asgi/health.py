@@ -49,6 +49,7 @@ class Health:
         self._only = only
         paths = ((livez, self._livez), (readyz, self._readyz), (metrics, self._metrics))
         self._answers = {path.encode(): answer for path, answer in paths if path is not None}
+        self.paths = [path for path, _ in paths if path is not None]
 
     @classmethod
     def create(cls, config: Config, subject: Subject) -> Health | None:

@@ -13,10 +13,11 @@ from tricorn.asgi.forwarded import Proxies, Via
 from tricorn.asgi.health import Health
 from tricorn.asgi.hosts import HostNames
 from tricorn.asgi.identity import Identity
+from tricorn.asgi.request_limits import Gate, Limits
 from tricorn.asgi.stopping import EXTENSION as STOPPING
 from tricorn.asgi.stopping import Stopping
 from tricorn.config import Config
-from tricorn.counters import Counters
+from tricorn.counters import CURRENT, PEER_FAULTS, Counters
 from tricorn.protocol.connection import HTTPConnection
 from tricorn.protocol.events import PeerFault
 from tricorn.types import ASGIApplication, Headers, Scope
@@ -83,7 +84,9 @@ class Worker:
         self.link_preload = config.link_preload != "off"
         self.identity = Identity.create(config)
         self.server_names = HostNames(config.server_names)
-        self.proxies = Proxies.create(config, peer_log)
+        self.proxies = Proxies.create(config, self.report)
+        self.gate = Gate.create(config)
+        self.limits = Limits.create(config)
         self.warned: set[str] = set()
         self.ready = True  # False from the moment the server is asked to stop
         #: Brings the gauges up to date, where somebody can ask for them.
@@ -93,6 +96,7 @@ class Worker:
         self.stopping = Stopping()
         # What every exchange begins with: a copy of the context that serving began in.
         self.context = contextvars.copy_context()
+        self.context.run(CURRENT.set, self.counters)
         self._static: Headers = []
         configured = dict(config.extra_headers)
         self._dated = config.include_date_header and b"date" not in configured
@@ -137,6 +141,19 @@ class Worker:
         names = {name for name, _ in headers}
         return [header for header in self.default_headers() if header[0] not in names]
 
+    def report(self, reason: str, client: tuple[str, int] | None, limit: str | None = None) -> None:
+        """Count what a peer did wrong, and tell it in the log.
+
+        :param limit: the option whose bound it was.
+        """
+        self.counters.add(PEER_FAULTS)
+        if limit is not None:
+            self.counters.limit(limit)
+            if limit not in reason:
+                reason = f"{reason} ({limit})"
+        if self.peer_log is not None:
+            self.peer_log(reason, client[0] if client else "unix socket")
+
     def warn_once(self, key: str, message: str, *args: object) -> None:
         """Log a warning the first time ``key`` comes up."""
         if key not in self.warned:
@@ -166,6 +183,10 @@ class Host(Protocol):
         With a stream: an awaitable where its sender should wait, because the peer does
         not keep up or because this event loop writes by awaiting.
         """
+        ...
+
+    def end_application(self, stream_id: int) -> None:
+        """Cancel the application of an exchange."""
         ...
 
     def waiter(self) -> Waiter:

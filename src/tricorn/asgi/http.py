@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from tricorn.asgi import messages
 from tricorn.asgi.host import Host
-from tricorn.asgi.http_response import DONE, HELD, REQUEST, REQUEST_TABLE, HTTPResponse
+from tricorn.asgi.http_response import (
+    DONE,
+    HELD,
+    OVERRULED_TABLE,
+    REQUEST,
+    REQUEST_TABLE,
+    HTTPResponse,
+)
+from tricorn.asgi.request_limits import BODY_TOO_LARGE, NO_RESPONSE, Patience, Refusal
 from tricorn.asgi.scope import http_scope
 from tricorn.exceptions import ClientDisconnected
 from tricorn.protocol.events import (
@@ -30,6 +38,8 @@ class HTTPStream(HTTPResponse):
 
     _told_end = False  # the application has had its last http.request
     _disconnected = False  # the peer has left; writing may still work
+    _overruled = False  # the server ended the exchange in the application's place
+    _patience: Patience | None = None
     _request_trailers: Headers = ()  # type: ignore[assignment]
 
     def __init__(self, host: Host, request: RequestReceived) -> None:
@@ -59,7 +69,7 @@ class HTTPStream(HTTPResponse):
     @property
     def abandoned(self) -> bool:
         """Whether the peer left a response that is not complete."""
-        return (self._lost or self._disconnected) and self._state is not DONE
+        return self._overruled or ((self._lost or self._disconnected) and self._state is not DONE)
 
     # From the connection
 
@@ -73,6 +83,10 @@ class HTTPStream(HTTPResponse):
                 self._http.consumed(self.stream_id, len(data))
                 return
             self._expects_continue = False  # the peer did not wait
+            if self.body_limit is not None and self.bytes_received > self.body_limit:
+                self._http.consumed(self.stream_id, len(data))
+                self._overrule(BODY_TOO_LARGE)
+                return
             self._body.append(data)
         elif kind is StreamEnded:
             self._request_ended = True
@@ -91,7 +105,28 @@ class HTTPStream(HTTPResponse):
         """The server is draining; an HTTP exchange just goes on to its end."""
 
     def tick(self, now: float) -> None:
-        """An HTTP exchange keeps no timers of its own."""
+        """Let time pass (seconds, monotonic): what is waited for before the response."""
+        limits = self.host.worker.limits
+        if limits is None or self._lost or self._state not in (REQUEST, HELD):
+            return
+        if self._patience is None:
+            self._patience = Patience(limits, now)
+        waits = bool(self._waiters) and not self._request_ended and not self._disconnected
+        refusal = self._patience.ends(now, self.bytes_received, waits_for_body=waits)
+        if refusal is not None:
+            self._overrule(refusal)
+            if refusal is NO_RESPONSE:
+                self.host.end_application(self.stream_id)
+
+    def _overrule(self, refusal: Refusal) -> None:
+        """End the exchange in the application's place, which is told of a disconnect."""
+        self.host.report(refusal.fault(self.stream_id))
+        if self._state in (REQUEST, HELD):
+            self.refuse(refusal.status, refusal.text, refusal.headers)
+        else:
+            self._abort()
+        self._overruled = True
+        self._allowed = OVERRULED_TABLE
 
     # The application's callables
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from tricorn.asgi import files, messages, preload
 from tricorn.asgi.exchange import BaseStream
 from tricorn.asgi.replies import TARGET_SAFE
-from tricorn.counters import CUT_ABORTED
+from tricorn.counters import CUT_ABORTED, CUT_LOST
 from tricorn.exceptions import ClientDisconnected, FileUnavailable, InvalidMessage
 from tricorn.protocol import fields
 from tricorn.protocol.flow import Buffer, FileRegion
@@ -282,7 +282,7 @@ class HTTPResponse(BaseStream):
             for header in messages.get_headers(message)
             if header[0] not in fields.CONNECTION_SPECIFIC and header[0] != b"host"
         ]
-        if self._http.push(self.stream_id, target, headers) is None:
+        if not self.can_push or self._http.push(self.stream_id, target, headers) is None:
             return False
         self.host.flush()
         return True
@@ -297,8 +297,9 @@ class HTTPResponse(BaseStream):
 
     @property
     def can_push(self) -> bool:
-        """Whether a push would be taken now."""
-        return self._http.can_push
+        """Whether a push would be taken now; a pushed 503 would pass for the resource."""
+        gate = self.host.worker.gate
+        return self._http.can_push and not (gate is not None and gate.full)
 
     def push_preload(self, target: bytes) -> int | None:
         """Push what a Link field of the response names; None where it is declined."""
@@ -311,6 +312,10 @@ class HTTPResponse(BaseStream):
     def _ignore(self, message: Message) -> bool:
         return False
 
+    def _too_late(self, message: Message) -> bool:
+        """The server has answered in the application's place."""
+        raise ClientDisconnected("the exchange was ended by the server")
+
     def _move(self, state: State) -> None:
         self._state = state
         self._allowed = _TABLE[state]
@@ -321,7 +326,7 @@ class HTTPResponse(BaseStream):
 
     def _abort(self) -> None:
         """End a response that cannot be completed, so that the peer can tell."""
-        self.host.worker.counters.add(CUT_ABORTED)
+        self.host.worker.counters.add(CUT_LOST if self.abandoned else CUT_ABORTED)
         self.host.flush()
         self._http.reset(self.stream_id, INTERNAL_ERROR)
         self._complete()
@@ -370,4 +375,5 @@ _TABLE: dict[State, dict[str, _Handler]] = {
     ),
 }
 REQUEST_TABLE = _TABLE[REQUEST]
+OVERRULED_TABLE: dict[str, _Handler] = dict.fromkeys(_TABLE[DONE], HTTPResponse._too_late)
 _COPYING_TABLE: dict[str, _Handler] = {"http.response.push": HTTPResponse._push}

@@ -14,6 +14,7 @@ from tricorn.asgi import cancellation
 from tricorn.asgi.stopping import EXTENSION as STOPPING
 from tricorn.asgi.stopping import Stopping
 from tricorn.config import Config
+from tricorn.counters import CURRENT, Counters
 from tricorn.exceptions import InvalidMessage, LifespanError
 from tricorn.types import ASGIApplication, Message, Scope
 
@@ -54,13 +55,17 @@ class Lifespan:
         stopping: Stopping | None = None,
         *,
         name: str = "",
+        counters: Counters | None = None,
     ) -> None:
         """
+        :param counters: where its timeouts are counted; not given: those of the lifespan
+            around it, if any.
         :param name: tells one application of several in the log, such as ``mount /api``.
         :param stopping: told to the application in its scope, so that what it runs in the
             background may end before ``lifespan.shutdown``, which comes behind the requests.
         """
         self._app = app
+        self._counters = counters or CURRENT.get(None)
         self._label = f"{name}: " if name else ""
         self._stopping = stopping or Stopping()
         self._config = config
@@ -109,6 +114,7 @@ class Lifespan:
             await self._started.wait()
         if scope.cancelled_caught:
             limit = self._config.startup_timeout
+            self._count("startup_timeout")
             raise LifespanError(f"lifespan startup took longer than startup_timeout = {limit} s")
         if self._failure is not None:
             raise LifespanError(f"the application's startup failed: {self._failure}") from (
@@ -148,6 +154,7 @@ class Lifespan:
         with anyio.move_on_after(whole if limit is None else limit, shield=shield) as scope:
             await self._stopped.wait()
         if scope.cancelled_caught:
+            self._count("shutdown_timeout")
             taken = "" if limit is None else f"{limit:.3g} s, its part of "
             _log.error(
                 "%slifespan shutdown took longer than %sshutdown_timeout = %s s",
@@ -157,11 +164,17 @@ class Lifespan:
             )
         self.cancel()
 
+    def _count(self, option: str) -> None:
+        if self._counters is not None:
+            self._counters.limit(option)
+
     def cancel(self) -> None:
         """End the application's lifespan task now."""
         self._scope.cancel()
 
     async def _run(self) -> None:
+        if self._counters is not None:
+            CURRENT.set(self._counters)
         scope: Scope = {
             "type": "lifespan",
             "asgi": {"version": "3.0", "spec_version": "2.0"},

@@ -7,11 +7,12 @@ Time comes with the ticks, so that nothing here costs a request that is over wit
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from tricorn.asgi.replies import below
 from tricorn.config import Config
 from tricorn.config_limits import body_sizes
+from tricorn.protocol.events import PeerFault
 from tricorn.types import Headers, Scope
 
 # What a request body may be ahead of its least rate, as a multiple of the grace: a burst
@@ -20,20 +21,51 @@ _CREDIT = 2
 
 
 class Refusal(NamedTuple):
-    """An answer in the application's place; ``reason`` is for the log."""
+    """An answer in the application's place; ``limit`` is the option behind it."""
 
     status: int
     text: bytes
     reason: str
+    limit: str
     headers: Headers
 
+    def fault(self, stream_id: int) -> PeerFault:
+        """For the log and the counters."""
+        return PeerFault(stream_id, self.reason, self.status, self.limit)
 
-BODY_TOO_LARGE = Refusal(413, b"Content Too Large", "request body over max_request_body_size", [])
+
+BODY_TOO_LARGE = Refusal(
+    413, b"Content Too Large", "too large a request body", "max_request_body_size", []
+)
 #: The rest of the body must not be waited for: the connection ends with the answer.
 BODY_TOO_SLOW = Refusal(
-    408, b"Request Timeout", "request body slower than min_body_rate", [(b"connection", b"close")]
+    408,
+    b"Request Timeout",
+    "too slow a request body",
+    "min_body_rate",
+    [(b"connection", b"close")],
 )
-NO_RESPONSE = Refusal(504, b"Gateway Timeout", "request: no response in response_timeout", [])
+NO_RESPONSE = Refusal(
+    504, b"Gateway Timeout", "a request without a response in time", "response_timeout", []
+)
+
+
+class Reporter(Protocol):
+    """The connection driver."""
+
+    def report(self, fault: PeerFault) -> None: ...
+
+
+class Stream(Protocol):
+    """An exchange that has not begun."""
+
+    stream_id: int
+    scope: Scope
+    body_limit: int | None
+
+    @property
+    def host(self) -> Reporter: ...
+    def refuse(self, status: int, text: bytes, headers: Headers | None = None) -> None: ...
 
 
 class Gate:
@@ -50,7 +82,11 @@ class Gate:
         if config.retry_after is not None:
             fields.append((b"retry-after", b"%d" % math.ceil(config.retry_after)))
         self._busy = Refusal(
-            503, b"Service Unavailable", "request over max_concurrent_requests", fields
+            503,
+            b"Service Unavailable",
+            "a request above the number at once",
+            "max_concurrent_requests",
+            fields,
         )
 
     @classmethod
@@ -63,6 +99,18 @@ class Gate:
     def full(self) -> bool:
         """Whether one more request would be one too many."""
         return self._most is not None and self.running >= self._most
+
+    def admits(self, stream: Stream) -> bool:
+        """Let a request through to its application, or answer it here."""
+        limit = self.body_limit(stream.scope)
+        refusal = self.refuses(stream.scope, limit)
+        if refusal is None:
+            self.running += 1
+            stream.body_limit = limit
+            return True
+        stream.host.report(refusal.fault(stream.stream_id))
+        stream.refuse(refusal.status, refusal.text, refusal.headers)
+        return False
 
     def refuses(self, scope: Scope, limit: int | None) -> Refusal | None:
         """Why a request is not let through.

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from tricorn.asgi import cancellation
 from tricorn.asgi.host import Worker
+from tricorn.counters import APPLICATION_ERRORS
 from tricorn.exceptions import ClientDisconnected
 from tricorn.types import Message, Scope
 
@@ -46,14 +47,14 @@ async def run(
         if cancellation.requested(cancelled):
             raise
         if not stream.abandoned:
-            worker.log.error("application failed: %s", describe(stream), exc_info=exc)
+            _failed(worker, stream, exc)
     except KeyboardInterrupt:
         raise
     except BaseException as exc:
         # SystemExit too: a handler does not end the server.
         error = exc
         if not (stream.abandoned and _came_of_disconnect(exc)) and not _only_disconnects(exc):
-            worker.log.error("application failed: %s", describe(stream), exc_info=exc)
+            _failed(worker, stream, exc)
     else:
         if not stream.complete and not stream.abandoned and stream.scope["type"] == "http":
             worker.log.error("application returned without a whole response: %s", describe(stream))
@@ -66,6 +67,11 @@ async def run(
             # suspended (a generator of a response) is closed now and not by the collector.
             error = None
             released(stream.stream_id)
+
+
+def _failed(worker: Worker, stream: Stream, exc: BaseException) -> None:
+    worker.counters.add(APPLICATION_ERRORS)
+    worker.log.error("application failed: %s", describe(stream), exc_info=exc)
 
 
 def describe(stream: Stream) -> str:

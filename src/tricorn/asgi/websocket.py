@@ -256,6 +256,7 @@ class WebSocketStream(BaseStream):
         if overdue and self._state is _State.CONNECTING and not self._lost:
             self.host.worker.counters.limit("websocket_handshake_timeout")
             self.refuse(504, b"Gateway Timeout")
+            self.host.end_application(self.stream_id)
 
     # The application's callables
 

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from tricorn.asgi.host import Waiter
 from tricorn.asgi.threads import LoopCalls
+from tricorn.counters import CURRENT
 from tricorn.exceptions import ClientDisconnected, InvalidMessage
 from tricorn.types import Message, Receive, Send
 
@@ -42,9 +43,16 @@ class FilePiece:
 
 async def refuse_body(send: Send) -> None:
     """Answer 413 (RFC 9110 section 15.5.14)."""
+    _count_limit()
     fields = [(b"content-type", b"text/plain; charset=utf-8")]
     await send({"type": "http.response.start", "status": 413, "headers": fields})
     await send({"type": "http.response.body", "body": b"Content Too Large"})
+
+
+def _count_limit() -> None:
+    counters = CURRENT.get(None)
+    if counters is not None:  # below another server there are none
+        counters.limit("wsgi_max_body_size")
 
 
 class Exchange:
@@ -277,6 +285,7 @@ class Exchange:
         if isinstance(reason, BodyTooLarge):
             if self._started:
                 # Half a response: its stream is cut, and that is the peer's doing.
+                _count_limit()
                 raise ClientDisconnected(str(reason)) from reason
             await refuse_body(send)
         elif self._error is None or _from_disconnect(self._error):

@@ -210,6 +210,11 @@ class HTTP2Codec(Protocol):
     glitches: int
 
     @property
+    def has_more(self) -> bool:
+        """Whether frames wait that ``receive_data`` has not looked at."""
+        ...
+
+    @property
     def mid_frame(self) -> bool:
         """Whether the peer is inside a frame, a header block or the preface."""
         ...
@@ -227,7 +232,11 @@ class HTTP2Codec(Protocol):
         ...
 
     def receive_data(self, data: bytes) -> list[HTTP2Event]:
-        """Feed bytes; never raises."""
+        """Feed bytes; never raises.
+
+        A few frames are dealt with at a time, so that a flood is noticed before it is paid
+        for: call again, with no bytes, while ``has_more``.
+        """
         ...
 
     def send_headers(self, stream_id: int, headers: Headers, end_stream: bool) -> None:
@@ -276,6 +285,17 @@ class HTTP2Codec(Protocol):
 
     def data_to_send(self, limit: int) -> list[bytes]:
         """Control frames, then DATA by priority until about ``limit`` bytes."""
+        ...
+
+    def backlog(self, stream_id: int) -> tuple[int, int]:
+        """Bytes buffered for the stream, and bytes of it that were framed."""
+        ...
+
+    def take_progress(self) -> bool:
+        """Whether DATA worth the name was framed since the last call.
+
+        A frame that the peer's window made tiny is a glitch instead.
+        """
         ...
 
     def buffered(self, stream_id: int) -> int:

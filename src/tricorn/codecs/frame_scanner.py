@@ -7,11 +7,13 @@ from tricorn.codecs.base import CodecFailed, GoAwayFrame, PriorityUpdateFrame
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 _DATA, _HEADERS, _SETTINGS, _GOAWAY, _CONTINUATION = 0x0, 0x1, 0x4, 0x7, 0x9
-_PRIORITY_UPDATE = 0x10
+_ALTSVC, _PRIORITY_UPDATE = 0xA, 0x10
 _OWN_FRAMES = frozenset({_GOAWAY, _PRIORITY_UPDATE})
 _ACK = _END_STREAM = 0x1
 _END_HEADERS, _PADDED = 0x4, 0x8
 _MAX_SETTINGS_ENTRIES = 32
+# Frames of one run: what is done for a peer before its budgets are looked at.
+_RUN = 32
 _PROTOCOL_ERROR, _FRAME_SIZE_ERROR, _ENHANCE_YOUR_CALM = 0x1, 0x6, 0xB
 
 Piece = bytes | CodecFailed | GoAwayFrame | PriorityUpdateFrame
@@ -55,12 +57,12 @@ class FrameScanner:
         codec, or a connection error, behind which nothing follows.
         """
         pieces: list[Piece] = []
+        taken = b""
         if self._preface:
             taken = data[: len(self._preface)]
             if not self._preface.startswith(taken):
                 return [CodecFailed(_PROTOCOL_ERROR, "invalid preface")]
             self._preface = self._preface[len(taken) :]
-            pieces.append(taken)
             data = data[len(taken) :]
         if self._partial:
             data = self._partial + data
@@ -69,13 +71,16 @@ class FrameScanner:
             self._greeted = True
             if data[3] != _SETTINGS or data[4] & _ACK:
                 # RFC 9113 3.4: SETTINGS is the second half of the preface.
-                return [*pieces, CodecFailed(_PROTOCOL_ERROR, "invalid preface: no SETTINGS")]
+                return [taken, CodecFailed(_PROTOCOL_ERROR, "invalid preface: no SETTINGS")]
         self._partial = data[self._walk(data, pieces) :]
+        if taken:
+            first = pieces[0] if pieces else None
+            pieces[:1] = [taken + first] if isinstance(first, bytes) else [taken, *pieces[:1]]
         return pieces
 
     def _walk(self, data: bytes, pieces: list[Piece]) -> int:
         """Walk the whole frames in ``data``; where the rest begins."""
-        start = position = 0
+        start = position = run = 0
         size = len(data)
         failure: CodecFailed | None = None
         while size - position >= 9:
@@ -102,11 +107,21 @@ class FrameScanner:
                     pieces.append(data[start:position])
                 pieces.append(self._own_frame(kind, data[position:end]))
                 start = end
+            elif kind == _ALTSVC and not self._in_headers:
+                # RFC 7838 4: a server ignores it. h2 would take itself for a client.
+                self.glitches += 1
+                if position > start:
+                    pieces.append(data[start:position])
+                start = end
             elif not self._count_control(kind, flags, length):
                 reason = "CONTINUATION flood"
                 failure = CodecFailed(_ENHANCE_YOUR_CALM, reason, "h2_max_continuation_frames")
                 break
             position = end
+            run += 1
+            if run == _RUN:
+                pieces.append(data[start:position])
+                start, run = position, 0
         if position > start:
             pieces.append(data[start:position])
         if failure is not None:

@@ -17,6 +17,7 @@ Header fields are validated above, where a malformed request costs its stream on
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +28,6 @@ import h2.events
 import h2.exceptions
 import h2.settings
 import hyperframe.frame
-from h2.settings import SettingCodes
 
 from tricorn.codecs.base import (
     CodecFailed,
@@ -41,7 +41,8 @@ from tricorn.codecs.base import (
     Scheduler,
     SettingsReceived,
 )
-from tricorn.codecs.frame_scanner import FrameScanner
+from tricorn.codecs.frame_scanner import FrameScanner, Piece
+from tricorn.codecs.h2_connection import announced, new_connection
 from tricorn.codecs.send_buffer import SendBuffer
 from tricorn.exceptions import RemoteProtocolError
 from tricorn.types import Headers
@@ -50,12 +51,12 @@ from tricorn.types import Headers
 _AT_ONCE_FRAME = 16384
 _NO_RFC7540_PRIORITIES = 0x9
 _DEFAULT_WEIGHT = 16
-# Far above any limit we announce: the limit itself is kept above the slot, where a
-# stream over it is refused alone.
-_UNLIMITED_STREAMS = 2**31 - 1
 # The peer may offer us a compression table of 4 GiB; hpack would fill it and search it
 # field by field (RFC 7541 4.2 lets the encoder use less).
 _MAX_ENCODER_TABLE = 4096
+# A window of fewer bytes than this with more to send makes work, not progress
+# (CVE-2019-9511).
+_TINY = 256
 # The connection window is topped up in steps of at least this share of its target.
 _WINDOW_STEP = 4
 
@@ -68,40 +69,17 @@ class H2Codec:
     def __init__(self, settings: HTTP2Settings, scheduler: Scheduler) -> None:
         self._settings = settings
         self._scheduler = scheduler
-        self._connection = connection = h2.connection.H2Connection(
-            h2.config.H2Configuration(
-                client_side=False,
-                header_encoding=None,
-                validate_inbound_headers=False,
-                validate_outbound_headers=False,
-                normalize_outbound_headers=False,
-                normalize_inbound_headers=False,
-            )
-        )
-        self._announced: dict[SettingCodes | int, int] = {
-            SettingCodes.MAX_CONCURRENT_STREAMS: settings.max_concurrent_streams,
-            SettingCodes.INITIAL_WINDOW_SIZE: settings.stream_window,
-            SettingCodes.MAX_FRAME_SIZE: settings.max_frame_size,
-            SettingCodes.MAX_HEADER_LIST_SIZE: settings.max_header_list_size,
-            SettingCodes.ENABLE_CONNECT_PROTOCOL: 1,
-        }
-        connection.local_settings = h2.settings.Settings(
-            client=False,
-            initial_values={
-                **self._announced,  # type: ignore[dict-item]  # h2 names only its own codes
-                SettingCodes.MAX_CONCURRENT_STREAMS: _UNLIMITED_STREAMS,
-            },
-        )
-        # h2 copied these from its default settings when it was made.
-        connection.max_inbound_frame_size = settings.max_frame_size
-        connection.decoder.max_header_list_size = settings.max_header_list_size
+        self._announced = announced(settings)
+        self._connection = new_connection(settings, self._announced)
         self._scanner = FrameScanner(settings.max_frame_size, settings.max_continuation_frames)
+        self._pieces: deque[Piece] = deque()  # frames that wait
         self._failed = False
         self._held: list[bytes] = []
         self._held_size = 0
         self._outbound: dict[int, SendBuffer | None] = {}  # None: nothing buffered yet
         self._finished: list[int] = []
         self._at_once = 0  # bytes that may be framed before data_to_send asks again
+        self._progress = False
         self.glitches = 0
 
     # Set-up
@@ -146,24 +124,34 @@ class H2Codec:
         """Whether the peer is inside a frame, a header block or the preface."""
         return self._scanner.mid_frame
 
+    @property
+    def has_more(self) -> bool:
+        """Whether frames wait that ``receive_data`` has not looked at."""
+        return bool(self._pieces) and not self._failed
+
     def receive_data(self, data: bytes) -> list[HTTP2Event]:
         """Feed bytes; never raises: a connection error is the last event."""
         events: list[HTTP2Event] = []
         scanner = self._scanner
         if self._failed:
             return events
-        for piece in scanner.scan(data):
+        if data:
+            self._pieces += scanner.scan(data)
+        while self._pieces and not self._failed:
+            piece = self._pieces.popleft()
             if isinstance(piece, bytes):
                 self._feed(piece, events)
-            elif isinstance(piece, CodecFailed):
+                break
+            if isinstance(piece, CodecFailed):
                 self._fail(events, piece.code, piece.reason, piece.limit)
             else:
                 events.append(piece)
-            if self._failed:
-                break
-        # DATA that gave no event came for a stream that is over; h2 answers each frame.
-        self.glitches += scanner.glitches + scanner.data_frames
-        scanner.glitches = scanner.data_frames = 0
+        self.glitches += scanner.glitches
+        scanner.glitches = 0
+        if not self._pieces:
+            # DATA that gave no event came for a stream that is over; h2 answers each frame.
+            self.glitches += scanner.data_frames
+            scanner.data_frames = 0
         return events
 
     def _feed(self, data: bytes, events: list[HTTP2Event]) -> None:
@@ -235,6 +223,12 @@ class H2Codec:
         encoder = self._connection.encoder
         if encoder.header_table_size > _MAX_ENCODER_TABLE:
             encoder.header_table_size = _MAX_ENCODER_TABLE
+        sizes = encoder.table_size_changes
+        if sizes:
+            # RFC 7541 4.2: of several changes the smallest and the last are told. hpack would
+            # tell all, some of which the peer has taken back, or none if the last is repeated.
+            sizes[:] = [min(sizes), sizes[-1]] if min(sizes) < sizes[-1] else sizes[-1:]
+            encoder.header_table.resized = True
         changed = event.changed_settings.get(_NO_RFC7540_PRIORITIES)
         value = changed.new_value if changed is not None else 0
         if value not in (0, 1):
@@ -403,6 +397,11 @@ class H2Codec:
                 return 0
             data = out.take(room)
             size = len(data)
+            out.sent += size
+            if room < _TINY and out.size:
+                self.glitches += 1
+            else:
+                self._progress = True
             last = out.ended and not out.size and out.trailers is None
             connection.send_data(stream_id, data, last)
             if last:
@@ -446,6 +445,16 @@ class H2Codec:
     def disable_rfc7540(self) -> None:
         """The peer does without RFC 7540 priorities (RFC 9218 section 2.1)."""
         self._scheduler.disable_rfc7540()
+
+    def backlog(self, stream_id: int) -> tuple[int, int]:
+        """Bytes buffered for the stream, and bytes of it that were framed."""
+        out = self._outbound.get(stream_id)
+        return (0, 0) if out is None else (out.size, out.sent)
+
+    def take_progress(self) -> bool:
+        """Whether DATA worth the name was framed since the last call."""
+        progress, self._progress = self._progress, False
+        return progress
 
     def buffered(self, stream_id: int) -> int:
         """Bytes buffered for the stream."""

@@ -10,10 +10,11 @@ from tricorn.types import Headers
 
 @dataclass(slots=True)
 class SendBuffer:
-    """Body bytes in the order given, and how they end. ``size`` is in bytes."""
+    """Body bytes in the order given, and how they end. ``size`` is what waits (bytes)."""
 
     pieces: deque[bytes | memoryview] = field(default_factory=deque)
     size: int = 0
+    sent: int = 0  # bytes taken so far
     ended: bool = False
     trailers: Headers | None = None
 

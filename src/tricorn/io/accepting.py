@@ -21,9 +21,11 @@ import anyio.abc
 from anyio.streams.tls import TLSStream
 
 from tricorn.asgi.host import Worker
+from tricorn.counters import TLS_FAILED
 from tricorn.io.admission import Admission, Place
 from tricorn.io.anyio_transport import AnyioTransport
 from tricorn.io.asyncio_transport import AsyncioTransport
+from tricorn.io.cleartext import before_tls
 from tricorn.io.listener import Listener
 from tricorn.io.proxy_header import ProxyGate
 from tricorn.io.registry import Registry
@@ -49,6 +51,8 @@ _NO_CONNECTION = (
     anyio.TypedAttributeLookupError,
     ValueError,  # anyio, of a socket that is not connected any more
 )
+# How asyncio and uvloop say it.
+_TLS_TIMEOUT = "SSL handshake is taking longer"
 
 
 @dataclass(slots=True)
@@ -85,7 +89,7 @@ class Intake:
         self.config = worker.config
         self.connections = connections
         self.tls = tls
-        self.admission = Admission(worker.config, connections, worker.peer_log)
+        self.admission = Admission(worker.config, connections, worker.peer_log, worker.counters)
         self._trouble = trouble
         self._spare = _Spare()
         self.gate = ProxyGate.create(worker)
@@ -116,6 +120,15 @@ class Intake:
             sock.setblocking(False)
             found.append(Accepted(listener, sock, client, place))
         return found, 0.0
+
+    def failed(self, accepted: Accepted, exc: BaseException) -> None:
+        """A connection came to nothing before it was one."""
+        counters = self.worker.counters
+        if accepted.listener.secure:
+            counters.add(TLS_FAILED)
+        if isinstance(exc, TimeoutError) or _TLS_TIMEOUT in str(exc):
+            counters.limit("ssl_handshake_timeout")
+        self.worker.log.debug("no connection with %s: %r", accepted.client, exc)
 
     def _out_of_resources(self, listener: Listener, exc: OSError) -> float:
         """Make room; the seconds to rest."""
@@ -223,7 +236,7 @@ class AsyncioAcceptor:
         if task.cancelled() or error is not None:
             accepted.close()
         if isinstance(error, OSError):
-            self._intake.worker.log.debug("no connection with %s: %r", accepted.client, error)
+            self._intake.failed(accepted, error)
         elif error is not None:
             self._intake.worker.log.error(
                 "internal error; closed the connection from %s", accepted.client, exc_info=error
@@ -238,6 +251,7 @@ class AsyncioAcceptor:
             header = await intake.gate.header(listener.bind, accepted.socket, accepted.client)
         options: dict[str, Any] = {}
         if tls is not None:
+            await before_tls(accepted.socket, intake.worker, accepted.client)
             options["ssl"] = tls.ssl
             options["ssl_handshake_timeout"] = intake.config.ssl_handshake_timeout
             options["ssl_shutdown_timeout"] = intake.config.ssl_shutdown_timeout
@@ -301,6 +315,8 @@ async def _open_anyio(intake: Intake, accepted: Accepted) -> AnyioTransport | No
     try:
         if intake.gate is not None:
             header = await intake.gate.header(listener.bind, accepted.socket, accepted.client)
+        if tls is not None:
+            await before_tls(accepted.socket, intake.worker, accepted.client)
         server = listener.address if listener.is_unix else _pair(accepted.socket.getsockname())
         stream = plain = await anyio.abc.SocketStream.from_socket(accepted.socket)
         if tls is not None:
@@ -312,7 +328,7 @@ async def _open_anyio(intake: Intake, accepted: Accepted) -> AnyioTransport | No
             await anyio.aclose_forcefully(stream)
         if not isinstance(exc, _NO_CONNECTION):
             raise
-        intake.worker.log.debug("no connection with %s: %r", accepted.client, exc)
+        intake.failed(accepted, exc)
         return None
     return AnyioTransport(
         stream,

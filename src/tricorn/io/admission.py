@@ -15,6 +15,7 @@ from typing import Protocol
 
 from tricorn.config import Config
 from tricorn.config_proxies import TrustedProxies, parse_address
+from tricorn.counters import CONNECTIONS_REFUSED, Counters
 
 # One look over all connections finds as many as this many that may go.
 _VICTIMS = 64
@@ -55,6 +56,7 @@ class Admission:
 
     :param connections: those that are open.
     :param report: told (reason, peer) of a connection that was not taken.
+    :param counters: where that is counted.
     """
 
     def __init__(
@@ -62,8 +64,10 @@ class Admission:
         config: Config,
         connections: Iterable[Evictable],
         report: Callable[[str, str], None] | None = None,
+        counters: Counters | None = None,
     ) -> None:
         self.open = 0
+        self._counters = counters or Counters.create()
         self._most = config.max_connections
         self._most_each = config.max_connections_per_address
         self._trusted = TrustedProxies(config.trusted_proxies)
@@ -82,11 +86,13 @@ class Admission:
         if self._most_each is not None and client is not None:
             key = self._counted_as(client[0])
             if key is not None and self._each[key] >= self._most_each:
-                self._refuse("connection over max_connections_per_address", client)
+                self._refuse("max_connections_per_address", client)
                 return None
-        if self._most is not None and self.open >= self._most and not self.evict():
-            self._refuse("connection over max_connections", client)
-            return None
+        if self._most is not None and self.open >= self._most:
+            if not self.evict():
+                self._refuse("max_connections", client)
+                return None
+            self._counters.limit("max_connections")
         self.open += 1
         if key is not None:
             self._each[key] += 1
@@ -136,6 +142,8 @@ class Admission:
             return address.packed[:8]
         return str(address)
 
-    def _refuse(self, reason: str, client: tuple[str, int] | None) -> None:
+    def _refuse(self, option: str, client: tuple[str, int] | None) -> None:
+        self._counters.limit(option)
+        self._counters.add(CONNECTIONS_REFUSED)
         if self._report is not None:
-            self._report(reason, client[0] if client else "unix socket")
+            self._report(f"connection over {option}", client[0] if client else "unix socket")

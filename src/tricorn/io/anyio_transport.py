@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 import socket
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from typing import Any, TypeVarTuple
 
@@ -20,14 +21,13 @@ import anyio.lowlevel
 from anyio.streams.tls import TLSAttribute
 
 from tricorn.asgi.host import Worker
-from tricorn.io import sendfile
+from tricorn.io import pacing, sendfile
 from tricorn.io.connection import Connection
 from tricorn.io.registry import Registry
 from tricorn.io.tls import TLSContext
 from tricorn.protocol.flow import FileRegion
 from tricorn.protocol.proxy_protocol import ProxyHeader
 
-_READ_SIZE = 65536
 # What a write counts beyond its bytes: many small ones need a turn of the loop too.
 _WRITE_COST = 1024
 _Args = TypeVarTuple("_Args")
@@ -134,20 +134,32 @@ class AnyioTransport:
         """
         limit = self._worker.config.ssl_shutdown_timeout if self._tls is not None else None
         limit = 0.0 if self._hurry else limit
-        with anyio.move_on_after(limit):
+        with anyio.move_on_after(limit) as scope:
             try:
                 await self._stream.aclose()
             except _GONE:
                 pass  # it is closed all the same
+        if scope.cancelled_caught and not self._hurry:
+            self._worker.counters.limit("ssl_shutdown_timeout")
 
     async def _read(self) -> None:
         """Push what arrives until the connection is gone or closed."""
         connection, stream = self._connection, self._stream
+        size = pacing.FIRST_READ
         try:
             while True:
                 if self._resume is not None:
                     await self._resume.wait()
-                connection.bytes_received(await stream.receive(_READ_SIZE))
+                data = await stream.receive(size)
+                if len(data) < pacing.UNTIMED:
+                    connection.bytes_received(data)
+                    continue
+                begun = time.perf_counter()
+                connection.bytes_received(data)
+                took = time.perf_counter() - begun
+                size = pacing.next_size(size, len(data) == size, took)
+                if pacing.is_dear(took):
+                    await self._registry.slow_lane.turn()
         except anyio.EndOfStream:
             connection.eof_received()
         except _GONE:
@@ -170,6 +182,7 @@ class AnyioTransport:
         self._out_size += sum(map(len, buffers))
         if self._out_size > self._high and not self._over:
             self._over = True
+            self._worker.counters.limit("write_buffer_high")
             self._connection.pause_writing()
 
     def _send_now(self, sock: socket.socket, buffers: Sequence[Any]) -> Sequence[Any]:

@@ -8,7 +8,6 @@ pair that cannot be used is told once and leaves the former one in use.
 from __future__ import annotations
 
 import logging
-import os
 import re
 import ssl
 import time
@@ -24,6 +23,7 @@ from tricorn import dev_certificate
 from tricorn.config import Config
 from tricorn.config_certificates import parse_certificates
 from tricorn.exceptions import ConfigError
+from tricorn.file_fingerprint import Fingerprint, fingerprint
 
 _log = logging.getLogger("tricorn.error")
 
@@ -32,8 +32,6 @@ _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?",
 # they are.
 _SETTLE = 0.2
 _SETTLE_LOOKS = 10
-
-Fingerprint = tuple[tuple[int, ...] | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,25 +138,6 @@ class Names:
 # Changes
 
 
-def fingerprint(paths: Iterable[str]) -> Fingerprint:
-    """What changes about files when they are written, replaced or reached by another link.
-
-    :raises PermissionError: if one may not even be looked at.
-    """
-    return tuple(map(_look, paths))
-
-
-def _look(path: str) -> tuple[int, ...] | None:
-    try:
-        found = os.stat(path)
-    except PermissionError:
-        raise
-    except OSError:
-        return None
-    # The change time too: rights that are given later make a file readable.
-    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
-
-
 class Reloadable(Protocol):
     """What holds the certificates."""
 
@@ -182,7 +161,8 @@ class CertificateWatch:
 
     def __init__(self, tls: Reloadable) -> None:
         self._tls = tls
-        self._refused: Fingerprint | None = None
+        self._doubted: Fingerprint | None = None  # could not be used, in one look so far
+        self._refused: Fingerprint | None = None  # nor in the next one
 
     async def run(self, interval: float) -> None:
         """Look every ``interval`` seconds, in a thread, until cancelled."""
@@ -217,6 +197,10 @@ class CertificateWatch:
         try:
             tls.reload()
         except ConfigError as exc:
+            if now != self._doubted:
+                # Half of a slow rotation perhaps.
+                self._doubted = now
+                return False
             self._refused = now
             _log.error("the former certificates stay in use: %s", exc)
             return False

@@ -11,6 +11,8 @@ import socket
 
 import anyio
 
+from tricorn.asgi.host import Worker
+
 _TEXT = b"This port speaks TLS: use https:// or wss:// to talk to it.\n"
 ANSWER = (
     b"HTTP/1.1 400 Bad Request\r\n"
@@ -25,42 +27,50 @@ REASON = "cleartext HTTP at an address that speaks TLS"
 _MOST_DISCARDED = 1 << 20
 
 
-async def begins_with_tls(sock: socket.socket) -> bool:
-    """Wait for the first byte; False if it is one of cleartext HTTP.
+async def before_tls(sock: socket.socket, worker: Worker, client: tuple[str, int] | None) -> None:
+    """Wait for TLS to begin; cleartext HTTP is answered with 400.
 
-    :param sock: connected, non-blocking, and not in the hands of an event loop.
-    :raises OSError: if the connection ends without one.
+    :param sock: connected, non-blocking, and not in the hands of an event loop; what it has
+        received stays in it.
+    :param client: the peer, for the log; None for that of a Unix socket.
+    :raises ConnectionAbortedError: if it was HTTP, which has been answered.
+    :raises TimeoutError: if nothing comes within ``ssl_handshake_timeout``.
+    :raises OSError: if the connection ends before.
     """
-    while True:
-        try:
-            first = sock.recv(1, socket.MSG_PEEK)
-            break
-        except (BlockingIOError, InterruptedError):
-            await anyio.wait_readable(sock)
+    first = _peek(sock)
+    if first is None:
+        with anyio.fail_after(worker.config.ssl_handshake_timeout):
+            while first is None:
+                await anyio.wait_readable(sock)
+                first = _peek(sock)
     if not first:
         raise ConnectionResetError("closed before its TLS handshake")
-    return not b"A" <= first <= b"Z"
+    if b"A" <= first <= b"Z":
+        worker.report(REASON, client)
+        with anyio.move_on_after(worker.config.close_timeout):
+            await _turn_away(sock)
+        raise ConnectionAbortedError(REASON)
 
 
-async def turn_away(sock: socket.socket, limit: float | None) -> None:
-    """Answer 400, and close once the peer has (RFC 9112 section 9.6) or after ``limit`` seconds.
+def _peek(sock: socket.socket) -> bytes | None:
+    """The first byte, b"" at the end, None where none has come."""
+    try:
+        return sock.recv(1, socket.MSG_PEEK)
+    except (BlockingIOError, InterruptedError):
+        return None
 
-    The socket itself stays open: it is the caller's.
-    """
-    with anyio.move_on_after(limit):
+
+async def _turn_away(sock: socket.socket) -> None:
+    """Answer, and wait until the peer has closed too (RFC 9112 section 9.6)."""
+    sock.send(ANSWER)  # a new connection's buffer takes this much
+    sock.shutdown(socket.SHUT_WR)
+    left = _MOST_DISCARDED
+    while left > 0:
         try:
-            # A new connection's buffer takes this much.
-            sock.send(ANSWER)
-            sock.shutdown(socket.SHUT_WR)
-            left = _MOST_DISCARDED
-            while left > 0:
-                try:
-                    data = sock.recv(65536)
-                except (BlockingIOError, InterruptedError):
-                    await anyio.wait_readable(sock)
-                    continue
-                if not data:
-                    break
-                left -= len(data)
-        except OSError:
-            pass  # it is gone already
+            data = sock.recv(65536)
+        except (BlockingIOError, InterruptedError):
+            await anyio.wait_readable(sock)
+            continue
+        if not data:
+            return
+        left -= len(data)

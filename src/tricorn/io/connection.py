@@ -21,8 +21,10 @@ from tricorn.asgi.hosts import host_of
 from tricorn.asgi.http import HTTPStream
 from tricorn.asgi.runner import run
 from tricorn.asgi.websocket import WebSocketStream
-from tricorn.counters import CONNECTIONS, PEER_FAULTS
+from tricorn.counters import CONNECTIONS
 from tricorn.exceptions import ClientDisconnected, RemoteProtocolError
+from tricorn.io.ending import Ending
+from tricorn.io.housekeeping import Housekeeping
 from tricorn.io.registry import Registry
 from tricorn.io.sendfile import FileShrank
 from tricorn.io.transport import TaskHandle, Transport
@@ -46,31 +48,14 @@ _MISDIRECTED = 421
 _Stream: TypeAlias = HTTPStream | WebSocketStream
 
 
-class Connection:
+class Connection(Housekeeping):
     """One accepted connection."""
 
     __slots__ = (
-        "_closing",
-        "_flush_scheduled",
-        "_leaving",
-        "_lost",
-        "_paused",
-        "_reading",
-        "_sending",
-        "_sniff",
-        "_stall",
-        "_streams",
-        "_tasks",
-        "client",
-        "http",
-        "registry",
-        "secure",
-        "server",
-        "tls",
-        "transport",
-        "via",
-        "worker",
-    )
+        "_flush_scheduled", "_lost", "_paused", "_reading", "_sending",
+        "_sniff", "_streams", "_tasks", "client", "http", "registry", "secure",
+        "server", "tls", "transport", "via", "worker",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -98,7 +83,7 @@ class Connection:
         self.tls = tls
         self._streams: dict[int, _Stream] = {}
         self._tasks: dict[int, TaskHandle] = {}
-        self._leaving: dict[int, float | None] = {}  # abandoned by the peer, since when
+        self._ending: Ending | None = None  # made for the first that needs it
         self._sending: dict[int, Waiter] = {}  # applications waiting to send
         self._paused = False
         self._reading = True
@@ -203,7 +188,7 @@ class Connection:
         """A piece of a file could not be sent whole; its length is on the wire already."""
         if isinstance(error, FileShrank):
             self.worker.log.error("a file shrank while it was sent to %s; cut", self.client)
-        self.transport.abort()
+        self._abort()
 
     @property
     def can_send_file(self) -> bool:
@@ -212,6 +197,11 @@ class Connection:
 
     def _fault(self) -> None:
         self.worker.log.exception("internal error; closing the connection from %s", self.client)
+        self._abort()
+
+    def _abort(self) -> None:
+        """Cut the connection; nothing is written any more."""
+        self._closing = True
         self.transport.abort()
 
     # Events
@@ -224,7 +214,7 @@ class Connection:
             elif kind is PeerFault:
                 self.report(event)  # type: ignore[arg-type]
             elif kind is LimitReached:
-                self.worker.counters.limit(event.limit)  # type: ignore[union-attr]
+                self.worker.counters.limit(event.limit)  # type: ignore[union-attr, arg-type]
             elif kind is HTTP2Upgraded:
                 self._switch(event)  # type: ignore[arg-type]
             else:
@@ -257,6 +247,9 @@ class Connection:
             stream.refuse(_MISDIRECTED, b"Misdirected Request")
             self.http.released(stream_id)
             return
+        if worker.gate is not None and not worker.gate.admits(stream):
+            self.http.released(stream_id)
+            return
         self._streams[stream_id] = stream
         transport = self.transport
         self._tasks[stream_id] = transport.spawn(
@@ -274,7 +267,10 @@ class Connection:
     def _released(self, stream_id: int) -> None:
         """The application of a stream has ended."""
         self._tasks.pop(stream_id, None)
-        self._leaving.pop(stream_id, None)
+        if self._ending is not None:
+            self._ending.released(stream_id)
+        if self.worker.gate is not None:
+            self.worker.gate.running -= 1
         stream = self._streams.get(stream_id)
         if stream is not None and stream.complete:
             del self._streams[stream_id]
@@ -286,22 +282,9 @@ class Connection:
         secure = scope["scheme"] in ("https", "wss")
         return self.worker.server_names.match(host_of(scope["headers"]), secure=secure)
 
-    def _leave(self, stream_id: int) -> None:
-        """The peer has left this exchange; its application has its grace from now on."""
-        if stream_id in self._tasks:
-            self._leaving.setdefault(stream_id, None)
-
     def report(self, fault: PeerFault) -> None:
         """Count what the peer did wrong, and tell it in the log."""
-        reason = fault.reason
-        counters = self.worker.counters
-        counters.add(PEER_FAULTS)
-        if fault.limit is not None:
-            counters.limit(fault.limit)
-            reason = f"{reason} ({fault.limit})"
-        log = self.worker.peer_log
-        if log is not None:
-            log(reason, self.client[0] if self.client else "unix socket")
+        self.worker.report(fault.reason, self.client, fault.limit)
 
     def _switch(self, event: HTTP2Upgraded) -> None:
         """Go on in HTTP/2 behind the 101 answer (RFC 7540 section 3.2)."""
@@ -350,8 +333,8 @@ class Connection:
         transport = self.transport
         http = self.http
         while True:
-            drained = False
-            while not self._paused:
+            drained = self._closing  # what comes behind the end stays unsent
+            while not (self._paused or self._closing):
                 buffers = http.data_to_send()
                 if not buffers:
                     drained = True
@@ -420,74 +403,6 @@ class Connection:
         """A new one-shot signal."""
         return self.transport.waiter()
 
-    # Time
-
-    def tick(self, now: float) -> None:
-        """Let time pass (seconds, monotonic)."""
-        try:
-            if not self._lost:
-                self._dispatch(self.http.handle_timeout(now))
-                for stream in list(self._streams.values()):
-                    stream.tick(now)
-                    if stream.complete and stream.stream_id not in self._tasks:
-                        del self._streams[stream.stream_id]
-                    elif stream.complete and stream.abandoned:
-                        self._leave(stream.stream_id)  # a WebSocket that its peer has closed
-                self._check_stall(now)
-                self._flush_now()
-            self._check_grace(now)
-        except Exception:
-            self._fault()
-
-    def _check_stall(self, now: float) -> None:
-        """Cut a peer that takes nothing of what was written to it."""
-        unsent = self.transport.unsent()
-        before, since = self._stall
-        if not unsent or unsent != before:
-            self._stall = (unsent, now)
-            return
-        config = self.worker.config
-        limit = config.write_timeout
-        if limit is not None and now - since >= limit:
-            self.report(PeerFault(0, "peer takes no response data", None, "write_timeout"))
-            self.transport.abort()
-
-    def _check_grace(self, now: float) -> None:
-        grace = self.worker.config.disconnect_grace
-        if grace is None:
-            return
-        for stream_id, since in list(self._leaving.items()):
-            task = self._tasks.get(stream_id)
-            stream = self._streams.get(stream_id)
-            if task is None or stream is None or not stream.abandoned:
-                del self._leaving[stream_id]
-            elif since is None:
-                self._leaving[stream_id] = now
-            elif now - since >= grace:
-                del self._leaving[stream_id]
-                self.worker.counters.limit("disconnect_grace")
-                task.cancel()
-
-    def load(self) -> tuple[int, int, int]:
-        """1 while the connection is open, applications that run for it, its WebSockets."""
-        websockets = sum(type(stream) is WebSocketStream for stream in self._streams.values())
-        return int(not self._lost), len(self._tasks), websockets
-
-    # Making room for another connection
-
-    def idle_since(self) -> float | None:
-        """Since when nothing goes on (seconds, as of the last tick), None while something does."""
-        return None if self._lost or self._tasks else self.http.idle_since()
-
-    def evict(self) -> None:
-        """Close the idle connection in favour of another one."""
-        try:
-            self.http.end_idle()
-            self._flush_now()
-            self.transport.close_at_once()
-        except Exception:
-            self._fault()
-
     # Shutdown
 
     def shutdown(self) -> None:
@@ -506,4 +421,4 @@ class Connection:
             # Behind its first step: before it asyncio would drop the task without a word.
             if not self.transport.soon(task.cancel):
                 task.cancel()
-        self.transport.abort()
+        self._abort()

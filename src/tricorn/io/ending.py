@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tricorn.asgi.runner import Stream
+from tricorn.counters import Counters
 from tricorn.io.transport import TaskHandle
 
 #: Seconds a cancelled application is waited for.
@@ -19,9 +20,10 @@ CANCEL_TIME = 5.0
 class Ending:
     """Times those applications, by ticks. Keys are stream ids."""
 
-    __slots__ = ("_cancelled", "_left")
+    __slots__ = ("_cancelled", "_counters", "_left")
 
-    def __init__(self) -> None:
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
         # Since when (seconds); None until a tick has seen it, inf once it was told.
         self._left: dict[int, float | None] = {}
         self._cancelled: dict[int, float | None] = {}
@@ -57,6 +59,7 @@ class Ending:
                 elif since is None:
                     self._left[stream_id] = now
                 elif now - since >= grace:
+                    self._counters.limit("disconnect_grace")
                     self.cancel(stream_id, task)
         stubborn = []
         for stream_id, since in self._cancelled.items():

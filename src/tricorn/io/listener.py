@@ -24,6 +24,7 @@ class Listener:
     bind: Bind
     secure: bool
     inode: tuple[int, int] | None = None  # of a Unix socket we made
+    health: bool = False  # of health_bind
 
     @property
     def address(self) -> tuple[str, int | None]:
@@ -76,6 +77,7 @@ class Address:
         try:
             for listener in _bind(parse_bind(self.text), config):
                 listener.secure = self.secure
+                listener.health = self.option == "health_bind"
                 made.append(listener)
         except BaseException as exc:
             for listener in made:
@@ -97,6 +99,7 @@ def addresses(config: Config) -> list[Address]:
     return [
         *(Address("bind", text, secure) for text in config.bind),
         *(Address("insecure_bind", text, False) for text in config.insecure_bind),
+        *(Address("health_bind", text, False) for text in config.health_bind),
     ]
 
 

@@ -43,7 +43,7 @@ async def receive_header(sock: socket.socket, limit: float | None) -> ProxyHeade
                 if header is not None:
                     return header
     except TimeoutError:
-        raise RemoteProtocolError(LATE) from None
+        raise RemoteProtocolError(LATE, limit="header_timeout") from None
 
 
 async def _look(sock: socket.socket) -> bytes:
@@ -88,8 +88,7 @@ class ProxyGate:
             try:
                 header = await self._take(sock, client)
             except RemoteProtocolError as exc:
-                if self._worker.peer_log is not None:
-                    self._worker.peer_log(str(exc), client[0] if client else "unix socket")
+                self._worker.report(str(exc), client, exc.limit)
                 raise ConnectionAbortedError(str(exc)) from None
             finally:
                 self._waiting.discard(scope)

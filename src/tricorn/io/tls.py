@@ -9,17 +9,19 @@ from __future__ import annotations
 import re
 import ssl
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NoReturn
 from weakref import WeakKeyDictionary
 
 from tricorn.config import Config
 from tricorn.exceptions import ConfigError
+from tricorn.file_fingerprint import Fingerprint, fingerprint
 from tricorn.io import certificates
-from tricorn.io.certificates import Fingerprint
 from tricorn.protocol.client_hello import ClientHello
 
-# RFC 7301 section 3.2.
-_NO_APPLICATION_PROTOCOL = 120
+# A record with the fatal alert no_application_protocol (RFC 7301 section 3.2), as it is
+# before anything is encrypted.
+_NO_APPLICATION_PROTOCOL = bytes((21, 3, 3, 0, 2, 2, 120))
 _VERSIONS = {"TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
 # RFC 4514 section 3: attribute types with a short name.
 _ATTRIBUTES = {
@@ -66,39 +68,33 @@ def create_ssl_context(config: Config) -> ssl.SSLContext:
     return context
 
 
-class HandshakeObject(ssl.SSLObject):
+class _Choice:
+    """Decides on the certificate, and on going on at all, once the ClientHello is there."""
+
+    def __init__(self, names: certificates.Names, alpn: Sequence[str]) -> None:
+        self._names = names
+        self._alpn = frozenset(name.encode("ascii") for name in alpn)
+
+    def context(self, hello: ClientHello) -> ssl.SSLContext | None:
+        """The context for the server name that the client asks for; None: that for all."""
+        return self._names.find(hello.server_name) if hello.server_name else None
+
+    def refuses(self, hello: ClientHello) -> bool:
+        """Whether the client has a list of protocols, and none of it is spoken here."""
+        return hello.offered is not None and self._alpn.isdisjoint(hello.offered)
+
+
+class _ServerObject(ssl.SSLObject):
     """The server's side of one TLS connection.
 
-    Beside what the ssl module does, it knows the protocols that the client offers, and an
-    alert that ends a handshake reaches the client: the event loops would close before.
+    Beside what the ssl module does, it heeds the ClientHello, and an alert that ends a
+    handshake reaches the client: the event loops would close before.
     """
 
     _bios: tuple[ssl.MemoryBIO, ssl.MemoryBIO]
     _hello: ClientHello
+    _choice: _Choice
     _failure: ssl.SSLError | None = None
-
-    @classmethod
-    def made_by(cls, context: ssl.SSLContext) -> None:
-        """Have the context's connections be of this class."""
-        context.sslobject_class = cls
-        make = context.wrap_bio
-
-        def wrap_bio(
-            incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *args: Any, **options: Any
-        ) -> ssl.SSLObject:
-            made = make(incoming, outgoing, *args, **options)
-            assert isinstance(made, cls)
-            made._bios = incoming, outgoing
-            made._hello = ClientHello()
-            return made
-
-        # Not in a subclass of SSLContext: for one of those anyio takes a thread per connection.
-        context.wrap_bio = wrap_bio  # type: ignore[method-assign]
-
-    @property
-    def offered(self) -> tuple[bytes, ...] | None:
-        """The protocols that the client offers (ALPN); None where it has no list."""
-        return self._hello.offered
 
     def do_handshake(self) -> None:
         """The next step of the handshake."""
@@ -109,6 +105,7 @@ class HandshakeObject(ssl.SSLObject):
             data = incoming.read()
             self._hello.feed(data)
             incoming.write(data)
+            self._heed()
         try:
             super().do_handshake()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -116,9 +113,41 @@ class HandshakeObject(ssl.SSLObject):
         except ssl.SSLError as exc:
             if not outgoing.pending:
                 raise
-            # What is outgoing is the alert. The peer's next move, or the time limit, ends it.
-            self._failure = exc
-            raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "an alert goes out") from None
+            self._fail(exc)
+
+    def _heed(self) -> None:
+        hello = self._hello
+        if not hello.done:
+            return
+        if self._choice.refuses(hello):
+            self._bios[1].write(_NO_APPLICATION_PROTOCOL)
+            self._fail(ssl.SSLError(ssl.SSL_ERROR_SSL, "no protocol of the client's is spoken"))
+        context = self._choice.context(hello)
+        if context is not None:
+            # Of the former one, its options, the verify mode and the tickets' keys stay.
+            self.context = context
+
+    def _fail(self, exc: ssl.SSLError) -> NoReturn:
+        """Let the alert out; the peer's next move, or the time limit, ends the handshake."""
+        self._failure = exc
+        raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "an alert goes out") from None
+
+
+def _heed_hellos(context: ssl.SSLContext, choice: _Choice) -> None:
+    """Have the connections of a context heed the ClientHello."""
+    context.sslobject_class = _ServerObject
+    make = context.wrap_bio
+
+    def wrap_bio(
+        incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *args: Any, **options: Any
+    ) -> ssl.SSLObject:
+        made = make(incoming, outgoing, *args, **options)
+        assert isinstance(made, _ServerObject)
+        made._bios, made._hello, made._choice = (incoming, outgoing), ClientHello(), choice
+        return made
+
+    # Not in a subclass of SSLContext: for one of those anyio takes a thread per connection.
+    context.wrap_bio = wrap_bio  # type: ignore[method-assign]
 
 
 class TLSContext:
@@ -130,7 +159,6 @@ class TLSContext:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._alpn = frozenset(name.encode("ascii") for name in config.alpn_protocols)
         # By context and not of the present only: connections outlive a reload.
         self._server_certs: WeakKeyDictionary[ssl.SSLContext, str | None] = WeakKeyDictionary()
         self.ssl: ssl.SSLContext
@@ -154,12 +182,13 @@ class TLSContext:
         found = certificates.pairs(config)
         files = [path for pair in found for path in (pair.certfile, pair.keyfile)]
         paths = tuple(dict.fromkeys(filter(None, (*files, config.ca_certs))))
-        loaded = certificates.fingerprint(paths)
+        try:
+            loaded = fingerprint(paths)
+        except PermissionError:
+            loaded = ()  # loading tells which file it is
         made = [(pair.names, self._context(pair)) for pair in found]
-        # RFC 6066 section 3: the name is known before the certificate is chosen.
         main = made[0][1]
-        main.sni_callback = _Chooser(certificates.Names(made[1:]), self._alpn)
-        HandshakeObject.made_by(main)
+        _heed_hellos(main, _Choice(certificates.Names(made[1:]), config.alpn_protocols))
         self.ssl, self.paths, self.loaded = main, paths, loaded
 
     def _context(self, pair: certificates.Pair) -> ssl.SSLContext:
@@ -184,27 +213,6 @@ class TLSContext:
             "tls_version": _VERSIONS.get(connection.version() or ""),
             "cipher_suite": self._suites.get(cipher[0]) if cipher else None,
         }
-
-
-class _Chooser:
-    """Decides on the certificate, and on going on at all, once the ClientHello is read."""
-
-    def __init__(self, names: certificates.Names, alpn: frozenset[bytes]) -> None:
-        self._names = names
-        self._alpn = alpn
-
-    def __call__(
-        self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, context: ssl.SSLContext
-    ) -> int | None:
-        """The alert to end with, None to go on."""
-        if name and self._names:
-            found = self._names.find(name)
-            if found is not None:
-                connection.context = found
-        offered = connection.offered if isinstance(connection, HandshakeObject) else None
-        if offered is not None and self._alpn.isdisjoint(offered):
-            return _NO_APPLICATION_PROTOCOL
-        return None
 
 
 def _peer_chain(connection: ssl.SSLObject | ssl.SSLSocket) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 from tricorn.migrate.table import (
-    NO_PROXY,
     Draft,
     Peer,
     Taken,
@@ -50,6 +49,13 @@ def _server_name(value: str) -> Taken:
     if not value:
         return Taken({"include_server_header": False})
     return Taken({"include_server_header": False, "headers": [f"Server: {value}"]})
+
+
+def _proxies(value: bool) -> Taken:
+    if not value:
+        return Taken({"trusted_proxies": []})
+    note = "Daphne believes everybody: put the addresses of your proxies in the place of *"
+    return Taken({"trusted_proxies": ["*"]}, note)
 
 
 def _join(values: Values, draft: Draft) -> None:
@@ -156,9 +162,12 @@ ROWS = (
          default=10),
     same("root_path", "--root-path", "root_path", default="",
          note="the field Daphne-Root-Path is not read"),
-    switch("proxy_headers", "--proxy-headers", note=NO_PROXY),
-    none("proxy_headers_host", "--proxy-headers-host", NO_PROXY, default=False),
-    none("proxy_headers_port", "--proxy-headers-port", NO_PROXY, default=False),
+    switch("proxy_headers", "--proxy-headers", "trusted_proxies", convert=_proxies, unset={},
+           note="Daphne believes everybody: name your proxies instead"),
+    none("proxy_headers_host", "--proxy-headers-host",
+         "the client is in X-Forwarded-For or in Forwarded: see forwarded_fields", default=False),
+    none("proxy_headers_port", "--proxy-headers-port", "X-Forwarded-Port is the server's port; "
+         "the client's stands behind its address", default=False),
     same("server_name", "-s --server-name", "include_server_header headers", default="daphne",
          convert=_server_name, unset={}),
     switch("no_server_name", "--no-server-name", "include_server_header", default=None,

@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from tricorn.migrate.proxies import LOOPBACK, trusted
 from tricorn.migrate.python_file import find_object, run_file
 from tricorn.migrate.table import (
-    NO_PROXY,
     Convert,
     Draft,
     Peer,
@@ -41,7 +41,6 @@ _TRICORN_WORKER = "tricorn.gunicorn.TricornWorker"
 _HOOK = "hooks of processes: do it in the application's lifespan, or keep Gunicorn with its worker"
 _DIRTY = "there are no such processes: give long work to a task queue"
 _SYSLOG = "give a SysLogHandler in a file for logconfig, or let the service manager do it"
-_PROXY = "the PROXY protocol is not read in this version"
 _PARSER = "requests are read strictly, as RFC 9110 to 9112 say; it cannot be loosened"
 _OWNER = "the process does not change its user: start it as that user, as User= of systemd does"
 _PASTE = "there is no PasteDeploy: name the application, or a function that makes it, as factory"
@@ -113,6 +112,7 @@ def _join(values: Values, draft: Draft) -> None:
             text = value[0] if isinstance(value, list) else value
             colon = ":" in text or text.endswith(".py")
             draft.take(Taken({"application": text if colon else f"{text}:application"}), origin)
+    _join_proxies(values, draft)
     given, origin = values.get("worker_class", ("sync", "Gunicorn's default worker"))
     worker = f"{given.__module__}.{given.__qualname__}" if isinstance(given, type) else given
     if worker in _ASGI_WORKERS:
@@ -136,6 +136,34 @@ def _join(values: Values, draft: Draft) -> None:
             draft.left_out.append((values[name].origin, "only ASGI workers read it"))
         elif name in values:
             draft.take(_ASGI[name](values[name].value), values[name].origin)
+
+
+def _join_proxies(values: Values, draft: Draft) -> None:
+    """Whom is believed; peers of unix sockets are with Gunicorn."""
+    names: list[str] = []
+    origins: list[str] = []
+    given = values.get("proxy_protocol")
+    if given is not None and given.value not in (False, "off", "false", "none"):
+        draft.take(Taken({"proxy_protocol": ["all"]}), given.origin, "both versions are taken")
+        if "proxy_allow_ips" not in values and "proxy_allow_ips" not in draft.unknown:
+            names += LOOPBACK
+            origins.append(given.origin)
+    elif "proxy_allow_ips" in values:
+        reason = "no effect without --proxy-protocol"
+        draft.left_out.append((values["proxy_allow_ips"].origin, reason))
+        values = {name: value for name, value in values.items() if name != "proxy_allow_ips"}
+    notes: list[str] = []
+    for name in ("proxy_allow_ips", "forwarded_allow_ips"):
+        if name in values:
+            found, note = trusted(values[name].value)
+            names += found
+            notes += [note] if note else []
+            origins.append(values[name].origin)
+    if origins:
+        whom = list(dict.fromkeys([*names, "unix"]))
+        draft.take(Taken({"trusted_proxies": whom}, "; ".join(notes)), ", ".join(origins))
+    elif "forwarded_allow_ips" not in draft.unknown:
+        draft.take_default({"trusted_proxies": [*LOOPBACK, "unix"]})
 
 
 def _join_asgi(worker: str, origin: str, values: Values, draft: Draft) -> None:
@@ -233,18 +261,22 @@ _MECHANICS = (
          note="for unix sockets only; Gunicorn's is for all files"),
     _flag("initgroups", _OWNER),
     *_hooks("tmp_upload_dir", note="request bodies are not written to files"),
-    none("secure_scheme_headers", "", NO_PROXY, type=dict,
+    none("secure_scheme_headers", "", "of these X-Forwarded-Proto is read", type=dict,
          default={"X-FORWARDED-PROTOCOL": "ssl", "X-FORWARDED-PROTO": "https",
                   "X-FORWARDED-SSL": "on"}),
-    _none("forwarded_allow_ips", NO_PROXY, default="127.0.0.1,::1"),
+    same("forwarded_allow_ips", "--forwarded-allow-ips", "trusted_proxies",
+         default="127.0.0.1,::1", joint=True, unset={},
+         note="the client's address in X-Forwarded-For is believed too"),
     none("proc_name", "-n --name", "the process keeps its name"),
     none("default_proc_name", "", "the process keeps its name", default="gunicorn"),
     _none("pythonpath", "set the environment variable PYTHONPATH"),
     none("paste", "--paste --paster", _PASTE),
     several("raw_paste_global_conf", "--paste-global", note=_PASTE),
     Row(name="proxy_protocol", flags=("--proxy-protocol",), shape=Shape.MAYBE, const="auto",
-        default="off", note=_PROXY),
-    none("proxy_allow_ips", "--proxy-allow-from", _PROXY, default="127.0.0.1,::1"),
+        default="off", to=("proxy_protocol",), joint=True, unset={},
+        note="`all` or addresses; both versions are taken"),
+    same("proxy_allow_ips", "--proxy-allow-from", "trusted_proxies", default="127.0.0.1,::1",
+         joint=True, unset={}),
     _none("protocol", "uwsgi is not spoken: let the proxy speak HTTP", default="http"),
     none("uwsgi_allow_ips", "--uwsgi-allow-from", "uwsgi is not spoken: let the proxy speak HTTP",
          default="127.0.0.1,::1"),
@@ -311,7 +343,8 @@ _REST = (
     _flag("permit_unconventional_http_method", _PARSER),
     _flag("permit_unconventional_http_version", _PARSER),
     _flag("casefold_http_method", _PARSER),
-    _none("forwarder_headers", NO_PROXY, default="SCRIPT_NAME,PATH_INFO"),
+    _none("forwarder_headers", "X-Forwarded-Prefix says what SCRIPT_NAME does: see "
+          "forwarded_fields", default="SCRIPT_NAME,PATH_INFO"),
     _none("header_map", "fields with an underscore are the application's affair", default="drop"),
     same("asgi_loop", "--asgi-loop", "worker_class", default="auto", joint=True,
          choices=("auto", "asyncio", "uvloop"), note="for the worker `asgi`"),
@@ -376,7 +409,8 @@ GUNICORN = Peer(
     arguments="GUNICORN_CMD_ARGS",
     changes=(
         "There is one process in this version, without a master that restarts it.",
-        "X-Forwarded-Proto of a proxy on 127.0.0.1 is not read in this version.",
+        "Nobody is believed about the client unless trusted_proxies names him; Gunicorn believes "
+        "X-Forwarded-Proto of 127.0.0.1, ::1 and unix sockets.",
         "An ASGI application is cancelled disconnect_grace after its client has gone.",
         "Request heads, bodies and responses that stand still have time limits.",
     ),

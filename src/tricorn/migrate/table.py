@@ -234,5 +234,4 @@ def binds(values: Sequence[str], clean: Callable[[str], str] = str) -> list[str]
 
 
 WORKERS = "one process is run in this version; start several behind one balancer"
-NO_PROXY = "forwarded fields are not read in this version: see the guide on proxies"
 SERVICE_MANAGER = "leave it to the service manager"

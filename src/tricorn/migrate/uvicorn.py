@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from tricorn.migrate.proxies import LOOPBACK, trusted
 from tricorn.migrate.table import (
-    NO_PROXY,
     Draft,
     Peer,
     Taken,
@@ -76,6 +76,28 @@ def _app_dir(value: str) -> Taken:
 
 
 def _join(values: Values, draft: Draft) -> None:
+    """What several options say together."""
+    _join_proxies(values, draft)
+    _join_address(values, draft)
+
+
+def _join_proxies(values: Values, draft: Draft) -> None:
+    """Whom is believed, unless nobody is."""
+    switched = values.get("proxy_headers")
+    given = values.get("forwarded_allow_ips")
+    if switched is not None and not switched.value:
+        if given is not None:
+            draft.left_out.append((given.origin, f"no effect with {switched.origin}"))
+    elif given is not None:
+        names, note = trusted(given.value)
+        draft.take(Taken({"trusted_proxies": names}, note), given.origin)
+    elif "forwarded_allow_ips" not in draft.unknown:
+        if switched is not None:
+            draft.take(Taken({"trusted_proxies": LOOPBACK}), switched.origin)
+        draft.take_default({"trusted_proxies": LOOPBACK})
+
+
+def _join_address(values: Values, draft: Draft) -> None:
     """The address: a descriptor wins over a unix socket, that over host and port."""
     if draft.unknown & {"host", "port", "uds", "fd"}:
         return
@@ -133,12 +155,13 @@ ROWS = (
            convert=_access_log, unset={"accesslog": "-", "access_log_format": ACCESS_FORMAT},
            note="a place, `-`, and off by default; access_log_format sets the line"),
     switch("use_colors", "--use-colors/--no-use-colors", "use_colors", default=None),
-    switch("proxy_headers", "--proxy-headers/--no-proxy-headers", default=True, note=NO_PROXY,
-           lost=True),
+    switch("proxy_headers", "--proxy-headers/--no-proxy-headers", "trusted_proxies", default=True,
+           note="off: nobody is trusted", **_ADDRESS),
     switch("server_header", "--server-header/--no-server-header", "include_server_header",
            default=True, note="the value is `tricorn`"),
     switch("date_header", "--date-header/--no-date-header", "include_date_header", default=True),
-    none("forwarded_allow_ips", "--forwarded-allow-ips", NO_PROXY),
+    same("forwarded_allow_ips", "--forwarded-allow-ips", "trusted_proxies",
+         note="not set: 127.0.0.1 and ::1 with Uvicorn, nobody here", **_ADDRESS),
     same("root_path", "--root-path", "root_path root_path_stripped", default="",
          convert=_root_path, note="Uvicorn puts it in front of the path: so does "
          "root_path_stripped"),
@@ -184,8 +207,8 @@ UVICORN = Peer(
     variables={"WEB_CONCURRENCY": "workers", "FORWARDED_ALLOW_IPS": "forwarded_allow_ips"},
     habits={"disconnect_grace": None},
     changes=(
-        "X-Forwarded-For and X-Forwarded-Proto of a proxy on 127.0.0.1 are not read in this "
-        "version.",
+        "Nobody is believed about the client unless trusted_proxies names him; Uvicorn believes "
+        "127.0.0.1 and ::1.",
         "The application is cancelled disconnect_grace after its client has gone.",
         "Request heads, bodies and responses that stand still have time limits.",
         "send() raises an OSError once the client has gone.",

@@ -1,15 +1,21 @@
-"""The application protocols a TLS client offers, read from its first bytes.
+"""What a TLS client asks for, read from its first bytes: a server name and protocols.
 
-RFC 8446 sections 4.1.2 and 5.1 (the ClientHello and its records), RFC 7301 (ALPN). The ssl
-module tells which protocol was agreed on, and not whether any was offered; RFC 7301 section
-3.2 asks for an alert where none of those offered is known.
+RFC 8446 sections 4.1.2 and 5.1 (the ClientHello and its records), RFC 6066 section 3
+(server_name), RFC 7301 (ALPN). The ssl module tells which protocol was agreed on, and not
+whether any was offered, where section 3.2 asks for an alert if none of those offered is
+known. Of the server name it tells in a callback, which prints a traceback for one that is
+not ASCII.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 _HANDSHAKE = 22
 _CLIENT_HELLO = 1
+_SERVER_NAME = 0
 _ALPN = 16
+_HOST_NAME = 0
 # A ClientHello is a few hundred bytes, or two thousand with post-quantum keys.
 _LARGEST = 65536
 
@@ -17,7 +23,7 @@ _LARGEST = 65536
 class ClientHello:
     """Takes the bytes of a connection until the ClientHello is complete."""
 
-    __slots__ = ("_data", "done", "offered")
+    __slots__ = ("_data", "done", "offered", "server_name")
 
     def __init__(self) -> None:
         self._data = bytearray()
@@ -25,6 +31,8 @@ class ClientHello:
         """Whether no more bytes are wanted."""
         self.offered: tuple[bytes, ...] | None = None
         """Names of the protocols offered; None where there is no list, or not yet."""
+        self.server_name: str | None = None
+        """The server's name, ASCII; None where there is none, or not yet."""
 
     def feed(self, data: bytes) -> None:
         """Take bytes. What is malformed ends the reading: the TLS library tells the peer."""
@@ -35,13 +43,21 @@ class ClientHello:
             message = _message(self._data)
             if message is not None:
                 self.done = True
-                self.offered = _offered(message)
+                self._read(message)
         except (IndexError, ValueError):
             self.done = True
         if len(self._data) > _LARGEST:
             self.done = True
         if self.done:
             self._data.clear()
+
+    def _read(self, message: bytes) -> None:
+        for kind, content in _extensions(message):
+            if kind == _ALPN:
+                self.offered = _names(content)
+            elif kind == _SERVER_NAME and content[2] == _HOST_NAME:
+                size = int.from_bytes(content[3:5], "big")
+                self.server_name = content[5 : 5 + size].decode("ascii")
 
 
 def _message(data: bytearray) -> bytes | None:
@@ -63,7 +79,7 @@ def _message(data: bytearray) -> bytes | None:
     return None
 
 
-def _offered(message: bytes) -> tuple[bytes, ...] | None:
+def _extensions(message: bytes) -> Iterator[tuple[int, bytes]]:
     place = 2 + 32  # legacy_version, random
     place += 1 + message[place]  # legacy_session_id
     place += 2 + int.from_bytes(message[place : place + 2], "big")  # cipher_suites
@@ -74,10 +90,8 @@ def _offered(message: bytes) -> tuple[bytes, ...] | None:
         kind = int.from_bytes(message[place : place + 2], "big")
         size = int.from_bytes(message[place + 2 : place + 4], "big")
         place += 4
-        if kind == _ALPN:
-            return _names(message[place : place + size])
+        yield kind, message[place : place + size]
         place += size
-    return None
 
 
 def _names(data: bytes) -> tuple[bytes, ...]:

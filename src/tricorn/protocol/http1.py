@@ -181,11 +181,9 @@ class HTTP1Connection(Idleness):
 
     def _begin(self, request: Request, events: list[Event]) -> None:
         self._request = request
-        limit = self._config.keep_alive_max_requests
-        self._keep_alive = (
-            request.keep_alive and not self._draining and (limit is None or self._stream_id < limit)
-        )
-        if self._stream_id == limit:
+        self._keep_alive = request.keep_alive and not self._draining
+        if self._stream_id == self._config.keep_alive_max_requests:
+            self._keep_alive = False
             events.append(LimitReached(self._stream_id, "keep_alive_max_requests"))
         self._discarded = self._unconsumed = 0
         if request.has_body:
@@ -421,6 +419,10 @@ class HTTP1Connection(Idleness):
         self.closing = True
         self.lingering = linger and not self._peer_closed
 
+    @property
+    def _silent(self) -> bool:  # type: ignore[override]
+        return not self._buffer
+
     def end_idle(self) -> None:
         """Close between two requests."""
         self._close()
@@ -462,7 +464,7 @@ class HTTP1Connection(Idleness):
                 return "drain", ON_ITS_WAY
             if self._stream_id and not self._buffer:
                 return ("idle", self._stream_id), config.keep_alive_timeout
-            return ("head" if self._buffer else "fresh", self._stream_id), config.header_timeout
+            return ("head", self._stream_id), config.header_timeout
         if self._h2c is not None:
             return ("head", self._stream_id), config.header_timeout  # no stream of it yet
         if self._input is IN_BODY and self.wants_data:
@@ -483,16 +485,16 @@ class HTTP1Connection(Idleness):
             return []
         events: list[Event] = []
         if self._input is IN_HEAD and not self._buffer:
-            option = "keep_alive_timeout" if self._stream_id else "header_timeout"
-            events.append(LimitReached(0, option))
+            if not self._draining:
+                option = "keep_alive_timeout" if self._stream_id else "header_timeout"
+                events.append(LimitReached(0, option))
             self._close()
         elif self._input is IN_CLOSED:
             events.append(LimitReached(0, "close_timeout"))
             self.lingering = False
         else:
             where = "head" if self._input is IN_HEAD else "body"
-            in_head = self._input is IN_HEAD or self._h2c is not None
-            option = "header_timeout" if in_head else "read_timeout"
+            option = "read_timeout" if where == "body" and self._h2c is None else "header_timeout"
             fault = RemoteProtocolError(f"timed out in the request {where}", 408, limit=option)
             self._refuse(fault, events)
         return events

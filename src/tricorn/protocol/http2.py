@@ -121,16 +121,15 @@ class HTTP2Connection(Idleness):
     def receive_data(self, data: bytes) -> list[Event]:
         """Feed bytes from the peer."""
         events: list[Event] = []
-        if self.closing:
-            return events
         codec = self._codec
-        for frame in codec.receive_data(data):
-            _HANDLERS[type(frame)](self, frame, events)
-            if self.closing:
-                break
-        if codec.glitches:
-            glitches, codec.glitches = codec.glitches, 0
-            self._fail(self._floods.glitch(glitches), events)
+        more = not self.closing
+        while more:
+            for frame in codec.receive_data(data):
+                _HANDLERS[type(frame)](self, frame, events)
+                if self.closing:
+                    break
+            self._fail(self._floods.charge(codec), events)
+            more, data = codec.has_more and not self.closing, b""
         self._open_window()
         return events
 
@@ -419,7 +418,7 @@ class HTTP2Connection(Idleness):
             stream = self._streams.get(stream_id)
             if stream is not None:
                 self._response_ended(stream_id, stream)
-        if buffers:
+        if self._codec.take_progress():
             self._floods.written()
         return buffers
 
@@ -474,7 +473,7 @@ class HTTP2Connection(Idleness):
 
     def _check_streams(self, now: float, events: list[Event]) -> None:
         """Reset streams on which nothing has moved for too long."""
-        for late in self._streams.overdue(now, self._codec.buffered, self._config):
+        for late in self._streams.overdue(now, self._codec.backlog, self._config):
             events.append(late)
             stream_id = late.stream_id
             if type(late) is LimitReached:

@@ -8,7 +8,7 @@ Honest work earns both back.
 
 from __future__ import annotations
 
-from tricorn.codecs.base import CodecFailed
+from tricorn.codecs.base import CodecFailed, HTTP2Codec
 from tricorn.config import Config
 from tricorn.protocol.budget import TokenBucket
 from tricorn.protocol.http2_errors import ENHANCE_YOUR_CALM
@@ -39,13 +39,18 @@ class FloodGuard:
             return None
         return _calm("too many control or empty frames", "h2_max_glitches")
 
+    def charge(self, codec: HTTP2Codec) -> CodecFailed | None:
+        """As ``glitch``, for what a codec has counted."""
+        count, codec.glitches = codec.glitches, 0
+        return self.glitch(count) if count else None
+
     def completed(self) -> None:
         """A request was answered in full."""
         self._glitches.give(_PER_REQUEST)
         self._resets.give()
 
     def written(self) -> None:
-        """The peer took a write; its window updates for it are due."""
+        """DATA was written; the peer's window updates for it are due."""
         self._glitches.give(_PER_WRITE)
 
     def refill(self, now: float) -> None:

@@ -21,8 +21,8 @@ class PushPolicy:
 
     @property
     def full(self) -> bool:
-        """Whether as many pushes are open as we allow ourselves."""
-        return self.open >= self._max_open
+        """Whether as many pushes are open as we allow ourselves (0: pushes are off)."""
+        return 0 < self._max_open <= self.open
 
     def allows(self, path: bytes, peer_limit: int) -> bool:
         """Whether another push, of ``path``, may be made."""

@@ -30,8 +30,7 @@ def read_request(
         count += 1
     regular = headers[count:]
     if len(regular) > config.max_header_count:
-        reason = f"more than {config.max_header_count} header fields"
-        raise RemoteProtocolError(reason, 431, limit="max_header_count")
+        raise RemoteProtocolError("too many header fields", 431, limit="max_header_count")
     fields.check_http2_fields(regular)
     method = pseudo.get(b":method")
     if method is None or not fields.is_token(method):

@@ -12,6 +12,10 @@ from tricorn.protocol.http2_push import PushPolicy
 CREDIT_STEP = 4
 
 
+# Bytes of a response that its peer has to take within write_timeout (or all that is left).
+_LEAST_PROGRESS = 1024
+
+
 class HTTP2Stream:
     """One exchange. Counts are bytes; ``since`` is seconds on the ticks' clock."""
 
@@ -20,6 +24,7 @@ class HTTP2Stream:
         "credit",
         "headers",
         "method",
+        "phase",
         "pushed",
         "released",
         "request_ended",
@@ -27,7 +32,7 @@ class HTTP2Stream:
         "response_started",
         "sent",
         "since",
-        "stalled",
+        "taken",
         "touched",
         "tunnel",
     )
@@ -45,17 +50,27 @@ class HTTP2Stream:
         self.buffered = 0  # body bytes the application has not taken
         self.credit = 0  # bytes taken and not yet given back to the peer
         self.touched = True  # progress since the last tick
-        self.stalled = -1  # bytes unsent at the last tick
+        self.phase = ""  # what was waited for at the last tick, since ``since``
+        self.taken = 0  # response bytes sent when something last moved
         self.since = 0.0
 
-    def stands_still(self, now: float, unsent: int) -> bool:
-        """Note the time; whether nothing has moved since the last call."""
-        if self.touched or unsent != self.stalled:
-            self.touched = False
-            self.stalled = unsent
-            self.since = now
-            return False
-        return True
+    def stands_still(self, now: float, unsent: int, taken: int) -> bool:
+        """Note the time; whether nothing worth the name has moved since it last did.
+
+        While response bytes wait for the peer's window only what it takes counts: neither
+        a window of one byte (CVE-2019-9511) nor request bytes keep the stream. Behind the
+        response nothing counts any more.
+        """
+        phase = "sent" if self.sent else "unsent" if unsent else "received"
+        moved = phase != self.phase
+        if phase == "unsent":
+            moved = moved or taken >= self.taken + _LEAST_PROGRESS
+        elif phase == "received":
+            moved = moved or self.touched
+        self.touched = False
+        if moved:
+            self.phase, self.taken, self.since = phase, taken, now
+        return not moved
 
     def waited(self, now: float, limit: float | None) -> bool:
         """Whether the stream has stood still for ``limit`` seconds (None: never)."""
@@ -138,7 +153,7 @@ class StreamTable(dict[int, HTTP2Stream]):
             stream.released = True
 
     def overdue(
-        self, now: float, unsent_of: Callable[[int], int], config: Config
+        self, now: float, backlog_of: Callable[[int], tuple[int, int]], config: Config
     ) -> list[PeerFault | LimitReached]:
         """Streams on which nothing has moved for too long, and why each should be reset.
 
@@ -146,8 +161,8 @@ class StreamTable(dict[int, HTTP2Stream]):
         """
         found: list[PeerFault | LimitReached] = []
         for stream_id, stream in self.items():
-            unsent = unsent_of(stream_id)
-            if not stream.stands_still(now, unsent):
+            unsent, taken = backlog_of(stream_id)
+            if not stream.stands_still(now, unsent, taken):
                 continue
             if stream.sent:
                 if stream.waited(now, config.close_timeout):

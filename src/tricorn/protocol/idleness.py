@@ -10,12 +10,13 @@ from tricorn.protocol.timer import PhaseTimer
 class Idleness:
     """The part of a connection that makes it give way to another one.
 
-    ``_phase_now`` names what is waited for. A connection is idle between two requests
-    (``idle``), and where it has said nothing at all (``fresh``) once a tick has seen it so.
+    ``_phase_now`` names what is waited for. A connection is idle between two requests, and
+    where it has said nothing at all once a tick has seen it so.
     """
 
     closing: bool
     _timer: PhaseTimer
+    _silent = False  # the peer has said nothing of a request head
 
     @property
     def busy_streams(self) -> int:
@@ -37,7 +38,7 @@ class Idleness:
             return None
         phase, _ = self._phase_now()
         kind = phase[0] if isinstance(phase, tuple) else phase
-        if kind not in ("idle", "fresh"):
+        if kind != "idle" and not (kind == "head" and self._silent):
             return None
         since = self._timer.since(phase)
         return math.inf if since is None and kind == "idle" else since

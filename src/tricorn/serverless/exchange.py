@@ -9,13 +9,22 @@ from typing import Any, Protocol
 import anyio
 import anyio.to_thread
 
+from tricorn.asgi.forwarded import Via
 from tricorn.asgi.host import Exchange, Waiter, Worker
 from tricorn.asgi.http import HTTPStream
 from tricorn.asgi.runner import run
+from tricorn.counters import PEER_FAULTS
 from tricorn.exceptions import ClientDisconnected
 from tricorn.protocol import fields
 from tricorn.protocol.connection import HTTPConnection
-from tricorn.protocol.events import DataReceived, Event, RequestReceived, StreamEnded, StreamReset
+from tricorn.protocol.events import (
+    DataReceived,
+    Event,
+    PeerFault,
+    RequestReceived,
+    StreamEnded,
+    StreamReset,
+)
 from tricorn.protocol.flow import Buffer
 from tricorn.serverless.events import Request
 from tricorn.types import Headers
@@ -54,6 +63,7 @@ class MemoryConnection:
     can_push = False
     can_early_hint = False
     wants_data = True
+    pause_limit = "request_buffer_size"
     idle = False
     busy_streams = 1
 
@@ -131,6 +141,13 @@ class MemoryConnection:
         """None."""
         return None
 
+    def idle_since(self) -> float | None:
+        """Never: there is one exchange."""
+        return None
+
+    def end_idle(self) -> None:
+        """Never idle."""
+
     def send_informational(self, stream_id: int, status: int, headers: Headers) -> None:
         """There is no place for them."""
 
@@ -193,7 +210,7 @@ class LambdaExchange:
         self.client = request.client
         self.server = request.server
         self.secure = request.scheme == "https"
-        self.via = None
+        self.via: Via | None = None  # the gateway is asked by its event, not by fields
         self.response = MemoryConnection(request.http_version, limit)
         self.http: HTTPConnection = self.response
         #: The finished exchange for the access log.
@@ -221,6 +238,10 @@ class LambdaExchange:
         if request.body:
             self.stream.feed(DataReceived(STREAM_ID, request.body))
             self.stream.feed(StreamEnded(STREAM_ID))
+
+    def report(self, fault: PeerFault) -> None:
+        """Count a fault; a gateway has checked the protocol before us."""
+        self.worker.counters.add(PEER_FAULTS)
 
     async def run(self, limit: float | None) -> None:
         """Run the application until it returns.
@@ -266,6 +287,9 @@ class LambdaExchange:
         if not self._cut:
             self._cut = True
             self.stream.feed(StreamReset(STREAM_ID))
+
+    def end_application(self, stream_id: int) -> None:
+        """The invocation's own limit does."""
 
     def waiter(self) -> Waiter:
         """A new one-shot signal."""

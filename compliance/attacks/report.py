@@ -1,0 +1,141 @@
+"""Tables of the results."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from compliance.attacks.judge import Verdict
+from compliance.attacks.model import ATTACKS, Attack
+from tricorn.config_options import Options
+
+MEASURED = Path(__file__).with_name("measured.json")
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "attacks.md"
+MARK = "<!-- table -->"
+PEERS = ("uvicorn", "hypercorn", "granian")
+GROUPS = ("HTTP/2", "HTTP/1.1", "WebSocket", "TLS", "Connections")
+_HELD = "held"
+_WORDS = {
+    "died": "died",
+    "grew": "grew",
+    "starved": "starved",
+    "left": "left",
+    "fault": "let in",
+}
+_Row = dict[str, Any]
+_Measured = dict[str, dict[str, _Row]]
+
+
+def row(verdict: Verdict) -> _Row:
+    """What is kept of a verdict."""
+    got = verdict.measured
+    return {
+        "complaints": sorted(verdict.complaints),
+        "calm_ms": round(got.calm * 1000, 1),
+        "attack_ms": round(got.under_attack * 1000, 1),
+        "lost": got.lost,
+        "growth_mib": round(got.growth / 2**20, 1),
+        "calls": got.calls,
+        "connections": got.report.connections,
+        "settle_s": round(got.settle, 1),
+    }
+
+
+def load(path: Path = MEASURED) -> _Measured:
+    """Figures by server and attack."""
+    if not path.exists():
+        return {}
+    data: _Measured = json.loads(path.read_text(encoding="utf-8"))
+    return data
+
+
+def store(key: str, verdicts: Sequence[Verdict], path: Path = MEASURED) -> None:
+    """Keep the figures of a run; attacks that were not run keep theirs."""
+    data = load(path)
+    rows = data.get(key, {}) | {verdict.attack.name: row(verdict) for verdict in verdicts}
+    data[key] = {name: rows[name] for name in ATTACKS if name in rows}
+    text = json.dumps({name: data[name] for name in sorted(data)}, indent=1)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def tables(measured: _Measured, key: str = "tricorn/uvloop") -> str:
+    """The tables of the documentation, in Markdown."""
+    parts = []
+    for group in GROUPS:
+        attacks = [attack for attack in ATTACKS.values() if attack.group == group]
+        parts += [f"### {group}", "", _bounds(attacks), "", _results(attacks, measured, key), ""]
+    return "\n".join(parts).rstrip()
+
+
+def write_page(path: Path = PAGE) -> None:
+    """Put the tables behind the page's mark."""
+    text = path.read_text(encoding="utf-8")
+    head, mark, _ = text.partition(MARK)
+    path.write_text(f"{head}{mark}\n\n{tables(load())}\n", encoding="utf-8")
+
+
+def _bounds(attacks: Sequence[Attack]) -> str:
+    lines = ["| Attack | What the peer does | Bounds | Known as |", "|---|---|---|---|"]
+    for one in attacks:
+        bounds = "<br>".join(_bound(name) for name in one.bounds)
+        lines.append(f"| {one.name} | {one.what} | {bounds} | {one.source} |")
+    return "\n".join(lines)
+
+
+def _bound(name: str) -> str:
+    if name.startswith("("):
+        return name[1:-1]
+    fields = {field.name: field for field in dataclasses.fields(Options)}
+    field = fields[name]
+    default = "off" if field.default is None else f"{field.default:g}" if isinstance(
+        field.default, int | float
+    ) else str(field.default)
+    text = f"`{name}` {default}"
+    reason = field.metadata["option"].reason if "option" in field.metadata else ""
+    return f"{text} ({reason})" if reason else text
+
+
+def _results(attacks: Sequence[Attack], measured: _Measured, key: str) -> str:
+    lines = [
+        "| Attack | p99 calm | p99 attacked | Growth | Calls | Tricorn | "
+        + " | ".join(peer.capitalize() for peer in PEERS)
+        + " |",
+        "|---|---|---|---|---|---|" + "---|" * len(PEERS),
+    ]
+    for one in attacks:
+        ours = measured.get(key, {}).get(one.name)
+        cells = [one.name, *_figures(ours)]
+        peers = [_peer(measured, peer, one.name) for peer in PEERS]
+        lines.append("| " + " | ".join([*cells, *peers]) + " |")
+    return "\n".join(lines)
+
+
+def _figures(row: Mapping[str, Any] | None) -> list[str]:
+    if row is None:
+        return ["", "", "", "", "not run"]
+    return [
+        f"{row['calm_ms']:.0f} ms",
+        f"{row['attack_ms']:.0f} ms",
+        f"{row['growth_mib']:.0f} MiB",
+        str(row["calls"]),
+        ", ".join(row["complaints"]) or _HELD,
+    ]
+
+
+def _peer(measured: _Measured, peer: str, name: str) -> str:
+    key = next((one for one in measured if one.partition("/")[0] == peer), "")
+    row = measured.get(key, {}).get(name)
+    if row is None:
+        return "–"
+    words = []
+    for complaint in row["complaints"]:
+        text = _WORDS.get(complaint, complaint)
+        if complaint == "grew":
+            text += f" {row['growth_mib']:.0f} MiB"
+        elif complaint == "starved":
+            text += f" {row['lost']} lost" if row["lost"] else f" {row['attack_ms']:.0f} ms"
+        words.append(text)
+    return ", ".join(words) or _HELD

@@ -1,0 +1,42 @@
+"""Counts exchanges as they end, where somebody can ask for the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tricorn.asgi.host import Exchange
+from tricorn.config import Config
+from tricorn.counters import CUT_LOST, REQUEST_BYTES, REQUESTS, RESPONSE_BYTES, Counters
+
+_Log = Callable[[Exchange], None]
+
+
+def wants_metrics(config: Config) -> bool:
+    """Whether the counters are answered anywhere."""
+    return config.metrics_path is not None or bool(config.health_bind)
+
+
+def counted(log: _Log | None, config: Config, counters: Counters) -> _Log | None:
+    """``log``, with counting in front of it where metrics are answered.
+
+    It is called once for each exchange, at its end, so nothing else is on the way of a request.
+    """
+    if not wants_metrics(config):
+        return log
+    add = counters.add
+
+    def ended(exchange: Exchange) -> None:
+        scope, status = exchange.scope, exchange.status or 0
+        # A WebSocket that was accepted is counted then; one that was refused is a request.
+        if scope["type"] == "http" or status >= 300:
+            add(REQUESTS[scope["http_version"]] + status // 100)
+        if exchange.bytes_received:
+            add(REQUEST_BYTES, exchange.bytes_received)
+        if exchange.bytes_sent:
+            add(RESPONSE_BYTES, exchange.bytes_sent)
+        if exchange.disconnected:
+            add(CUT_LOST)
+        if log is not None:
+            log(exchange)
+
+    return ended

@@ -1,0 +1,124 @@
+"""What a connection does as time passes: its timers, and the ends of applications."""
+
+from __future__ import annotations
+
+from tricorn.asgi.host import Worker
+from tricorn.asgi.http import HTTPStream
+from tricorn.asgi.runner import describe
+from tricorn.asgi.websocket import WebSocketStream
+from tricorn.io.ending import Ending
+from tricorn.io.transport import TaskHandle, Transport
+from tricorn.protocol.connection import HTTPConnection
+from tricorn.protocol.events import Event, PeerFault
+
+
+class Housekeeping:
+    """The part of the driver that the ticks move."""
+
+    __slots__ = ("_closing", "_ending", "_stall")
+
+    http: HTTPConnection
+    worker: Worker
+    transport: Transport
+    _streams: dict[int, HTTPStream | WebSocketStream]
+    _tasks: dict[int, TaskHandle]
+    _ending: Ending | None
+    _closing: bool
+    _lost: bool
+    _stall: tuple[int, float]
+
+    def report(self, fault: PeerFault) -> None:
+        """Count what the peer did wrong, and tell it in the log."""
+        raise NotImplementedError
+
+    def _dispatch(self, events: list[Event]) -> None:
+        raise NotImplementedError
+
+    def _flush_now(self) -> None:
+        raise NotImplementedError
+
+    def _fault(self) -> None:
+        raise NotImplementedError
+
+    def _abort(self) -> None:
+        raise NotImplementedError
+
+    def tick(self, now: float) -> None:
+        """Let time pass (seconds, monotonic)."""
+        try:
+            if not self._lost:
+                self._dispatch(self.http.handle_timeout(now))
+                for stream in list(self._streams.values()):
+                    stream.tick(now)
+                    if stream.complete and stream.stream_id not in self._tasks:
+                        del self._streams[stream.stream_id]
+                    elif stream.complete and stream.abandoned:
+                        self._leave(stream.stream_id)  # a WebSocket that its peer has closed
+                self._check_stall(now)
+                self._flush_now()
+            if self._ending is not None:
+                self._end_applications(self._ending, now)
+        except Exception:
+            self._fault()
+
+    def _check_stall(self, now: float) -> None:
+        """Cut a peer that takes nothing of what was written to it."""
+        unsent = self.transport.unsent()
+        before, since = self._stall
+        if not unsent or unsent != before:
+            self._stall = (unsent, now)
+            return
+        config = self.worker.config
+        limit = config.write_timeout
+        if limit is not None and now - since >= limit:
+            self.report(PeerFault(0, "peer takes no response data", None, "write_timeout"))
+            self._abort()
+
+    def _end_applications(self, ending: Ending, now: float) -> None:
+        grace = self.worker.config.disconnect_grace
+        for stream_id in ending.tick(now, grace, self._tasks, self._streams):
+            what = describe(self._streams[stream_id])
+            self.worker.log.error("the application ignores its cancellation: %s", what)
+            if not self._lost:
+                self.http.drain()
+                self._flush_now()
+
+    def running(self) -> list[str]:
+        """The requests whose applications run, in a few words each."""
+        return [describe(self._streams[stream_id]) for stream_id in self._tasks]
+
+    def load(self) -> tuple[int, int, int]:
+        """1 while the connection is open, applications that run for it, its WebSockets."""
+        websockets = sum(type(stream) is WebSocketStream for stream in self._streams.values())
+        return int(not self._lost), len(self._tasks), websockets
+
+    # Making room for another connection
+
+    def idle_since(self) -> float | None:
+        """Since when nothing goes on (seconds, as of the last tick), None while something does."""
+        return None if self._lost or self._tasks else self.http.idle_since()
+
+    def evict(self) -> None:
+        """Close the idle connection in favour of another one."""
+        try:
+            self.http.end_idle()
+            self._flush_now()
+            self._closing = True
+            self.transport.close_at_once()
+        except Exception:
+            self._fault()
+
+    # Applications that have to end
+
+    def _leave(self, stream_id: int) -> None:
+        """The peer has left this exchange; its application has its grace from now on."""
+        if stream_id in self._tasks:
+            self._ending = self._ending or Ending(self.worker.counters)
+            self._ending.left(stream_id)
+
+    def end_application(self, stream_id: int) -> None:
+        """Cancel the application of an exchange."""
+        task = self._tasks.get(stream_id)
+        if task is not None:
+            self._ending = self._ending or Ending(self.worker.counters)
+            self._ending.cancel(stream_id, task)

@@ -1,0 +1,78 @@
+"""How much is read from a connection at a time, and when again.
+
+What is cheap to send may be dear to take apart: frames and chunks of one byte, streams that are
+reset at once. Budgets end most of that, but some of it is legal at any length. So what a read
+costs decides how large the next one is: little from a connection that is new or dear, much from
+one that sends what is cheap, such as an upload in large pieces. Dear connections go on one in a
+turn of the loop, however many there are; the others, served in each turn, wait for one of them
+at most.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import anyio
+import anyio.lowlevel
+
+FIRST_READ = 4096
+"""Bytes of a connection's first read."""
+LARGEST_READ = 131072
+"""Bytes of any read."""
+UNTIMED = 1024
+"""Bytes that are never dear."""
+_SMALLEST_READ = 2048
+# Seconds that a read may take to be dealt with.
+_DEAR = 0.002
+_CHEAP = 0.0005
+
+
+def next_size(size: int, full: bool, took: float) -> int:
+    """Bytes to read next.
+
+    :param size: what was asked for last.
+    :param full: whether so much came.
+    :param took: seconds in which it was dealt with.
+    """
+    if took > _DEAR:
+        return max(_SMALLEST_READ, size // 2)
+    if full and took < _CHEAP:
+        return min(LARGEST_READ, size * 2)
+    return size
+
+
+def is_dear(took: float) -> bool:
+    """Whether a connection whose read took so long (seconds) has to queue for the next one."""
+    return took > _DEAR
+
+
+class SlowLane:
+    """Lets the dear connections of a worker go on one by one, each in a turn of the loop."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Callable[[], object]] = deque()
+        self._lock = anyio.Lock()
+
+    def queue(self, go_on: Callable[[], object], soon: Callable[..., object]) -> None:
+        """Have a connection go on in its turn.
+
+        :param soon: calls a function in the next turn of the loop.
+        """
+        self._waiting.append(go_on)
+        if len(self._waiting) == 1:
+            soon(self._turn, soon)
+
+    def _turn(self, soon: Callable[..., object]) -> None:
+        go_on = self._waiting[0]
+        try:
+            go_on()
+        finally:
+            self._waiting.popleft()
+            if self._waiting:
+                soon(self._turn, soon)
+
+    async def turn(self) -> None:
+        """Wait for one's turn."""
+        async with self._lock:
+            await anyio.lowlevel.checkpoint()

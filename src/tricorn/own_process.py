@@ -1,0 +1,46 @@
+"""What a daemon without a supervisor (``workers = 0``) does beside serving.
+
+It drops root and tells systemd how it is; with workers, they and the supervisor do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio.abc
+
+from tricorn.privileges import drop
+from tricorn.systemd import Notifier
+
+if TYPE_CHECKING:
+    from tricorn.server import Server
+
+
+class OwnProcess(anyio.abc.TaskStatus[list[str]]):
+    """Looks after the process that a server has to itself."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._notifier = Notifier()
+        self._beaten = float("-inf")
+        self._stopping = False
+        server.on_bound = self._bound
+        if self._notifier.enabled:
+            server.on_tick = self._tick
+
+    def _bound(self) -> None:
+        drop(self._server.config)
+
+    def started(self, value: list[str] | None = None) -> None:
+        """The server accepts connections at these URLs."""
+        self._notifier.ready(f"serving {' '.join(value or ())}")
+
+    def _tick(self, now: float) -> None:
+        if not self._stopping and not self._server.worker.ready:
+            self._stopping = True
+            self._notifier.stopping()
+        interval = self._notifier.watchdog_interval
+        # The tick is coarse: rather early than late.
+        if interval is not None and now - self._beaten >= interval / 2:
+            self._beaten = now
+            self._notifier.watchdog()

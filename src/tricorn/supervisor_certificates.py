@@ -1,0 +1,73 @@
+"""Rotated certificates where the workers have given up root: the supervisor looks.
+
+Workers read their keys before they become another user, and cannot do it again. The
+supervisor stays root; what it sees is a reason for a reload, whose new workers read the
+new keys.
+"""
+
+from __future__ import annotations
+
+import os
+
+from tricorn.config import Config
+from tricorn.config_certificates import certificate_files
+from tricorn.file_fingerprint import Fingerprint, fingerprint
+from tricorn.privileges import user_id
+
+
+class KeyWatch:
+    """Looks at the files every ``certificate_watch`` seconds."""
+
+    def __init__(self, paths: tuple[str, ...], interval: float) -> None:
+        self._paths = paths
+        self._interval = interval
+        self._looked = float("-inf")
+        self._known = self._seen = self._look()
+
+    @classmethod
+    def create(cls, config: Config, former: KeyWatch | None = None) -> KeyWatch | None:
+        """For a configuration; None where its workers look for themselves, or nobody does.
+
+        :param former: goes on where it does the same; it knows what was told.
+        """
+        paths = certificate_files(config)
+        if not paths or config.certificate_watch is None:
+            return None
+        if os.geteuid() != 0 or config.user is None or user_id(config.user) == 0:
+            return None
+        if former is not None and (former._paths, former._interval) == (
+            paths,
+            config.certificate_watch,
+        ):
+            return former
+        return cls(paths, config.certificate_watch)
+
+    def changed(self, now: float) -> str:
+        """The files that have changed and hold still since the last look; empty if none.
+
+        Every change is told once.
+
+        :param now: seconds, monotonic.
+        """
+        if now - self._looked < self._interval:
+            return ""
+        self._looked = now
+        before, self._seen = self._seen, self._look()
+        if self._seen == self._known:
+            return ""
+        if self._seen != before:
+            self._looked = float("-inf")  # look again at once
+            return ""
+        changed = [
+            path
+            for path, old, new in zip(self._paths, self._known, self._seen, strict=True)
+            if old != new
+        ]
+        self._known = self._seen
+        return f"{', '.join(changed)} changed"
+
+    def _look(self) -> Fingerprint:
+        try:
+            return fingerprint(self._paths)
+        except PermissionError:  # root, on a network file system
+            return (None,) * len(self._paths)

@@ -1,0 +1,86 @@
+"""What is read from a ClientHello, however it is cut, framed or broken."""
+
+from __future__ import annotations
+
+import ssl
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tricorn.protocol.client_hello import ClientHello
+
+
+def hello_of(name: str | None, alpn: list[str]) -> bytes:
+    """The first bytes that Python's own client sends."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    if alpn:
+        context.set_alpn_protocols(alpn)
+    outgoing = ssl.MemoryBIO()
+    client = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=name)
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
+def read(*pieces: bytes) -> ClientHello:
+    hello = ClientHello()
+    for piece in pieces:
+        hello.feed(piece)
+    return hello
+
+
+PLAIN = hello_of("shop.example", ["h2", "http/1.1"])
+
+
+@pytest.mark.parametrize("name", [None, "shop.example", "xn--tda.example"])
+@pytest.mark.parametrize("alpn", [[], ["h2"], ["acme-tls/1", "http/1.1"]])
+def test_what_clients_send(name: str | None, alpn: list[str]) -> None:
+    hello = read(hello_of(name, alpn))
+    assert hello.done
+    assert hello.server_name == name
+    assert hello.offered == (tuple(a.encode() for a in alpn) if alpn else None)
+
+
+def test_every_cut() -> None:
+    for place in range(len(PLAIN)):
+        hello = read(PLAIN[:place])
+        assert not hello.done
+        assert hello.offered is None
+        hello.feed(PLAIN[place:])
+        assert hello.done
+        assert (hello.server_name, hello.offered) == ("shop.example", (b"h2", b"http/1.1"))
+
+
+def test_several_records() -> None:
+    """RFC 8446 section 5.1: a message may be spread over records."""
+    body = PLAIN[5:]
+    records = b"".join(
+        PLAIN[:3] + len(body[at : at + 7]).to_bytes(2, "big") + body[at : at + 7]
+        for at in range(0, len(body), 7)
+    )
+    assert read(records + b"what follows").offered == (b"h2", b"http/1.1")
+
+
+def test_names_that_are_not_ascii() -> None:
+    hello = read(PLAIN.replace(b"shop.example", b"\xff\xfe\xc3\xa4.example"[:12]))
+    assert hello.done
+    assert hello.server_name is None
+
+
+def test_no_tls() -> None:
+    assert read(b"\x17\x03\x03\x00\x01x").done
+    assert read(b"\x16\x03\x01\x00\x04\x02\x00\x00\x00").done
+    endless = read(*[b"\x16\x03\x01\x40\x00" + b"\x01\xff\xff\xff" + b"x" * 16380] * 8)
+    assert endless.done
+    assert endless.offered is None
+
+
+@given(st.data())
+def test_broken_ones_end_the_reading(data: st.DataObject) -> None:
+    """Nothing is raised, whatever is broken; the TLS library refuses it."""
+    broken = bytearray(PLAIN)
+    for _ in range(data.draw(st.integers(1, 4))):
+        broken[data.draw(st.integers(5, len(broken) - 1))] = data.draw(st.integers(0, 255))
+    read(bytes(broken), PLAIN)

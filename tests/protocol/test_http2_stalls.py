@@ -1,0 +1,118 @@
+"""HTTP/2 peers that take their time: tiny windows, trickling bodies (RFC 9113 section 10.5)."""
+
+import pytest
+from playbook import respond
+from playbook_http2 import POST, Server, data, headers, window
+
+from tricorn.protocol.events import PeerFault, StreamReset
+from tricorn.protocol.http2_errors import ENHANCE_YOUR_CALM, NO_ERROR
+
+
+def resets(events):
+    return [event.stream_id for event in events if type(event) is StreamReset]
+
+
+class TestWindowsOfOneByte:
+    """CVE-2019-9511: a response in frames of one byte costs a frame and its window update."""
+
+    def begun(self, size=100_000, **options):
+        server = Server(client_settings={0x4: 0}, **options)
+        server.receive(headers(1))
+        respond(1, body=bytes(size))(server.connection)
+        server.frames()
+        server.connection.handle_timeout(0)
+        return server
+
+    def test_they_have_the_budget_of_frames_without_use(self):
+        server = self.begun(h2_max_glitches=100)
+        frames = []
+        while not server.connection.closing:
+            server.receive(window(1, 1))
+            frames += server.frames()
+            assert len(frames) < 100
+        assert len(frames) > 40  # two glitches each
+        assert frames[-1] == ("GOAWAY", 1, ENHANCE_YOUR_CALM)
+
+    def test_time_gives_a_slow_peer_its_frames_back(self):
+        server = self.begun(h2_max_glitches=100, h2_glitches_per_second=20)
+        for second in range(1, 100):
+            for _ in range(10):
+                server.receive(window(1, 1))
+                assert server.frames("DATA")
+            server.connection.handle_timeout(second)
+            if second % 30 == 29:  # the least progress of write_timeout
+                server.receive(window(1, 1024))
+                server.frames()
+        assert not server.connection.closing
+
+    def test_they_do_not_keep_a_stream_past_write_timeout(self):
+        server = self.begun(write_timeout=30)
+        for second in range(1, 30):
+            server.receive(window(1, 1))
+            server.frames()
+            assert server.connection.handle_timeout(second) == []
+        events = server.connection.handle_timeout(30)
+        assert resets(events) == [1]
+        assert [e.limit for e in events if type(e) is PeerFault] == ["write_timeout"]
+        assert not server.connection.closing
+
+    def test_nor_do_bytes_of_a_request_that_is_being_answered(self):
+        server = Server(client_settings={0x4: 0}, write_timeout=30)
+        server.receive(headers(1, POST, end=False))
+        server.connection.send_headers(1, 200, [])
+        server.connection.send_data(1, b"x")
+        server.connection.handle_timeout(0)
+        for second in range(1, 30):
+            server.receive(data(1, b"y"))
+            assert server.connection.handle_timeout(second) == []
+        assert resets(server.connection.handle_timeout(30)) == [1]
+
+    def test_a_peer_that_takes_its_share_keeps_it(self):
+        server = self.begun(write_timeout=30)
+        for second in range(0, 90, 29):
+            server.receive(window(1, 1024))
+            server.frames()
+            assert server.connection.handle_timeout(second) == []
+
+    def test_small_windows_with_little_to_send_are_no_glitch(self):
+        server = Server(client_settings={0x4: 0}, h2_max_glitches=20, h2_glitches_per_second=0.001)
+        server.receive(headers(1))
+        server.connection.send_headers(1, 200, [])
+        for _ in range(100):
+            server.connection.send_data(1, b"event")
+            server.receive(window(1, 5))
+            assert server.frames("DATA") == [("DATA", 1, b"event", False)]
+        assert not server.connection.closing
+
+
+def test_the_rest_of_a_request_that_is_answered_has_one_limit():
+    """However it trickles: nobody wants it."""
+    server = Server(close_timeout=5)
+    server.receive(headers(1, POST, end=False))
+    respond(1)(server.connection)
+    server.frames()
+    server.connection.handle_timeout(0)
+    for second in range(1, 5):
+        server.receive(data(1, b"y"))
+        server.connection.handle_timeout(second)
+        assert server.frames("RST_STREAM") == []
+    server.receive(data(1, b"y"))
+    server.connection.handle_timeout(5)
+    assert server.frames("RST_STREAM") == [("RST_STREAM", 1, NO_ERROR)]
+
+
+@pytest.mark.parametrize("unsent", [True, False])
+def test_a_stream_that_moves_is_left_alone(unsent):
+    server = Server(client_settings={0x4: 65535}, write_timeout=30, read_timeout=30)
+    server.receive(headers(1, POST, end=False))
+    now = 0.0
+    for _ in range(20):
+        server.receive(data(1, b"x"))
+        server.connection.consumed(1, 1)
+        if unsent and not now:
+            respond(1, body=bytes(30_000))(server.connection)
+        server.frames()
+        assert resets(server.connection.handle_timeout(now)) == []
+        if unsent:
+            break
+        now += 29

@@ -1,0 +1,134 @@
+"""SIGHUP and SIGUSR2: new workers, or a new supervisor, before the old ones end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+from workers_daemon import APP, eventually, is_alive, workers
+
+
+def test_reload_takes_new_code_and_configuration(tmp_path: Path) -> None:
+    (tmp_path / "tricorn.toml").write_text("workers = 1\n")
+    with workers(tmp_path) as site:
+        (firsts, supervisor) = site.said[0]
+        assert site.version() == "1"
+        (tmp_path / "site_app.py").write_text(APP.replace("VERSION = 1", "VERSION = 22"))
+        (tmp_path / "tricorn.toml").write_text(
+            f'workers = 2\npid_path = "pid"\ninsecure_bind = "unix:{tmp_path}/s"\n'
+        )
+        site.server.send(signal.SIGHUP)
+        seconds, above = site.wait_said(2)
+        assert above == supervisor
+        assert len(seconds) == 2
+        assert not set(firsts) & set(seconds)
+        assert site.version() == "22"
+        assert (tmp_path / "pid").read_text() == f"{supervisor}\n"
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(f"{tmp_path}/s")
+        eventually(lambda: not is_alive(firsts[0]), "the former worker stays")
+        (tmp_path / "tricorn.toml").write_text("workers = 1\n")
+        site.server.send(signal.SIGHUP)
+        assert len(site.wait_said(3)[0]) == 1
+        assert not (tmp_path / "s").exists()
+        assert not (tmp_path / "pid").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("tricorn.toml", "workers = 'many'", "workers: expected"),
+        ("tricorn.toml", "workers = 0", "workers: 0 takes a restart"),
+        ("tricorn.toml", "reuse_port = true", "reuse_port:"),
+        ("tricorn.toml", "insecure_bind = 'BUSY'", "insecure_bind: cannot bind"),
+        ("site_app.py", "def app(:\n", "importing 'site_app' failed: SyntaxError"),
+        ("site_app.py", "import os; os._exit(3)\n", "exit code 3"),
+        ("site_app.py", APP.replace("startup.complete", "startup.failed"), "startup failed"),
+    ],
+)
+def test_what_fails_leaves_the_former_workers(
+    tmp_path: Path, name: str, text: str, said: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, workers(tmp_path) as site:
+        (former, _) = site.said[0]
+        busy = f"127.0.0.1:{other.getsockname()[1]}"
+        (tmp_path / name).write_text(text.replace("BUSY", busy))
+        site.server.send(signal.SIGHUP)
+        site.server.wait_for("SIGHUP: the reload failed, the former workers and configuration")
+        assert site.worker() == former[0]
+        assert site.version() == "1"
+        (line,) = [line for line in site.server.errors.splitlines() if "reload failed" in line]
+        assert said in line
+        # Once it is right again the next one succeeds.
+        (tmp_path / "tricorn.toml").unlink(missing_ok=True)
+        (tmp_path / "site_app.py").write_text(APP.replace("VERSION = 1", "VERSION = 22"))
+        site.server.send(signal.SIGHUP)
+        site.wait_said(2)
+        assert site.version() == "22"
+
+
+@pytest.mark.parametrize("extra", [(), ("--reuse-port", "--workers", "2")])
+def test_a_new_supervisor_takes_over(tmp_path: Path, extra: tuple[str, ...]) -> None:
+    argv = ["--pid-path", "pid", "--insecure-bind", f"unix:{tmp_path}/s", *extra]
+    with workers(tmp_path, *argv) as site:
+        (firsts, old) = site.said[0]
+        site.server.send(signal.SIGUSR2)
+        (seconds, new) = site.wait_said(2)
+        assert new != old
+        try:
+            assert site.server.process.wait(20) == 0
+            assert not any(map(is_alive, firsts))
+            assert site.worker() in seconds
+            assert (tmp_path / "pid").read_text() == f"{new}\n"
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.connect(f"{tmp_path}/s")
+        finally:
+            os.kill(new, signal.SIGTERM)
+            eventually(lambda: not is_alive(new), "the new supervisor stays")
+        assert not (tmp_path / "pid").exists()
+        assert not (tmp_path / "s").exists()
+    assert "ERROR" not in site.server.errors
+    assert "WARN" not in site.server.errors
+
+
+def test_where_the_new_supervisor_fails_the_old_one_goes_on(tmp_path: Path) -> None:
+    with workers(tmp_path, "--pid-path", "pid") as site:
+        (former, old) = site.said[0]
+        (tmp_path / "site_app.py").write_text("def app(:\n")
+        site.server.send(signal.SIGUSR2)
+        site.server.wait_for("ended with exit code 4 before it served; this one goes on")
+        assert site.worker() == former[0]
+        assert (tmp_path / "pid").read_text() == f"{old}\n"
+        site.server.send(signal.SIGTERM)
+        assert site.server.end() == 0
+
+
+def test_reload_in_one_process_says_what_it_does_not_do(tmp_path: Path) -> None:
+    from helpers.daemon import daemon
+
+    (tmp_path / "site_app.py").write_text(APP)
+    with daemon(tmp_path, "site_app:app", "--bind", "127.0.0.1:0", "--workers", "0") as server:
+        server.wait_for(" speaks ")
+        server.send(signal.SIGHUP)
+        server.wait_for("SIGHUP: log files and certificates opened anew; the rest")
+        server.send(signal.SIGTERM)
+        assert server.end() == 0
+
+
+def test_watching_code_waits_for_the_next_edit(tmp_path: Path) -> None:
+    from helpers.daemon import daemon
+
+    (tmp_path / "site_app.py").write_text("def app(:\n")
+    with daemon(tmp_path, "site_app:app", "--bind", "127.0.0.1:0", "--reload") as server:
+        server.wait_for("waiting for the next edit")
+        (tmp_path / "site_app.py").write_text(APP)
+        server.wait_for("1 worker (")
+        (tmp_path / "site_app.py").write_text("def app(:\n# more\n")
+        server.wait_for("the reload failed, the former workers")
+        (tmp_path / "site_app.py").write_text(APP + "# right again\n")
+        server.wait_until(lambda errors: errors.count("1 worker (") == 2)
+        server.send(signal.SIGTERM)
+        assert server.end() == 0

@@ -1,0 +1,145 @@
+"""How a daemon with workers starts, or fails to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+from workers_daemon import APP, eventually, is_alive, workers
+
+from helpers.daemon import daemon
+
+_DIES = "import os\nos._exit(9)\n"
+_KILLED = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "site_app.py").write_text(APP)
+    (tmp_path / "dies.py").write_text(_DIES)
+    (tmp_path / "killed.py").write_text(_KILLED)
+    (tmp_path / "raises.py").write_text("raise OSError('no disk')\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("count", ["0", "1", "2"])
+@pytest.mark.parametrize(
+    ("argv", "code", "said"),
+    [
+        (["site_app:app", "--certfile", "site_app.py", "--keyfile", "site_app.py"], 2, "certfile"),
+        (["site_app:failing"], 3, "no database"),
+        (["site_app:missing"], 4, "missing"),
+        (["site_app:app", "--bind", "BUSY"], 5, "bind: cannot bind"),
+    ],
+    ids=["certificate", "lifespan", "import", "address"],
+)
+def test_exit_codes_whatever_the_number_of_workers(
+    folder: Path, argv: list[str], code: int, said: str, count: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        busy = f"127.0.0.1:{other.getsockname()[1]}"
+        argv = [busy if word == "BUSY" else word for word in argv]
+        if busy not in argv:
+            argv += ["--bind", "127.0.0.1:0"]
+        with daemon(folder, *argv, "--workers", count, "--loglevel", "warning") as server:
+            assert server.end() == code
+    (line,) = server.errors.splitlines()
+    assert line.startswith("tricorn: error: ")
+    assert said in line
+
+
+def test_the_applications_traceback_comes_once(folder: Path) -> None:
+    with daemon(folder, "raises:app", "--bind", "127.0.0.1:0", "--workers", "2") as server:
+        assert server.end() == 4
+    lines = server.errors.splitlines()
+    assert [line for line in lines if line.startswith("  File ")] == [
+        f'  File "{folder / "raises.py"}", line 1, in <module>'
+    ]
+    assert lines[-2:] == [
+        "OSError: no disk",
+        "tricorn: error: importing 'raises' failed: OSError: no disk",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("app", "code", "said"),
+    [("dies:app", 9, "exit code 9"), ("killed:app", 1, "was killed by SIGKILL")],
+)
+def test_a_worker_that_dies_as_it_starts_ends_the_daemon(
+    folder: Path, app: str, code: int, said: str
+) -> None:
+    with daemon(folder, app, "--bind", "127.0.0.1:0", "--workers", "2") as server:
+        assert server.end() == code
+    (line,) = server.errors.splitlines()
+    assert line.startswith("tricorn: error: worker ")
+    assert said in line
+
+
+def test_addresses_are_told_once_and_the_supervisor_is_small(folder: Path) -> None:
+    with workers(folder, "--workers", "2", "--pid-path", "pid") as site:
+        (one, other), supervisor = site.said[0]
+        assert site.server.errors.count(" speaks ") == 1
+        assert supervisor == site.server.process.pid
+        assert (folder / "pid").read_text() == f"{supervisor}\n"
+        maps = Path(f"/proc/{supervisor}/maps").read_text()
+        assert "_ssl" not in maps
+        assert "_asyncio" not in maps
+        assert "uvloop" not in maps
+        assert _rss(supervisor) < 0.8 * _rss(one)
+        site.server.send(signal.SIGTERM)
+        assert site.server.end() == 0
+        assert not is_alive(one)
+        assert not is_alive(other)
+    assert not (folder / "pid").exists()
+
+
+def _rss(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+
+
+def test_auto_is_the_cores_the_process_may_use(folder: Path) -> None:
+    with workers(folder, "--workers", "auto") as site:
+        assert len(site.said[0][0]) == len(os.sched_getaffinity(0))
+
+
+def test_workers_die_with_their_supervisor(folder: Path) -> None:
+    with workers(folder, "--workers", "2") as site:
+        (one, other), supervisor = site.said[0]
+        os.kill(supervisor, signal.SIGKILL)
+        eventually(lambda: not is_alive(one) and not is_alive(other), "workers live on")
+        site.server.end()
+    assert site.server.errors.count("the supervisor is gone") == 2
+    assert "Traceback" not in site.server.errors
+
+
+def test_a_script_may_name_the_application(folder: Path) -> None:
+    """``run("module:attribute")`` is as the command; the script's directory is in the path."""
+    script = folder / "scripts" / "serve.py"
+    script.parent.mkdir()
+    (script.parent / "its_app.py").write_text(APP)
+    script.write_text(
+        "import logging, tricorn\n"
+        "logging.basicConfig(level=logging.INFO)\n"
+        "if __name__ == '__main__':\n"
+        "    tricorn.run('its_app:app', tricorn.Config(bind='127.0.0.1:0', workers=2))\n"
+    )
+    import sys
+
+    with daemon(folder, command=[sys.executable, str(script)]) as server:
+        server.wait_for("2 workers (")
+        server.send(signal.SIGTERM)
+        assert server.end() == 0
+
+
+def test_an_application_object_has_no_workers(folder: Path) -> None:
+    import tricorn
+    from tricorn.exceptions import ConfigError
+
+    async def app(scope: object, receive: object, send: object) -> None:
+        raise AssertionError
+
+    with pytest.raises(ConfigError, match="workers: expected 1 or 0 for an application object"):
+        tricorn.run(app, tricorn.Config(workers=2))

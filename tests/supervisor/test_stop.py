@@ -1,0 +1,63 @@
+"""How a daemon with workers stops."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+from workers_daemon import is_alive, workers
+
+
+def test_idle_connections_may_still_send_a_request(tmp_path: Path) -> None:
+    """The request that crosses the stop is answered, with ``Connection: close``."""
+    with workers(tmp_path) as site:
+        client, slow = site.connection(), site.connection()
+        client.request("GET", "/")
+        client.getresponse().read()
+        slow.request("GET", "/slow")
+        response = slow.getresponse()
+        site.server.send(signal.SIGTERM)
+        site.server.wait_for("finishing what is in flight")
+        assert response.read().startswith(b"first")
+        client.request("GET", "/")
+        last = client.getresponse()
+        assert last.status == 200
+        assert last.getheader("connection") == "close"
+        client.close()
+        slow.close()
+        assert site.server.end() == 0
+
+
+def test_the_second_signal_forces(tmp_path: Path) -> None:
+    with workers(tmp_path, "--workers", "2") as site:
+        pids, _ = site.said[0]
+        client = site.connection()
+        client.request("GET", "/stuck")
+        client.getresponse().read(5)
+        site.server.send(signal.SIGINT)
+        site.server.wait_for("finishing what is in flight")
+        site.server.send(signal.SIGINT)
+        assert site.server.end() == 0
+        client.close()
+        assert "stopping at once" in site.server.errors
+        assert not any(map(is_alive, pids))
+        assert "Traceback" not in site.server.errors
+
+
+@pytest.mark.parametrize("path", ["/block", "/thread"])
+def test_a_worker_that_does_not_end_is_killed(tmp_path: Path, path: str) -> None:
+    with workers(tmp_path) as site:
+        ((pid,), _) = site.said[0]
+        client = site.connection()
+        client.request("GET", path)
+        if path == "/thread":
+            client.getresponse().read()
+        client.close()
+        site.server.send(signal.SIGTERM)
+        site.server.wait_for("finishing what is in flight")
+        site.server.send(signal.SIGTERM)
+        site.server.wait_for("stopping at once")
+        site.server.send(signal.SIGTERM)  # this one asks nobody
+        assert site.server.end() == 0
+        assert not is_alive(pid)
