@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import random
+import shlex
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -73,7 +74,9 @@ def main(arguments: list[str]) -> None:
 
     more: dict[str, Any] = {"custom_mutator": frame_mutator()} if target.framed else {}
     longest = f"-max_len={target.longest}"
-    atheris.Setup([sys.argv[0], longest, *options], one_input, **more)
+    # A merge runs itself again, by a shell and this name.
+    itself = f"{shlex.quote(sys.executable)} -m compliance.fuzzing.engine {name}"
+    atheris.Setup([itself, longest, *options], one_input, **more)
     atheris.Fuzz()
 
 

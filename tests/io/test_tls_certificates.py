@@ -339,6 +339,6 @@ def test_where_looking_is_not_allowed(
     serving.portal.call(CertificateWatch(context).run, 0.01)
     records.expect("cannot look at")
     assert records.messages(level=30) == [
-        f"certificate_watch: cannot look at {str(pair.keyfile)!r}: Permission denied; new "
-        "certificates are taken at SIGHUP"
+        f"certificate_watch: cannot look at {str(pair.keyfile)!r}: Permission denied; its "
+        "changes go unnoticed"
     ]

@@ -74,6 +74,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("granian", "a:b --static-path-mount /srv/a --static-path-expires 1h",
          {"mounts": ({"path": "/static", "directory": "/srv/a", "index": "none",
                       "max_age": 3600.0},)}),
+        ("granian", "a:b --metrics", {"health_bind": ("127.0.0.1:9090",)}),
+        ("granian", "a:b --metrics --metrics-address ::1 --metrics-port 9", {"health_bind":
+         ("[::1]:9",)}),
         # Daphne
         ("daphne", "a:b -v 0", {"loglevel": "WARNING", "accesslog": None}),
         ("daphne", "a:b --proxy-headers", {"trusted_proxies": ("*",)}),
@@ -135,6 +138,7 @@ def test_conversions(peer: str, line: str, wanted: dict[str, Any]) -> None:
         ("granian", "a:b --ssl-protocol-min tls1.3", "--ssl-protocol-min", "TLS 1.2"),
         ("granian", "a:b --interface asgi --blocking-threads 2", "--blocking-threads", "WSGI"),
         ("granian", "a:b --static-path-route /a", "--static-path-route", "no effect"),
+        ("granian", "a:b --metrics-port 9", "--metrics-port", "metrics are off"),
         ("daphne", "a:b --websocket-max-message-size 0", "--websocket-max-message-size", "limit"),
         ("daphne", "a:b -t 9", "-t", "fail_after"),
         ("daphne", "a:b -e haproxy:tcp:80", "-e haproxy:", "endpoints"),

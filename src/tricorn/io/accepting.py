@@ -11,6 +11,7 @@ import asyncio
 import errno
 import functools
 import os
+import select
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -132,6 +133,8 @@ class Intake:
 
     def _out_of_resources(self, listener: Listener, exc: OSError) -> float:
         """Make room; the seconds to rest."""
+        if not _waits(listener.socket):
+            return 0.0  # a descriptor is asked for before anybody is looked for
         reason = f"cannot accept: {exc.strerror}"
         if exc.errno not in _OUT_OF_DESCRIPTORS:
             self._trouble(reason)
@@ -144,6 +147,13 @@ class Intake:
             return _SHORT_REST
         self._trouble(reason)
         return _REST
+
+
+def _waits(listener: socket.socket) -> bool:
+    """Whether somebody waits to be accepted."""
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class _Spare:

@@ -172,9 +172,10 @@ class CertificateWatch:
                 await anyio.to_thread.run_sync(self.look, abandon_on_cancel=True)
             except PermissionError as exc:
                 _log.warning(
-                    "certificate_watch: cannot look at %r: %s; new certificates are taken at "
-                    "SIGHUP", exc.filename, exc.strerror,
-                )  # fmt: skip
+                    "certificate_watch: cannot look at %r: %s; its changes go unnoticed",
+                    exc.filename,
+                    exc.strerror,
+                )
                 return
 
     def look(self, sleep: Callable[[float], object] = time.sleep) -> bool:

@@ -7,7 +7,6 @@ from typing import Any
 
 from tricorn.exceptions import ConfigError
 from tricorn.migrate.table import (
-    WORKERS,
     Draft,
     Peer,
     Row,
@@ -22,10 +21,10 @@ from tricorn.migrate.table import (
 )
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
-_NO_WORKERS = "there are no worker processes in this version; " + WORKERS
 _RUNTIME = "not needed: requests run on the event loop, there is no other runtime"
 _WATCH = "nothing is watched in this version: run Tricorn under watchfiles, which has such a flag"
-_METRICS = "there are no metrics in this version"
+_SCRAPE = "the counters are up to date at every scrape"
+_METRICS: dict[str, Any] = {"joint": True, "unset": {}}
 _STATIC: dict[str, Any] = {"joint": True, "unset": {}}
 _ATOMS = {
     "addr": "%(h)s", "time": "%(t)s", "dt_ms": "%(M)s", "status": "%(s)s", "path": "%(U)s",
@@ -94,6 +93,10 @@ def _keep_alive(value: bool) -> Taken:
     return Taken({"keep_alive_max_requests": None if value else 1})
 
 
+def _mebibytes(value: int) -> Taken:
+    return Taken({"worker_max_memory": value * 2**20})
+
+
 def _milliseconds(value: int) -> Taken:
     return Taken({"header_timeout": value / 1000})
 
@@ -128,6 +131,7 @@ def _client_verify(value: bool) -> Taken:
 def _join(values: Values, draft: Draft) -> None:
     _join_address(values, draft)
     _join_static(values, draft)
+    _join_metrics(values, draft)
     interface, origin = values.get("interface", ("rsgi", "no --interface"))
     if interface == "rsgi":
         draft.left_out.append(
@@ -169,6 +173,24 @@ def _join_static(values: Values, draft: Draft) -> None:
         for route, directory in zip(routes, directories, strict=True)
     ]
     draft.take(Taken({"mounts": tables}), origin)
+
+
+def _join_metrics(values: Values, draft: Draft) -> None:
+    """The address of the metrics, where they are on."""
+    names = ("metrics_enabled", "metrics_address", "metrics_port")
+    given = {name: values[name] for name in names if name in values}
+    if not given or draft.unknown.intersection(names):
+        return
+    origin = ", ".join(item.origin for item in given.values())
+    value = {name: item.value for name, item in given.items()}
+    if not value.get("metrics_enabled"):
+        if given.keys() != {"metrics_enabled"}:
+            draft.left_out.append((origin, "the metrics are off"))
+        return
+    host = value.get("metrics_address", "127.0.0.1")
+    port = value.get("metrics_port", 9090)
+    note = "at /metrics, with names of our own, beside /livez and /readyz"
+    draft.take(Taken({"health_bind": [address(host, port)]}, note), origin)
 
 
 def _join_address(values: Values, draft: Draft) -> None:
@@ -270,15 +292,17 @@ ROWS = (
     same("url_path_prefix", "--url-path-prefix", "root_path", note="the path is left as it came, "
          "by both"),
     switch("respawn_failed_workers", "--respawn-failed-workers/--no-respawn-failed-workers",
-           note="let the service manager restart it: Restart= of systemd"),
-    none("respawn_interval", "--respawn-interval", _NO_WORKERS, type=float, default=3.5),
-    none("rss_sample_interval", "--rss-sample-interval", _NO_WORKERS, type=duration, default=30),
-    none("rss_samples", "--rss-samples", _NO_WORKERS, type=int, default=1),
-    none("workers_lifetime", "--workers-lifetime",
-         "no process is replaced: RuntimeMaxSec= of systemd", type=duration),
-    none("workers_max_rss", "--workers-max-rss", "no process is replaced: MemoryMax= of systemd",
-         type=int),
-    none("workers_kill_timeout", "--workers-kill-timeout", "the process ends after "
+           note="a worker that fails is always replaced"),
+    none("respawn_interval", "--respawn-interval", "a worker that fails is replaced at once, then "
+         "with growing pauses", type=float, default=3.5),
+    none("rss_sample_interval", "--rss-sample-interval", "workers tell their memory every second",
+         type=duration, default=30),
+    none("rss_samples", "--rss-samples", "one sample above worker_max_memory is enough", type=int,
+         default=1),
+    same("workers_lifetime", "--workers-lifetime", "worker_max_lifetime", type=duration),
+    same("workers_max_rss", "--workers-max-rss", "worker_max_memory", type=int,
+         convert=_mebibytes, note="MiB with Granian, here bytes or `512MiB`"),
+    none("workers_kill_timeout", "--workers-kill-timeout", "a worker is killed behind "
          "graceful_timeout and shutdown_timeout by itself", type=duration),
     switch("factory", "--factory/--no-factory", "factory"),
     same("working_dir", "--working-dir", "app_dir", note="only the import follows it"),
@@ -291,11 +315,11 @@ ROWS = (
          **_STATIC),
     same("static_path_expires", "--static-path-expires", "mounts", type=duration, default=86400,
          note="the key max_age", **_STATIC),
-    switch("metrics_enabled", "--metrics/--no-metrics", note=_METRICS),
-    none("metrics_scrape_interval", "--metrics-scrape-interval", _METRICS, type=duration,
+    switch("metrics_enabled", "--metrics/--no-metrics", "health_bind", **_METRICS),
+    none("metrics_scrape_interval", "--metrics-scrape-interval", _SCRAPE, type=duration,
          default=15),
-    none("metrics_address", "--metrics-address", _METRICS, default="127.0.0.1"),
-    none("metrics_port", "--metrics-port", _METRICS, type=int, default=9090),
+    same("metrics_address", "--metrics-address", "health_bind", default="127.0.0.1", **_METRICS),
+    same("metrics_port", "--metrics-port", "health_bind", type=int, default=9090, **_METRICS),
     switch("reload", "--reload/--no-reload", "use_reloader"),
     _watch("reload_paths"),
     _watch("reload_ignore_dirs"),

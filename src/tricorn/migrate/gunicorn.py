@@ -226,8 +226,8 @@ _SERVER = (
          convert=off_at_zero("max_requests")),
     same("max_requests_jitter", "--max-requests-jitter", "max_requests_jitter", type=number,
          default=0),
-    none("timeout", "-t --timeout", "there are no worker processes that could be killed in this "
-         "version: let the service manager watch it", type=number, default=30),
+    same("timeout", "-t --timeout", "worker_heartbeat_timeout", type=number, default=30,
+         convert=off_at_zero("worker_heartbeat_timeout")),
     same("graceful_timeout", "--graceful-timeout", "graceful_timeout", type=number, default=30),
     same("keepalive", "--keep-alive", "keep_alive_timeout", type=number, default=2),
     same("limit_request_line", "--limit-request-line", "max_request_target_size", type=number,
@@ -245,7 +245,8 @@ _MECHANICS = (
     _flag("spew", "sys.settrace, or a debugger"),
     _flag("check_config", "`tricorn --check-config`"),
     _flag("print_config", "`tricorn --print-config`"),
-    switch("preload_app", "--preload", note="one process imports the application once"),
+    switch("preload_app", "--preload", note="each worker imports the application "
+           "itself"),
     Row(name="sendfile", off=("--no-sendfile",), shape=Shape.SWITCH,
         note="sendfile is used where it can be"),
     _flag("reuse_port", "SO_REUSEPORT is not set: pass one socket to several servers as fd://3"),

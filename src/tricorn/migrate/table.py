@@ -233,5 +233,4 @@ def binds(values: Sequence[str], clean: Callable[[str], str] = str) -> list[str]
     return list(dict.fromkeys(clean(value) for value in values))
 
 
-WORKERS = "one process is run in this version; start several behind one balancer"
 SERVICE_MANAGER = "leave it to the service manager"
