@@ -21,11 +21,15 @@ import trustme
 
 from . import processes
 
-Wire = Literal["http1", "h2-tls", "h2c"]
-"""HTTP/1.1 in the clear, HTTP/2 over TLS, HTTP/2 with prior knowledge in the clear."""
+Wire = Literal["http1", "h2-tls", "h2c", "wsgi"]
+"""HTTP/1.1 in the clear, HTTP/2 over TLS, HTTP/2 with prior knowledge in the clear; and
+HTTP/1.1 in the clear with the WSGI application behind it."""
 
 HOST = "127.0.0.1"
 APP = "benchmarks.app:app"
+WSGI_APP = "benchmarks.wsgi_app:app"
+WSGI_THREADS = 40
+"""Requests that every WSGI server runs at a time: Tricorn's default."""
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 20.0
 
@@ -99,6 +103,7 @@ class Server:
 
 
 ALL_WIRES: frozenset[Wire] = frozenset({"http1", "h2-tls", "h2c"})
+WSGI: frozenset[Wire] = frozenset({"wsgi"})
 
 
 def _tricorn(worker: str) -> Callable[[Listen], list[str]]:
@@ -157,6 +162,34 @@ def _daphne(listen: Listen) -> list[str]:
     return ["daphne", "-v", "0", "-e", endpoint, APP]
 
 
+def _tricorn_wsgi(worker: str) -> Callable[[Listen], list[str]]:
+    def command(listen: Listen) -> list[str]:
+        arguments = ["tricorn", "--worker-class", worker, "--bind", listen.bind]
+        arguments += ["--log-level", "WARNING", "--interface", "wsgi"]
+        return [*arguments, "--wsgi-threads", str(WSGI_THREADS), WSGI_APP]
+
+    return command
+
+
+def _gunicorn(listen: Listen) -> list[str]:
+    # No control socket: it would be a file in the working folder.
+    arguments = ["gunicorn", "--bind", listen.bind, "--workers", "1", "-k", "gthread"]
+    arguments += ["--threads", str(WSGI_THREADS), "--log-level", "warning"]
+    return [*arguments, "--no-control-socket", WSGI_APP]
+
+
+def _granian_wsgi(listen: Listen) -> list[str]:
+    arguments = ["granian", "--interface", "wsgi", "--host", HOST, "--port", str(listen.port)]
+    arguments += ["--workers", "1", "--runtime-threads", "1"]
+    arguments += ["--blocking-threads", str(WSGI_THREADS)]
+    return [*arguments, "--no-access-log", "--log-level", "warning", WSGI_APP]
+
+
+def _waitress(listen: Listen) -> list[str]:
+    threads = f"--threads={WSGI_THREADS}"
+    return ["waitress", f"--listen={listen.bind}", threads, WSGI_APP]
+
+
 SERVERS: dict[str, Server] = {
     server.name: server
     for server in (
@@ -196,6 +229,23 @@ SERVERS: dict[str, Server] = {
         Server("hypercorn-trio", "hypercorn", ("hypercorn", "trio"), ALL_WIRES, _hypercorn("trio")),
         Server("granian", "granian", ("granian", "uvloop"), ALL_WIRES, _granian),
         Server("daphne", "daphne", ("daphne",), frozenset({"http1", "h2-tls"}), _daphne),
+        Server(
+            "tricorn-wsgi-uvloop",
+            "tricorn",
+            ("tricorn.__main__", "uvloop"),
+            WSGI,
+            _tricorn_wsgi("uvloop"),
+        ),
+        Server(
+            "tricorn-wsgi-asyncio",
+            "tricorn",
+            ("tricorn.__main__",),
+            WSGI,
+            _tricorn_wsgi("asyncio"),
+        ),
+        Server("gunicorn-gthread", "gunicorn", ("gunicorn",), WSGI, _gunicorn),
+        Server("granian-wsgi", "granian", ("granian",), WSGI, _granian_wsgi),
+        Server("waitress", "waitress", ("waitress",), WSGI, _waitress),
     )
 }
 

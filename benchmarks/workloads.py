@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from . import load, memory, processes, stuck
 from .clients import ClientError
@@ -111,7 +112,9 @@ def _last(cell: Cell) -> str:
     return f"{cell.values[-1]:,.2f}" if cell.values else "warm"
 
 
-def _http1(name: str, about: str, path: str, post: int = 0) -> Workload:
+def _http1(
+    name: str, about: str, path: str, post: int = 0, wire: Literal["http1", "wsgi"] = "http1"
+) -> Workload:
     """HTTP/1.1 in the clear by wrk: 64 connections, kept alive."""
 
     def run(plan: Plan, servers: Sequence[Server]) -> list[Table]:
@@ -128,9 +131,9 @@ def _http1(name: str, about: str, path: str, post: int = 0) -> Workload:
                 )
 
             table = Table(name, "requests/s", higher_is_better=True)
-            return [_load(plan, servers, table, "http1", shot)]
+            return [_load(plan, servers, table, wire, shot)]
 
-    return Workload(name, about, ("http1",), "wrk", run)
+    return Workload(name, about, (wire,), "wrk", run)
 
 
 def _http2(name: str, about: str, path: str, connections: int, streams: int) -> Workload:
@@ -231,6 +234,15 @@ WORKLOADS: dict[str, Workload] = {
         _http2("http2-small", "GET of 13 bytes over TLS, 8 connections x 32 streams", "/", 8, 32),
         _http2("http2-10k", "GET of 10 KiB over TLS, 8 connections x 32 streams", "/10k", 8, 32),
         _http2("http2-one-stream", "GET of 13 bytes over TLS, one at a time", "/", 1, 1),
+        _http1("wsgi-small", "GET of 13 bytes by WSGI, 64 connections", "/", 0, "wsgi"),
+        _http1("wsgi-10k", "GET of 10 KiB by WSGI, 64 connections", "/10k", 0, "wsgi"),
+        _http1(
+            "wsgi-echo-10k",
+            "POST of 10 KiB and back by WSGI, 64 connections",
+            "/echo",
+            10_240,
+            "wsgi",
+        ),
         Workload(
             "memory",
             "growth in transfers slow peers and slow applications hold up; idle sizes",

@@ -55,6 +55,15 @@ def echo(site: Site) -> None:
         expect(kind, "application/octet-stream", "content-type")
 
 
+def chunked(site: Site) -> None:
+    """A request body without Content-Length comes back: chunked, or HTTP/2 without the field."""
+    pieces = [b"\x00\xff" * 10_000, b"a", bytes(range(256)) * 100]
+    headers = {"content-type": "application/octet-stream"}
+    response = site.post("/echo", content=iter(pieces), headers=headers)
+    expect("content-length" in response.request.headers, False, "the request has a length")
+    expect(response.content, b"".join(pieces), "body")
+
+
 def query(site: Site) -> None:
     """Decoded query and path parameters."""
     expect(site.json("/query", params={"name": DECODED}), {"name": DECODED}, "query")
@@ -260,6 +269,7 @@ EXTRAS: dict[str, Feature | None] = {"form": form, "dependency": dependency}
 FEATURES: dict[str, Feature | None] = {
     "hello": hello,
     "echo": echo,
+    "chunked": chunked,
     "query": query,
     "headers": headers,
     "client": client,

@@ -20,6 +20,7 @@ from playbook_http2 import GET, POST, data, headers, reset
 from tricorn.exceptions import ClientDisconnected, InvalidMessage
 
 START = {"type": "http.response.start", "status": 200, "headers": []}
+EVENT_STREAM = {**START, "headers": [(b"content-type", b"text/event-stream; charset=utf-8")]}
 BODY = {"type": "http.response.body", "body": b"x", "more_body": True}
 END = {"type": "http.response.body"}
 TRAILERS = {"type": "http.response.trailers", "headers": [(b"a", b"b")]}
@@ -181,6 +182,38 @@ class TestResponses:
         assert stream.host.taken() == b""
         step(stream.send({"type": "http.response.body", "body": b"hello"}))
         assert stream.host.taken() == b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
+
+    def test_the_start_of_an_event_stream_is_not_held(self):
+        """HTML, EventSource: ``open`` fires when the head is there, be the first event late."""
+        stream = reach(http1_stream(), [EVENT_STREAM])
+        head = stream.host.taken()
+        assert head.startswith(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8")
+        assert head.endswith(b"transfer-encoding: chunked\r\n\r\n")
+        step(stream.send({"type": "http.response.body", "body": b"data\n\n", "more_body": True}))
+        assert stream.host.taken() == b"6\r\ndata\n\n\r\n"
+        with pytest.raises(InvalidMessage, match="in the response body"):
+            step(stream.send({"type": "http.response.pathsend", "path": __file__}))
+        step(stream.send({"type": "http.response.body"}))
+        assert stream.host.taken() == b"0\r\n\r\n"
+
+    def test_an_event_stream_may_be_a_file(self, tmp_path):
+        file = tmp_path / "events"
+        file.write_bytes(b"data\n\n")
+        stream = reach(http1_stream(), [EVENT_STREAM])
+        stream.host.taken()
+        step(stream.send({"type": "http.response.pathsend", "path": str(file)}))
+        assert stream.host.taken() == b"6\r\ndata\n\n\r\n0\r\n\r\n"
+
+    def test_an_event_stream_that_fails_before_its_first_event_is_cut(self):
+        stream = reach(http1_stream(), [EVENT_STREAM])
+        stream.host.taken()
+        stream.finished(RuntimeError())
+        assert stream.complete
+        assert stream.host.taken() == b""
+
+    def test_the_head_of_an_event_stream_is_all_that_head_gets(self):
+        stream = reach(http1_stream(b"HEAD"), [EVENT_STREAM, END])
+        assert stream.host.taken().endswith(b"text/event-stream; charset=utf-8\r\n\r\n")
 
     @pytest.mark.parametrize("body", [b"hi", bytearray(b"hi"), memoryview(b"hi")])
     def test_any_bytes_are_a_body(self, body):

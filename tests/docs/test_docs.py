@@ -35,6 +35,7 @@ MODULES = [
     "compliance.autobahn",
     "compliance.http1",
     "compliance.frameworks",
+    "compliance.upstream",
     "tricorn.config_docs",
 ]
 

@@ -221,7 +221,7 @@ def test_max_requests_replaces_the_worker(gunicorn: Any) -> None:
     server.wait_for("startup told", 2)
     assert pid(server.address) != first
     assert f"shutdown told to {first.strip('()')}" in server.errors
-    assert server.errors.count(f"Tricorn {tricorn.__version__} on asyncio") == 2
+    server.wait_for(f"Tricorn {tricorn.__version__} on asyncio", 2)
     server.send(signal.SIGTERM)
     assert server.end() == 0
 

@@ -147,7 +147,6 @@ def test_conversions(peer: str, line: str, wanted: dict[str, Any]) -> None:
         ("hypercorn", "a:b --insecure-bind :80", "--insecure-bind", "without certfile"),
         ("hypercorn", "a:b --access-logformat %(zz)s", "--access-logformat", "zz"),
         ("gunicorn", "a:b -u www-data", "-u", "User="),
-        ("gunicorn", "a:b -t 60", "-t", "service manager"),
         ("gunicorn", "a:b -k own.Worker", "-k", "own.Worker"),
         ("gunicorn", "a:b -k sync --asgi-loop uvloop", "--asgi-loop", "ASGI"),
         ("gunicorn", "a:b -k uvicorn_worker.UvicornWorker --root-path /a", "--root-path", "asgi"),

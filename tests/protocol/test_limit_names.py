@@ -236,9 +236,7 @@ HTTP2_BOUNDS = [
     ("h2_max_glitches", lambda: fed(*[ping()] * 9, h2_max_glitches=5)),
     (
         "h2_max_continuation_frames",
-        lambda: fed(
-            headers(1, whole=False), *[continuation(1)] * 2, h2_max_continuation_frames=1
-        ),
+        lambda: fed(headers(1, whole=False), *[continuation(1)] * 2, h2_max_continuation_frames=1),
     ),
     ("header_timeout", lambda: fed(headers(1)[:5], ticks=(0, 10), header_timeout=10)),
     ("keep_alive_timeout", lambda: fed(ticks=(0, 9), keep_alive_timeout=9)),

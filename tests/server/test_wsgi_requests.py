@@ -15,9 +15,12 @@ import pytest
 from helpers.serving import Inbox, Records
 from helpers.site import Serving, Site
 from helpers.wsgi import TEXT, Open, has
+from tricorn.asgi.wsgi import COLLECTED
 from tricorn.exceptions import ClientDisconnected
 
 MIB = 2**20
+# What begins a body without a length that is not waited for to its end.
+BEGINNING = b"x" * (COLLECTED + 1)
 
 
 @pytest.fixture
@@ -54,14 +57,13 @@ def test_environ(plain: Site) -> None:
         "REMOTE_ADDR": "127.0.0.1",
         "REMOTE_PORT": str(client.sock.getsockname()[1]),
         "CONTENT_TYPE": "text/plain",
+        "CONTENT_LENGTH": "5",
         "HTTP_X_A": "1,2",
         "HTTP_COOKIE": "a=1; b=2",
         "HTTP_HOST": "localhost",
         "wsgi.url_scheme": "http",
     }
     assert found | expected == found
-    if not plain.http2:
-        assert found["CONTENT_LENGTH"] == "5"
     assert "HTTP_CONTENT_TYPE" not in found
     assert "HTTP_CONTENT_LENGTH" not in found
 
@@ -112,7 +114,7 @@ def test_input_is_read_in_every_way(wsgi: Open, chunked: bool) -> None:
         stream = client.start("POST", body=data)
     assert client.response(stream).text == "done"
     assert found == [
-        *((None, True) if chunked else (str(len(data)), True)),
+        *(str(len(data)), True),
         *(b"abc", b"de", b"f\n", b"second\n"),
         [b"third\n"],
         b"fourth\n",
@@ -143,23 +145,102 @@ def test_no_input(plain: Site) -> None:
     assert client.get("/").text == "b''"
 
 
-def test_input_is_streamed(plain: Site) -> None:
+@pytest.mark.parametrize("length", [None, len(BEGINNING) + 6])
+def test_input_is_streamed(plain: Site, length: int | None) -> None:
     """The application reads a first piece before the second is sent."""
     seen = Inbox()
 
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        while data := environ["wsgi.input"].read(4):
+        body = environ["wsgi.input"]
+        seen.put(environ.get("CONTENT_LENGTH"))
+        seen.put(len(body.read(len(BEGINNING))))
+        while data := body.read(4):
             seen.put(data)
         start_response("200 OK", TEXT)
         return [b"done"]
 
     client = plain.open(validator(app), interface="wsgi")
-    stream = client.start("POST", more=True)
+    fields = [] if length is None else [(b"content-length", b"%d" % length)]
+    stream = client.start("POST", "/", fields, BEGINNING, more=True)
+    assert seen.take() == (None if length is None else str(length))
+    assert seen.take() == len(BEGINNING)
     client.send(stream, b"abcd")
     assert seen.take() == b"abcd"
     client.send(stream, b"ef", more=False)
     assert client.response(stream).text == "done"
     assert seen.take() == b"ef"
+
+
+def say_length(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """Answer what CONTENT_LENGTH says and how much there is."""
+    start_response("200 OK", TEXT)
+    size = 0
+    while data := environ["wsgi.input"].read(65536):
+        size += len(data)
+    assert "HTTP_TRANSFER_ENCODING" not in environ
+    return [f"{environ.get('CONTENT_LENGTH')} {size}".encode()]
+
+
+@pytest.mark.parametrize("size", [1, COLLECTED - 1, COLLECTED, COLLECTED + 1, 5 * COLLECTED])
+def test_a_body_without_a_length_gets_one_up_to_64_kib(plain: Site, size: int) -> None:
+    """However it comes: frameworks take a request without CONTENT_LENGTH for empty."""
+    client = plain.open(validator(say_length), interface="wsgi")
+    expected = f"{size if size <= COLLECTED else None} {size}"
+    for first in {0, 1, size // 2, size}:
+        stream = client.start("POST", body=b"x" * first, more=True)
+        client.send(stream, b"x" * (size - first), more=False)
+        assert client.response(stream).text == expected
+
+
+def test_an_empty_body_without_a_length_has_none(plain: Site) -> None:
+    client = plain.open(validator(say_length), interface="wsgi")
+    stream = client.start("POST", more=True)
+    client.send(stream, b"", more=False)
+    assert client.response(stream).text == "None 0"
+    assert client.get("/").text == "None 0"
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_peer_that_waits_to_be_asked_is_asked(wsgi: Open, chunked: bool) -> None:
+    """Expect: 100-continue (RFC 9110 section 10.1.1), before the application is called."""
+    client = wsgi(say_length)
+    fields = [(b"expect", b"100-continue")]
+    if not chunked:
+        fields.append((b"content-length", b"5"))
+    stream = client.start("POST", "/", fields, more=True)
+    response = client.response(stream, lambda seen: bool(seen.informational))
+    assert [status for status, _ in response.informational] == [100]
+    client.send(stream, b"hello", more=False)
+    assert client.response(stream).text == "5 5"
+
+
+def test_a_peer_that_leaves_a_body_half_sent_calls_nothing(plain: Site) -> None:
+    called = Inbox()
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        called.put(environ["PATH_INFO"])
+        start_response("200 OK", TEXT)
+        return [b"x"]
+
+    client = plain.open(app, wsgi_threads=1)
+    for fields in ([], [(b"content-length", b"10")]):
+        client = plain.connect()
+        client.leave(client.start("POST", "/left", fields, b"half", more=True))
+    assert plain.connect().get("/next").text == "x"
+    assert called.take() == "/next"
+    assert called.empty()
+
+
+def test_a_body_that_stands_still_is_given_up(plain: Site, records: Records) -> None:
+    """By ``read_timeout``, and no thread has waited for it."""
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        raise AssertionError("called")
+
+    client = plain.open(app, read_timeout=0.1)
+    response = client.response(client.start("POST", body=b"half", more=True))
+    assert response.cut if plain.http2 else response.status == 408
+    assert records.messages(level=40) == []
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"], indirect=True)
@@ -171,7 +252,7 @@ def test_large_upload_stays_on_the_wire_until_it_is_read(plain: Site) -> None:
 
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         body = environ["wsgi.input"]
-        size = len(body.read(1000))
+        size = len(body.read(len(BEGINNING)))
         seen.put("reading")
         gate.wait(10)
         while data := body.read(65536):
@@ -180,8 +261,7 @@ def test_large_upload_stays_on_the_wire_until_it_is_read(plain: Site) -> None:
         return [b"%d" % size]
 
     client = plain.open(validator(app), interface="wsgi")
-    stream = client.start("POST", more=True)
-    client.send(stream, b"x" * 1000)
+    stream = client.start("POST", body=BEGINNING, more=True)
     assert seen.take() == "reading"
     taken = client.offer(stream, 64 * MIB)
     if plain.http2:
@@ -189,9 +269,9 @@ def test_large_upload_stays_on_the_wire_until_it_is_read(plain: Site) -> None:
     else:
         assert taken < 40 * MIB  # what the kernel holds: far from everything
     gate.set()
-    left = max(0, total - taken - 1000)
+    left = max(0, total - taken - len(BEGINNING))
     client.send(stream, b"x" * left, more=False)
-    assert client.response(stream).text == str(1000 + taken + left)
+    assert client.response(stream).text == str(len(BEGINNING) + taken + left)
 
 
 def test_a_slow_peer_holds_no_thread(wsgi: Open, serving: Serving) -> None:
@@ -238,7 +318,7 @@ def test_body_that_grows_above_the_limit_is_refused(plain: Site, records: Record
 
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         body = environ["wsgi.input"]
-        seen.put(body.read(10))
+        seen.put(len(body.read(len(BEGINNING))))
         try:
             body.read(100_000)
         except OSError as exc:
@@ -246,23 +326,27 @@ def test_body_that_grows_above_the_limit_is_refused(plain: Site, records: Record
             raise ValueError("as a framework reports it") from exc
         raise AssertionError("read beyond the limit")
 
-    client = plain.open(validator(app), interface="wsgi", wsgi_max_body_size=1000)
-    stream = client.start("POST", more=True)
-    client.send(stream, b"x" * 10)
-    assert seen.take() == b"x" * 10
-    client.send(stream, b"x" * 991)
+    limit = len(BEGINNING) + 999
+    client = plain.open(validator(app), interface="wsgi", wsgi_max_body_size=limit)
+    stream = client.start("POST", body=BEGINNING, more=True)
+    assert seen.take() == len(BEGINNING)
+    client.send(stream, b"x" * 1000)
     response = client.response(stream)
     assert (response.status, response.text) == (413, "Content Too Large")
-    assert "above 1000 bytes" in str(seen.take())
+    assert f"above {limit} bytes" in str(seen.take())
     assert records.messages(level=30) == []  # the peer's doing, no failure of the application
 
 
-def test_first_piece_above_the_limit_is_refused_without_a_thread(wsgi: Open) -> None:
+@pytest.mark.parametrize("first", [11, 5])
+def test_a_small_body_above_the_limit_is_refused_without_a_thread(wsgi: Open, first: int) -> None:
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         raise AssertionError("called")
 
     client = wsgi(app, wsgi_max_body_size=10)
-    assert client.response(client.start("POST", body=b"x" * 11, more=True)).status == 413
+    stream = client.start("POST", body=b"x" * first, more=True)
+    if first < 11:
+        client.send(stream, b"x" * (11 - first))
+    assert client.response(stream).status == 413
 
 
 def test_growing_above_the_limit_cuts_a_response_that_has_begun(plain: Site) -> None:
@@ -272,8 +356,9 @@ def test_growing_above_the_limit_cuts_a_response_that_has_begun(plain: Site) -> 
         environ["wsgi.input"].read(100_000)
         yield b"never"
 
-    client = plain.open(validator(app), interface="wsgi", wsgi_max_body_size=1000)
-    stream = client.start("POST", body=b"x", more=True)
+    limit = len(BEGINNING) + 999
+    client = plain.open(validator(app), interface="wsgi", wsgi_max_body_size=limit)
+    stream = client.start("POST", body=BEGINNING, more=True)
     client.response(stream, has(b"begun"))
     client.send(stream, b"x" * 1000)
     response = client.response(stream)
@@ -285,7 +370,7 @@ def test_reading_from_a_peer_that_left_is_an_oserror(plain: Site) -> None:
     seen = Inbox()
 
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        seen.put(environ["wsgi.input"].read(3))
+        seen.put(len(environ["wsgi.input"].read(len(BEGINNING))))
         try:
             environ["wsgi.input"].read(100)
         except OSError as exc:
@@ -294,8 +379,7 @@ def test_reading_from_a_peer_that_left_is_an_oserror(plain: Site) -> None:
         raise AssertionError("a body without an end ended")
 
     client = plain.open(validator(app), interface="wsgi")
-    stream = client.start("POST", more=True)
-    client.send(stream, b"abc")
-    assert seen.take() == b"abc"
+    stream = client.start("POST", body=BEGINNING, more=True)
+    assert seen.take() == len(BEGINNING)
     client.leave(stream)
     assert isinstance(seen.take(), ClientDisconnected)

@@ -33,6 +33,56 @@ def test_one_element_gets_its_length(plain: Site) -> None:
         assert response.header(b"content-length") == b"5"
 
 
+@pytest.mark.parametrize("close", [False, True])
+def test_no_other_content_gets_a_length_by_chance(wsgi: Open, close: bool) -> None:
+    """Not even what ends at once (PEP 3333: the length is known of one element only)."""
+
+    class Closing(list[bytes]):
+        def close(self) -> None:
+            pass
+
+    kind = Closing if close else list
+    contents = {
+        "/generator": lambda: (piece for piece in [b"hello"]),
+        "/generators": lambda: (piece for piece in [b"he", b"", b"llo"]),
+        "/list": lambda: kind([b"he", b"llo"]),
+        "/write": lambda: kind(),
+        "/one": lambda: kind([b"hello"]),
+        "/none": lambda: iter([]),
+    }
+
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        write = start_response("200 OK", TEXT)
+        if environ["PATH_INFO"] == "/write":
+            write(b"hello")
+        return contents[environ["PATH_INFO"]]()
+
+    client = wsgi(app, validate=False)
+    lengths = {"/one": b"5", "/none": b"0"}
+    for _ in range(20):
+        for path in contents:
+            response = client.get(path)
+            assert response.text == ("" if path == "/none" else "hello")
+            assert response.header(b"content-length") == lengths.get(path)
+
+
+def test_the_peer_does_not_wait_behind_the_last_byte(plain: Site) -> None:
+    """Where the application has told the length, the response is whole with it."""
+    gate = threading.Event()
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [*TEXT, ("Content-Length", "5")])
+        yield b"he"
+        yield b"llo"
+        gate.wait(10)
+        yield b""
+
+    client = plain.open(validator(app), interface="wsgi")
+    response = client.get("/")
+    assert (response.complete, response.text) == (True, "hello")
+    gate.set()
+
+
 def test_head(plain: Site) -> None:
     client = plain.open(hello)
     response = client.response(client.start("HEAD"))
@@ -237,6 +287,20 @@ def test_content_unlike_its_length_is_an_error(
     assert b"four"[: int(length)].startswith(response.body)
     assert response.cut is cut
     eventually(lambda: len(records.messages(level=40)) == 1, "the log's line")
+
+
+def test_content_behind_its_length_is_an_error(wsgi: Open, records: Records) -> None:
+    records.expect("application failed")
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [*TEXT, ("Content-Length", "3")])
+        yield b"one"
+        yield b"two"
+
+    response = wsgi(app).get("/")
+    assert (response.complete, response.text) == (True, "one")
+    eventually(lambda: len(records.messages(level=40)) == 1, "the log's line")
+    assert "longer than its content-length" in str(records.records[-1].exc_info)
 
 
 @pytest.mark.parametrize("tls", [False, True])

@@ -1,7 +1,8 @@
 """The response half of an HTTP exchange: ASGI messages to the connection (ASGI HTTP 2.5).
 
 The response start is held until its first body message, so that head, body and end leave
-in one write and an error page is still possible. Which message a state allows is a table.
+in one write and an error page is still possible; that of an event stream is not, whose client
+waits for it (HTML, EventSource: ``open``). Which message a state allows is a table.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class HTTPResponse(BaseStream):
         headers = messages.get_headers(message)
         worker = self.host.worker
         length = None
+        event_stream = False
         for name, value in headers:
             if name == b"content-length":
                 # 19 digits are more than any file; int() has a limit of its own.
@@ -69,6 +71,8 @@ class HTTPResponse(BaseStream):
                 if not valid or (length is not None and int(value) != length):
                     raise InvalidMessage(f"http.response.start: invalid content-length {value!r}")
                 length = int(value)
+            elif name == b"content-type":
+                event_stream = value.startswith(b"text/event-stream")
             elif name in worker.default_names:
                 self._own_defaults = True
         self._remaining = length
@@ -77,9 +81,15 @@ class HTTPResponse(BaseStream):
         if messages.get_flag(message, "trailers"):
             self._trailers = []
         self._move(HELD)
+        written = False
         if worker.link_preload and not self._pushed:
-            return preload.announce(self, headers)
-        return False
+            written = preload.announce(self, headers)
+        if event_stream and length is None and not self._discard:
+            self._send_head(0, complete=False)
+            self._state = BODY
+            self._allowed = _OPENED_TABLE
+            return True
+        return written
 
     def _body_message(self, message: Message) -> bool:
         data = messages.get_bytes(message, "body")
@@ -215,7 +225,7 @@ class HTTPResponse(BaseStream):
             self._complete()
         elif not more:
             self._move(TRAILERS)
-        elif self._state is not BODY:
+        elif self._state is not BODY or self._allowed is _OPENED_TABLE:
             self._move(BODY)
 
     def _send_head(self, size: int, *, complete: bool, end_stream: bool = False) -> None:
@@ -376,4 +386,6 @@ _TABLE: dict[State, dict[str, _Handler]] = {
 }
 REQUEST_TABLE = _TABLE[REQUEST]
 OVERRULED_TABLE: dict[str, _Handler] = dict.fromkeys(_TABLE[DONE], HTTPResponse._too_late)
+# The head is sent, and no body message has come yet.
+_OPENED_TABLE = _TABLE[BODY] | {"http.response.pathsend": HTTPResponse._path_send}
 _COPYING_TABLE: dict[str, _Handler] = {"http.response.push": HTTPResponse._push}

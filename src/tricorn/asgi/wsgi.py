@@ -14,9 +14,12 @@ from tricorn.asgi.wsgi_exchange import Exchange, refuse_body
 from tricorn.asgi.wsgi_input import open_input
 from tricorn.asgi.wsgi_response import FileWrapper, Response
 from tricorn.exceptions import ClientDisconnected
-from tricorn.types import Message, Receive, Scope, Send, WSGIApplication
+from tricorn.types import Receive, Scope, Send, WSGIApplication
 
 _log = logging.getLogger("tricorn.error")
+
+COLLECTED = 65536
+"""Bytes up to which a request body is taken whole before the application is called."""
 
 _BASE: dict[str, Any] = {
     "wsgi.version": (1, 0),
@@ -41,6 +44,7 @@ class WSGIAdapter:
         self.app = app
         self._max_body_size = max_body_size
         self._pool = ThreadPool(threads, "tricorn-wsgi")
+        self._calls: LoopCalls | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -56,37 +60,39 @@ class WSGIAdapter:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         limit = self._max_body_size
-        if limit is not None and _declared_length(scope) > limit:
+        length = _declared_length(scope)
+        if limit is not None and length is not None and length > limit:
             await refuse_body(send)
             return
         # A peer that is slow to send must not hold a thread.
-        first = await receive()
-        if first["type"] == "http.disconnect":
-            raise ClientDisconnected("the client has disconnected")
-        body = first.get("body", b"")
+        body, more = await _begin_body(receive, length, limit)
         if limit is not None and len(body) > limit:
             await refuse_body(send)
             return
-        exchange = Exchange(LoopCalls.current(), receive, limit, body)
+        calls = self._calls = LoopCalls.current(self._calls)
+        exchange = Exchange(calls, receive, limit, body, more)
         run = contextvars.copy_context().run
-        self._pool.submit(functools.partial(run, self._run, exchange, scope, first))
+        self._pool.submit(functools.partial(run, self._run, exchange, scope))
         await exchange.drive(send)
 
-    def _run(self, exchange: Exchange, scope: Scope, first: Message) -> Callable[[], None]:
+    def _run(self, exchange: Exchange, scope: Scope) -> Callable[[], None]:
         """Call the application, in a thread; returns what tells the request's task."""
         error: BaseException | None = None
         try:
             if not exchange.stopped:
-                self._respond(exchange, scope, first)
+                self._respond(exchange, scope)
         except BaseException as exc:
             error = exc
         finish = functools.partial(exchange.finish, error)
         error = None  # it holds this frame
         return finish
 
-    def _respond(self, exchange: Exchange, scope: Scope, first: Message) -> None:
+    def _respond(self, exchange: Exchange, scope: Scope) -> None:
         environ = build_environ(scope, _BASE)
-        body, more = first.get("body", b""), first.get("more_body", False)
+        body, more = exchange.begin_input()
+        if body and not more and len(body) <= COLLECTED:
+            # Django, Bottle and others take a body without a length for none at all.
+            environ.setdefault("CONTENT_LENGTH", str(len(body)))
         environ["wsgi.input"] = open_input(body, more, exchange.fetch)
         errors = environ["wsgi.errors"] = ErrorStream()
         send_files = "http.response.zerocopysend" in (scope.get("extensions") or ())
@@ -126,9 +132,35 @@ def _close_after_failure(close: Callable[[], object]) -> None:
         _log.exception("close() of a WSGI response failed")
 
 
-def _declared_length(scope: Scope) -> int:
-    """The request's Content-Length, 0 where there is none."""
+def _declared_length(scope: Scope) -> int | None:
+    """The request's Content-Length."""
     for name, value in scope["headers"]:
         if name.lower() == b"content-length" and value.isdigit():
             return int(value)
-    return 0
+    return None
+
+
+async def _begin_body(
+    receive: Receive, length: int | None, limit: int | None
+) -> tuple[bytes, bool]:
+    """The beginning of a request body, and whether it goes on.
+
+    A body of up to ``COLLECTED`` bytes is taken whole. One that is known to be larger is
+    waited for only until there is something of it.
+
+    :raises ClientDisconnected: if the peer leaves meanwhile.
+    """
+    most = COLLECTED if length is None or length <= COLLECTED else 0
+    if limit is not None:
+        most = min(most, limit)
+    body, more = b"", True
+    pieces: list[bytes] = []
+    size = 0
+    while more and size <= most:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnected("the client has disconnected")
+        body, more = message.get("body", b""), message.get("more_body", False)
+        size += len(body)
+        pieces.append(body)
+    return (body if len(body) == size else b"".join(pieces)), more

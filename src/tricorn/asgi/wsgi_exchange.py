@@ -68,19 +68,22 @@ class Exchange:
     _started = False  # the response start is sent
     _error: BaseException | None = None
     _head: Message | None = None
+    _whole = False  # how long the response is was known with its head
     _queued = 0  # bytes of output that wait
     _ended = False  # the response is whole
     _end_sent = False
     _done = False  # the thread is done with the request
 
-    def __init__(self, calls: LoopCalls, receive: Receive, limit: int | None, body: bytes) -> None:
-        """An exchange whose request body begins with ``body``, at most ``limit`` bytes of it."""
+    def __init__(
+        self, calls: LoopCalls, receive: Receive, limit: int | None, body: bytes, more: bool
+    ) -> None:
+        """An exchange whose request body of at most ``limit`` bytes begins with ``body``."""
         self._calls = calls
         self._receive = receive
         self._limit = limit
         self._received = len(body)
-        self._more = True
-        self._piece = b""
+        self._more = more
+        self._piece = body
         self._lock = threading.Lock()
         self._chunks: list[bytes | FilePiece] = []
 
@@ -91,13 +94,25 @@ class Exchange:
         """Whether what the application makes goes nowhere."""
         return self._stopped is not None
 
+    def begin_input(self) -> tuple[bytes, bool]:
+        """The beginning of the request body, once, and whether it goes on."""
+        piece, self._piece = self._piece, b""
+        return piece, self._more
+
     def put(
-        self, data: bytes | FilePiece, head: Message | None, *, last: bool, wake: bool = True
+        self,
+        data: bytes | FilePiece,
+        head: Message | None,
+        *,
+        last: bool,
+        sized: bool = False,
+        wake: bool = True,
     ) -> None:
         """Hand on output; waits while the peer does not keep up, and until a file is sent.
 
         :param head: the response start, with the first output.
         :param last: the response is whole with it.
+        :param sized: the head tells the length.
         :param wake: False where ``finish`` follows at once.
         :raises ClientDisconnected: once nothing more can be sent.
         """
@@ -108,6 +123,7 @@ class Exchange:
                 raise InvalidMessage("the response has ended")
             if head is not None:
                 self._head = head
+                self._whole = last or sized
             if data:
                 self._chunks.append(data)
                 self._queued += len(data)
@@ -232,6 +248,10 @@ class Exchange:
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)  # type: ignore[arg-type]
         if data or piece is None:
             more = not ended or piece is not None
+            if data and head is not None and not more and not self._whole:
+                # Whether the end came in time must not be seen: no Content-Length by chance.
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+                data = b""
             await send({"type": "http.response.body", "body": data, "more_body": more})
         if isinstance(piece, FilePiece):
             await send(

@@ -79,6 +79,8 @@ class Response:
         self._head: Message | None = None
         self._head_sent = False
         self._length: int | None = None  # the declared Content-Length
+        self._given = 0  # bytes of content
+        self._ended = False
 
     def start(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
@@ -96,9 +98,9 @@ class Response:
                 exc_info = None  # a cycle of frame and traceback
         elif self._head is not None:
             raise InvalidMessage("start_response was called again without exc_info")
-        match = _STATUS.fullmatch(status) if isinstance(status, str) else None
-        if match is None:
+        if not isinstance(status, str):
             raise InvalidMessage(f"start_response: invalid status {status!r}")
+        code = _status_code(status)
         self._length = None
         fields: list[Header] = []
         for name, value in headers:
@@ -113,7 +115,7 @@ class Response:
             fields.append(field)
         self._head = {
             "type": "http.response.start",
-            "status": int(match[1]),
+            "status": code,
             "headers": fields,
         }
         return self.write
@@ -149,11 +151,21 @@ class Response:
     def _put(self, data: bytes, *, last: bool = False, wake: bool = True) -> None:
         if not isinstance(data, bytes):
             raise InvalidMessage(f"the application gave {type(data).__name__}, not bytes")
-        if data:
-            self._exchange.put(data, self._take_head(), last=last, wake=wake)
+        if not data:
+            return
+        head = self._take_head()
+        if self._ended:
+            raise InvalidMessage("response is longer than its content-length")
+        self._given += len(data)
+        sized = self._length is not None
+        # The peer need not wait for what an iterator does behind its last piece.
+        self._ended = last or (sized and self._given == self._length and self._method != "HEAD")
+        self._exchange.put(data, head, last=self._ended, sized=sized, wake=wake)
 
     def _end(self, wake: bool) -> None:
-        self._exchange.put(b"", self._take_head(), last=True, wake=wake)
+        if not self._ended:
+            self._ended = True
+            self._exchange.put(b"", self._take_head(), last=True, wake=wake)
 
     def _take_head(self) -> Message | None:
         if self._head_sent:
@@ -169,6 +181,14 @@ class Response:
             return False
         self._exchange.put(piece, self._take_head(), last=True)
         return True
+
+
+@functools.lru_cache(128)
+def _status_code(status: str) -> int:
+    match = _STATUS.fullmatch(status)
+    if match is None:
+        raise InvalidMessage(f"start_response: invalid status {status!r}")
+    return int(match[1])
 
 
 @functools.lru_cache(512)

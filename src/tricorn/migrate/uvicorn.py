@@ -20,7 +20,6 @@ from tricorn.migrate.table import (
 )
 
 ACCESS_FORMAT = 'INFO:     %(h)s:%({client.1}x)s - "%(R)s" %(s)s %(st)s'
-_RELOAD = "nothing is watched in this version: run Tricorn under watchfiles, which has such a flag"
 _NEW_HEAD = "not needed: there is one implementation of each protocol"
 
 
@@ -127,7 +126,8 @@ ROWS = (
     several("reload_dirs", "--reload-dir", "reload_dirs"),
     several("reload_includes", "--reload-include", "reload_include"),
     several("reload_excludes", "--reload-exclude", "reload_exclude"),
-    none("reload_delay", "--reload-delay", "an edit is taken as soon as it is complete", type=float, default=0.25),
+    none("reload_delay", "--reload-delay", "an edit is taken as soon as it is complete",
+         type=float, default=0.25),
     same("workers", "--workers", "workers", type=int),
     same("loop", "--loop", "worker_class", default="auto", convert=_loop),
     none("http", "--http", _NEW_HEAD, default="auto"),
