@@ -19,6 +19,9 @@ Send = Callable[[Message], Awaitable[None]]
 
 _PIECE = bytes(65536)
 _PIECES = 1600
+# Seconds in which an application does not read: longer than an attack, shorter than what an
+# attack may leave behind.
+_DEAF = 4.0
 # What is left of a connection that is gone, by the name of its class.
 _KEPT = frozenset(
     {"Connection", "HTTPStream", "WebSocketStream", "AsyncioTransport", "AnyioTransport"}
@@ -124,8 +127,9 @@ async def _wait(receive: Receive, send: Send) -> None:
 
 
 async def _deaf(receive: Receive, send: Send) -> None:
-    """Neither reads nor answers."""
-    await anyio.sleep(60)
+    """Neither reads nor answers for a while."""
+    await anyio.sleep(_DEAF)
+    await _answer(send, 200, b"")
 
 
 async def _big(receive: Receive, send: Send) -> None:
@@ -172,9 +176,9 @@ async def _ws_close(receive: Receive, send: Send) -> None:
 
 
 async def _ws_deaf(receive: Receive, send: Send) -> None:
-    """Accepts and does not read."""
+    """Accepts and does not read for a while."""
     await _accept(receive, send)
-    await anyio.sleep(60)
+    await anyio.sleep(_DEAF)
 
 
 _WEBSOCKETS = {"/ws-talk": _ws_talk, "/ws-close": _ws_close, "/ws-deaf": _ws_deaf}

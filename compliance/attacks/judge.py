@@ -15,10 +15,9 @@ SCALE = Scale(
 
 MOST_GROWTH = 64 * 2**20
 """Bytes a server may grow by."""
-MOST_DELAY = 0.1
-"""Seconds within which 99 of 100 requests of a neighbour are answered in any case."""
 MOST_RATIO = 5.0
-"""How much slower than calm that may be."""
+"""How many times as long as in calm 99 of 100 requests of a neighbour may take; but see
+`Attack.delay`."""
 SETTLE = 5.0
 """Seconds within which nothing is left of an attack."""
 
@@ -79,8 +78,8 @@ def judge(attack: Attack, got: Measured, *, strict: bool) -> Verdict:
             found["left"] = f"after {got.settle:.1f} s " + ", ".join(left)
         if after.smuggled:
             found["fault"] = f"{after.smuggled} hidden requests reached the application"
-    bar = max(MOST_DELAY, MOST_RATIO * got.calm)
-    if got.lost:
+    bar = max(attack.delay, MOST_RATIO * got.calm)
+    if got.lost and attack.delay < 1:
         found["starved"] = f"{got.lost} of {got.samples} requests of a neighbour were lost"
     elif got.under_attack > bar:
         found["starved"] = f"p99 {got.under_attack * 1000:.0f} ms, bar {bar * 1000:.0f} ms"

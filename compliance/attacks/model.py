@@ -77,6 +77,8 @@ class Attack:
     """Limit on the daemon's descriptors."""
     log: tuple[str, ...]
     """Regular expressions of log lines above INFO that are due, each at most once."""
+    delay: float
+    """Seconds within which 99 of 100 requests of a neighbour are to be answered in any case."""
     subset: bool
     """Whether it is run on every worker class in CI."""
     seconds: float
@@ -100,6 +102,7 @@ def attack(
     tls: bool = False,
     descriptors: int | None = None,
     log: tuple[str, ...] = (),
+    delay: float = 0.1,
     subset: bool = False,
     seconds: float = 0.0,
 ) -> Callable[[Callable[[Stage], None]], Callable[[Stage], None]]:
@@ -120,6 +123,7 @@ def attack(
             tls,
             descriptors,
             log,
+            delay,
             subset,
             seconds,
         )

@@ -183,9 +183,17 @@ def _steadily(
 
 
 def measure(
-    host: str, port: int, protocols: Sequence[str], tls: bool, stop: threading.Event
+    host: str,
+    port: int,
+    protocols: Sequence[str],
+    *,
+    tls: bool,
+    stop: threading.Event,
 ) -> Samples:
-    """Send requests over each protocol (``http/1.1``, ``h2``) until told to stop."""
+    """Send requests over each protocol (``http/1.1``, ``h2``) until told to stop.
+
+    One request in five of HTTP/1.1 has a connection of its own.
+    """
     found: list[list[Sample]] = []
     threads = []
     for protocol in protocols:

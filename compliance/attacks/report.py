@@ -11,6 +11,7 @@ from typing import Any
 from compliance.attacks.judge import Verdict
 from compliance.attacks.model import ATTACKS, Attack
 from tricorn.config_options import Options
+from tricorn.config_values import Option
 
 MEASURED = Path(__file__).with_name("measured.json")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "attacks.md"
@@ -88,14 +89,15 @@ def _bounds(attacks: Sequence[Attack]) -> str:
 def _bound(name: str) -> str:
     if name.startswith("("):
         return name[1:-1]
-    fields = {field.name: field for field in dataclasses.fields(Options)}
-    field = fields[name]
-    default = "off" if field.default is None else f"{field.default:g}" if isinstance(
-        field.default, int | float
-    ) else str(field.default)
-    text = f"`{name}` {default}"
-    reason = field.metadata["option"].reason if "option" in field.metadata else ""
-    return f"{text} ({reason})" if reason else text
+    option = next(one for one in dataclasses.fields(Options) if one.name == name)
+    default = option.default
+    text = "off" if default is None else default
+    if isinstance(default, int | float):
+        text = f"{int(default):,}" if default == int(default) else f"{default:g}"
+    row: Option = option.metadata["option"]
+    unit = f" {row.unit}" if row.unit else ""
+    reason = f" ({row.reason})" if row.reason else ""
+    return f"`{name}` {text}{unit}{reason}"
 
 
 def _results(attacks: Sequence[Attack], measured: _Measured, key: str) -> str:
@@ -129,7 +131,7 @@ def _peer(measured: _Measured, peer: str, name: str) -> str:
     key = next((one for one in measured if one.partition("/")[0] == peer), "")
     row = measured.get(key, {}).get(name)
     if row is None:
-        return "–"
+        return "not spoken"
     words = []
     for complaint in row["complaints"]:
         text = _WORDS.get(complaint, complaint)

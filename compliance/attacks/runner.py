@@ -97,13 +97,15 @@ class Arena:
         self._directory = directory
         self._certificate = make_certificate(directory)
         self._protocols = ["http/1.1", "h2"] if plan.server in HTTP2_SERVERS else ["http/1.1"]
+        self._affinity = os.sched_getaffinity(0)
         self._server_core, peer_core = cores()
         if peer_core is not None:
             os.sched_setaffinity(0, {peer_core})
         self._running: list[Daemon] = []
 
     def close(self) -> None:
-        """End what still runs."""
+        """End what still runs, and leave this process as it was."""
+        os.sched_setaffinity(0, self._affinity)
         for daemon in self._running:
             daemon.stop()
 
@@ -215,7 +217,7 @@ def _neighbour_process(
         stop.set()
 
     threading.Thread(target=listen, daemon=True).start()
-    pipe.send(neighbour.measure(host, port, protocols, tls, stop))
+    pipe.send(neighbour.measure(host, port, protocols, tls=tls, stop=stop))
 
 
 def _attacked(attack: Attack, stage: Stage) -> Report:

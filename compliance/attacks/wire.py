@@ -73,6 +73,7 @@ class Play:
 
     :param respawn: one that is at its end is followed by a new one, ``most`` in all.
     :param reads: whether answers are read at all, or left in the socket.
+    :param pause: seconds between two of the first ``width`` connections.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Play:
         most: int = 400,
         respawn: bool = True,
         reads: bool = True,
+        pause: float = 0.0,
     ) -> None:
         self.stage = stage
         self.script = script
@@ -92,6 +94,7 @@ class Play:
         self.width = width
         self.most = most if respawn else width
         self.reads = reads
+        self.pause = pause
         self.peers: set[Connection] = set()
         self._selector = selectors.DefaultSelector()
         self._opened = 0
@@ -118,13 +121,13 @@ class Play:
         while len(self.peers) < self.width and self._opened < self.most and now >= self._next_open:
             number = self._opened
             self._opened += 1
-            if self._opened > self.width:
-                self._next_open = now + _PAUSE
+            self._next_open = now + (_PAUSE if self._opened > self.width else self.pause)
             sock = connect(self.stage)
             if sock is None:
                 report.answers["refused"] += 1
                 self._next_open = now + _PAUSE
                 return
+            now = time.monotonic()
             report.connections += 1
             peer = Connection(sock, iter(self.script(number)), self.reader)
             self.peers.add(peer)

@@ -109,14 +109,7 @@ def _fuzz(target: str, options: argparse.Namespace) -> Result:
         new.mkdir()
         crashes.mkdir()
         started = time.monotonic()
-        process = subprocess.run(
-            _command(target, options, new, crashes),
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": _path()},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
+        process = _engine(_command(target, options, new, crashes))
         seconds = time.monotonic() - started
         output = process.stdout.decode("utf-8", "replace")
         kept = tuple(_kept(path, CRASHES / target) for path in sorted(crashes.iterdir()))
@@ -126,7 +119,7 @@ def _fuzz(target: str, options: argparse.Namespace) -> Result:
             failure = "" if kept else f"FAILED (exit code {process.returncode}, {runs} runs)"
             print(_told(output))
         if options.keep:
-            _grow(new, CORPUS / target)
+            _grow(target, new, Path(directory, "merged"))
         return Result(
             target,
             runs,
@@ -137,6 +130,18 @@ def _fuzz(target: str, options: argparse.Namespace) -> Result:
             kept,
             failure,
         )
+
+
+def _engine(command: list[str]) -> subprocess.CompletedProcess[bytes]:
+    """Run atheris in a process of its own."""
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": _path()},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
 
 
 def _command(target: str, options: argparse.Namespace, new: Path, crashes: Path) -> list[str]:
@@ -181,17 +186,23 @@ def _kept(path: Path, folder: Path) -> Path:
     return kept
 
 
-def _grow(new: Path, corpus: Path) -> None:
-    """Add new inputs, the short ones first, as long as the whole corpus stays small."""
-    room = MOST_CORPUS - sum(path.stat().st_size for path in CORPUS.rglob("*") if path.is_file())
-    room //= 2  # the other targets want to grow too
-    for path in sorted(new.iterdir(), key=lambda path: path.stat().st_size):
+def _grow(target: str, new: Path, merged: Path) -> None:
+    """Add those new inputs that reach what the corpus does not, the short ones first.
+
+    Each target has its share of the room.
+    """
+    corpus = CORPUS / target
+    merged.mkdir()
+    known = {file_name(path.read_bytes()) for path in corpus.iterdir()}
+    for path in corpus.iterdir():
+        (merged / path.name).write_bytes(path.read_bytes())
+    command = [sys.executable, "-m", "compliance.fuzzing.engine", target, "-merge=1"]
+    _engine([*command, str(merged), str(new)])
+    room = MOST_CORPUS // len(SEEDS) - sum(path.stat().st_size for path in corpus.iterdir())
+    for path in sorted(merged.iterdir(), key=lambda path: path.stat().st_size):
         data = path.read_bytes()
-        if len(data) > room:
-            break
-        kept = corpus / file_name(data)
-        if not kept.exists():
-            kept.write_bytes(data)
+        if file_name(data) not in known and len(data) <= room:
+            (corpus / file_name(data)).write_bytes(data)
             room -= len(data)
 
 

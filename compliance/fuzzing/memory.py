@@ -183,6 +183,10 @@ class MemoryTransport:
         self._since_turn = 0
         return Turn()
 
+    def turn(self) -> Awaitable[None]:
+        """The others have their turn."""
+        return Turn()
+
     def kick(self) -> None:
         """Writing is eager."""
 

@@ -2,6 +2,7 @@
 
     python -m compliance.restarts                     everything, about two minutes
     python -m compliance.restarts --seconds 60 hup    one kind, longer
+    python -m compliance.restarts --worker-class trio
 
 Kinds: hup (reloads), usr2 (a new supervisor), recycle (max_requests), rotate (certificates),
 kill (SIGKILL of a worker). The bar: no request fails; with kill only those that were on
@@ -77,8 +78,9 @@ def _site(folder: Path, options: list[str]) -> Iterator[Site]:
     os.environ["RESTARTS_COUNTS"] = str(folder / "counts")
 
     def command(port: int) -> list[str]:
-        return [sys.executable, "-m", "tricorn", "--bind", f"127.0.0.1:{port}", "--workers", "2",
-                "--pid-path", str(folder / "pid"), *options, "compliance.restarts.app:app"]  # fmt: skip
+        where = ["--bind", f"127.0.0.1:{port}", "--pid-path", str(folder / "pid")]
+        command = [sys.executable, "-m", "tricorn", *where, "--workers", "2", *options]
+        return [*command, "compliance.restarts.app:app"]
 
     log = folder / "log"
     with running_server(command, log=log) as server:
@@ -152,11 +154,13 @@ def _options(kind: str, folder: Path) -> list[str]:
     return []
 
 
-def _run(kind: str, name: str, load: Load, seconds: float, folder: Path) -> bool:
+def _run(
+    kind: str, name: str, load: Load, seconds: float, folder: Path, options: list[str]
+) -> bool:
     """One kind of event under one load; whether the bar is met."""
     happened = 0
     tally = Tally()
-    with _site(folder, _options(kind, folder)) as site:
+    with _site(folder, options) as site:
 
         def go() -> None:
             nonlocal tally
@@ -197,14 +201,17 @@ def main() -> int:
     """Run it; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m compliance.restarts")
     parser.add_argument("kinds", nargs="*", choices=[[], *_LOADS], help="default: all")
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each run (default 5)")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each run (default 4)")
+    parser.add_argument("--worker-class", default="auto", help="event loop of the workers")
     arguments = parser.parse_args()
     good = True
     failed = 0
     for kind in arguments.kinds or _LOADS:
         for name, load in _LOADS[kind]:
             with tempfile.TemporaryDirectory() as folder:
-                good = _run(kind, name, load, arguments.seconds, Path(folder))
+                options = ["--worker-class", arguments.worker_class]
+                options += _options(kind, Path(folder))
+                good = _run(kind, name, load, arguments.seconds, Path(folder), options)
             failed += not good
     print(f"restarts: {'no request lost' if not failed else f'FAILED in {failed} runs'}")
     return 1 if failed else 0

@@ -11,6 +11,11 @@ _HEADERS = [(b"content-type", b"text/plain"), (b"content-length", b"3")]
 _counted = 0
 
 
+def _tell() -> None:
+    with Path(os.environ["RESTARTS_COUNTS"]).open("a") as file:
+        file.write(f"{_counted}\n")
+
+
 async def app(
     scope: dict[str, Any],
     receive: Callable[[], Awaitable[dict[str, Any]]],
@@ -22,8 +27,7 @@ async def app(
         await receive()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        with Path(os.environ["RESTARTS_COUNTS"]).open("a") as file:
-            file.write(f"{_counted}\n")
+        _tell()
         await send({"type": "lifespan.shutdown.complete"})
         return
     _counted += 1

@@ -26,6 +26,9 @@ __all__ = ["OPTIONS", "Bind", "CombinationError", "Config", "option_named", "par
 
 FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # a token (RFC 9110 section 5.6.2)
 
+# What only a supervisor can do.
+_SUPERVISED = ("max_requests", "worker_max_memory", "worker_max_lifetime", "use_reloader")
+
 
 class CombinationError(ConfigError):
     """Values that are right alone and wrong together; ``options`` (names) tells which."""
@@ -140,6 +143,12 @@ class Config(Options):
         ]
         if not self.ssl_enabled and (self.verify_mode or self.ca_certs):
             lines.append("verify_mode and ca_certs have no effect: TLS is off")
+        if self.workers == 0:
+            lines += [
+                f"{name} has no effect: workers = 0, so there is no supervisor"
+                for name in _SUPERVISED
+                if getattr(self, name)
+            ]
         return lines
 
     def check(self) -> None:

@@ -403,11 +403,11 @@ class Options:
     logger_class: str | None = option(Kind.CLASS, HYPERCORN, None, "Class of the logger.",
         inert="configure the loggers tricorn.error and tricorn.access with logconfig")
     statsd_host: str | None = option(Kind.TEXT, HYPERCORN, None, "StatsD server, host:port.",
-        inert="no metrics are sent")
+        inert="no metrics are sent; they are read at metrics_path")
     statsd_prefix: str = option(Kind.TEXT, HYPERCORN, "", "Prefix of StatsD names.",
-        inert="no metrics are sent")
+        inert="no metrics are sent; they are read at metrics_path")
     dogstatsd_tags: str = option(Kind.TEXT, HYPERCORN, "", "Tags of StatsD metrics.",
-        inert="no metrics are sent")
+        inert="no metrics are sent; they are read at metrics_path")
     quic_bind: Sequence[str] = option(Kind.BINDS, HYPERCORN, (), "UDP addresses for HTTP/3.",
         inert="HTTP/3 is not served")
     # fmt: on

@@ -26,9 +26,9 @@ from tricorn.counters import Counters
 from tricorn.event_loop import run_on
 from tricorn.exceptions import ConfigError, TricornError
 from tricorn.health_server import HealthServer
+from tricorn.io import ending
 from tricorn.io.accepting import AsyncioAcceptor, Intake, accept_anyio
 from tricorn.io.certificates import CertificateWatch
-from tricorn.io.ending import CANCEL_TIME
 from tricorn.io.listener import Listener, bind_all
 from tricorn.io.registry import Registry
 from tricorn.io.tls import TLSContext
@@ -203,7 +203,7 @@ class Server:
         if self._lifespan is not None:
             self._lifespan.cancel()
         if self.last_resort is not None:
-            self.last_resort.end_after(2 * CANCEL_TIME)
+            self.last_resort.end_after(2 * ending.CANCEL_TIME)
 
     def reload_certificates(self) -> None:
         """Read the certificate files again; new connections get what is in them."""
@@ -469,7 +469,7 @@ class Server:
         if self.last_resort is not None:
             if self._stuck:
                 self.last_resort.end()
-            self.last_resort.end_after(CANCEL_TIME)
+            self.last_resort.end_after(ending.CANCEL_TIME)
 
     async def _cut(self) -> None:
         """End whatever is left."""
@@ -479,7 +479,7 @@ class Server:
             return
         for connection in list(self.connections):
             connection.cancel()
-        with anyio.move_on_after(CANCEL_TIME):
+        with anyio.move_on_after(ending.CANCEL_TIME):
             await self._emptied()
         for connection in self.connections:
             self._stuck = True

@@ -11,17 +11,28 @@ from __future__ import annotations
 import dataclasses
 import json
 import socket
+from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 from tricorn.config import Bind, Config, parse_bind
 from tricorn.exceptions import BindError
 from tricorn.io.listener import Address, Listener, addresses, another
 
+# An address, and which time it is named: with port 0 it may be several times.
+_Key: TypeAlias = tuple[Bind, int]
 
-def _key(text: str) -> Bind:
-    bind = parse_bind(text)
-    return dataclasses.replace(bind, host=bind.host.lower())
+
+def _keyed(wanted: list[Address]) -> list[tuple[_Key, Address]]:
+    """The addresses with what tells them apart over configurations."""
+    counts: Counter[Bind] = Counter()
+    keyed = []
+    for address in wanted:
+        bind = parse_bind(address.text)
+        bind = dataclasses.replace(bind, host=bind.host.lower())
+        keyed.append(((bind, counts[bind]), address))
+        counts[bind] += 1
+    return keyed
 
 
 class Sockets:
@@ -29,9 +40,9 @@ class Sockets:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._wanted = addresses(config)
+        self._wanted = _keyed(addresses(config))
         # Of each slot, the sockets of each address; those that are shared are slot 0's.
-        self._made: dict[int, dict[Bind, list[Listener]]] = {0: {}}
+        self._made: dict[int, dict[_Key, list[Listener]]] = {0: {}}
 
     @classmethod
     def bind(cls, config: Config, former: Sockets | None = None) -> Sockets:
@@ -44,8 +55,7 @@ class Sockets:
         """
         sockets = cls(config)
         try:
-            for address in sockets._wanted:
-                key = _key(address.text)
+            for key, address in sockets._wanted:
                 found = former._made[0].get(key) if former is not None else None
                 sockets._made[0][key] = found or address.bind(config)
         except BaseException:
@@ -87,10 +97,9 @@ class Sockets:
         """
         own = self._made.setdefault(slot, {})
         result: list[tuple[Address, Listener]] = []
-        for address in self._wanted:
-            key = _key(address.text)
+        for key, address in self._wanted:
             first = self._made[0][key]
-            if slot and self._config.reuse_port and key.kind == "tcp":
+            if slot and self._config.reuse_port and key[0].kind == "tcp":
                 if key not in own:
                     own[key] = _others(address, first)
                 first = own[key]
@@ -104,7 +113,8 @@ class Sockets:
         rows = [
             {
                 "slot": slot,
-                "bind": str(key),
+                "bind": str(key[0]),
+                "time": key[1],
                 "fd": listener.socket.fileno(),
                 "inode": listener.inode,
             }
@@ -119,11 +129,11 @@ class Sockets:
         """What ``dump`` wrote, in the process that inherited the descriptors."""
         sockets = cls(config)
         for row in json.loads(text):
-            key = _key(row["bind"])
+            bind = parse_bind(row["bind"])
             inode = tuple(row["inode"]) if row["inode"] else None
             sock = _taken(row["fd"])
             made = sockets._made.setdefault(row["slot"], {})
-            made.setdefault(key, []).append(Listener(sock, key, False, inode))
+            made.setdefault((bind, row["time"]), []).append(Listener(sock, bind, False, inode))
         return sockets
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -159,6 +160,8 @@ class Link:
             await run_server(server, self._stop, False, _Ready(self._ready))
 
     def _ready(self, urls: list[str]) -> None:
+        for handler in _log.handlers:
+            handler.flush()  # our addresses stand in the log before what the supervisor says
         self._channel.send("ready", wait=True, urls=urls)
 
     def _beat(self, now: float) -> None:
@@ -195,8 +198,7 @@ def _rss() -> int:
         with open("/proc/self/statm", "rb") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
-        import resource
-
+        # Descriptors may have run out, and an import would need one.
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return most if sys.platform == "darwin" else most * 1024
 

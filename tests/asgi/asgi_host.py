@@ -92,6 +92,9 @@ class MemoryHost:
         output, self.output = self.output, b""
         return output
 
+    async def turn(self):
+        pass
+
     def end_application(self, stream_id):
         self.ended.append(stream_id)
 

@@ -157,8 +157,8 @@ def test_verify_mode_and_flags_spellings() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"workers": "four"}, "workers: expected a whole number, got 'four' (argument)"),
-        ({"workers": "4"}, "workers: expected a whole number, got '4'"),
+        ({"workers": "four"}, 'workers: expected a whole number, 0 to 1024, or "auto", got'),
+        ({"workers": "4"}, "or \"auto\", got '4'"),
         ({"backlog": 2.5}, "backlog: expected a whole number, at least 1, got 2.5"),
         ({"debug": "yes"}, "debug: expected true or false, got 'yes'"),
         ({"worker_class": "asyncoi"}, "did you mean 'asyncio'?"),

@@ -174,4 +174,4 @@ def test_tls_peer_that_does_not_answer_the_close(serving: Serving, protocol: str
     served.stop()
     served.wait()
     # On asyncio several ticks have passed over the closing connection meanwhile.
-    assert time.monotonic() - before < 20 * LIMIT
+    assert time.monotonic() - before < 50 * LIMIT

@@ -47,7 +47,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("uvicorn", "a:b --ssl-cert-reqs 1", {"verify_mode": "CERT_OPTIONAL"}),
         ("uvicorn", "a:b --ws-per-message-deflate no", {"websocket_compression": False}),
         ("uvicorn", "a:b --limit-max-requests 9 --workers 2", {"max_requests": 9, "workers": 2}),
+        ("uvicorn", "a:b --limit-concurrency 9", {"max_concurrent_requests": 9}),
+        ("uvicorn", "a:b --timeout-worker-healthcheck 9", {"worker_heartbeat_timeout": 9.0}),
+        ("uvicorn", "a:b --reload --reload-dir s --reload-include *.html --reload-exclude t",
+         {"use_reloader": True, "reload_dirs": ("s",), "reload_include": ("*.py", "*.html"),
+          "reload_exclude": ("t",)}),
         # Hypercorn
+        ("hypercorn", "a:b -u 33 -g 34 --reload",
+         {"user": 33, "group": 34, "use_reloader": True}),
         ("hypercorn", "wsgi:a:b", {"application": "a:b", "interface": "wsgi"}),
         ("hypercorn", "asgi:a:b", {"application": "a:b", "interface": "auto"}),
         ("hypercorn", "a:b -m 22", {"umask": 22}),
@@ -77,7 +84,17 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("granian", "a:b --metrics", {"health_bind": ("127.0.0.1:9090",)}),
         ("granian", "a:b --metrics --metrics-address ::1 --metrics-port 9", {"health_bind":
          ("[::1]:9",)}),
+        ("granian", "a:b --workers-lifetime 1h --workers-max-rss 512",
+         {"worker_max_lifetime": 3600.0, "worker_max_memory": 2**29}),
+        ("granian", "a:b --backpressure 9", {"max_concurrent_requests": 9}),
+        ("granian", "a:b --reload --reload-paths s --reload-ignore-dirs x "
+         "--reload-ignore-paths s/gen/x",
+         {"use_reloader": True, "reload_dirs": ("s",), "reload_exclude": ("x", "gen/x")}),
+        ("granian", "a:b --working-dir /srv --reload-ignore-paths /srv/gen",
+         {"reload_exclude": ("gen",)}),
         # Daphne
+        ("daphne", "a:b -t 9", {"response_timeout": 9.0}),
+        ("daphne", "a:b -t 0", {"response_timeout": None}),
         ("daphne", "a:b -v 0", {"loglevel": "WARNING", "accesslog": None}),
         ("daphne", "a:b --proxy-headers", {"trusted_proxies": ("*",)}),
         ("daphne", "a:b -v 3", {"loglevel": "DEBUG", "accesslog": "-", "debug": True}),
@@ -106,6 +123,15 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
          {"trusted_proxies": ("10.0.0.1", "10.0.0.2", "unix"), "proxy_protocol": ("all",)}),
         ("gunicorn", "a:b --proxy-protocol off", {"trusted_proxies": (), "proxy_protocol": ()}),
         ("gunicorn", "a:b --max-requests 0", {"max_requests": None}),
+        ("gunicorn", "a:b --timeout 90", {"worker_heartbeat_timeout": 90.0}),
+        ("gunicorn", "a:b --timeout 0", {"worker_heartbeat_timeout": None}),
+        ("gunicorn", "a:b -k gthread --worker-connections 9", {"max_connections": 9}),
+        ("gunicorn", "a:b -u www-data -g 33", {"user": "www-data", "group": 33}),
+        ("gunicorn", "a:b --reuse-port", {"reuse_port": True}),
+        ("gunicorn", "a:b --reload --reload-extra-file t.html",
+         {"use_reloader": True, "reload_dirs": (".", "t.html")}),
+        ("gunicorn", "a:b --chdir /srv --reload-extra-file t.html",
+         {"reload_dirs": ("/srv", "/srv/t.html")}),
         ("gunicorn", "a:b --http-protocols h2,h1", {"alpn_protocols": ("h2", "http/1.1")}),
         ("gunicorn", "a:b --http2-cleartext both",
          {"h2_prior_knowledge": True, "h2c_upgrade": True}),
@@ -128,7 +154,6 @@ def test_conversions(peer: str, line: str, wanted: dict[str, Any]) -> None:
         ("uvicorn", "a:b --no-proxy-headers --forwarded-allow-ips *", "--forwarded-allow-ips",
          "no effect with --no-proxy-headers"),
         ("gunicorn", "a:b --proxy-allow-from 10.0.0.1", "--proxy-allow-from", "no effect"),
-        ("uvicorn", "a:b --limit-concurrency 9", "--limit-concurrency", "503"),
         ("uvicorn", "a:b --h11-max-incomplete-event-size 9", "--h11-max-incomplete-event-size",
          "at least 1024"),
         ("uvicorn", "a:b --log-config l.yaml", "--log-config", "YAML"),
@@ -140,13 +165,19 @@ def test_conversions(peer: str, line: str, wanted: dict[str, Any]) -> None:
         ("granian", "a:b --static-path-route /a", "--static-path-route", "no effect"),
         ("granian", "a:b --metrics-port 9", "--metrics-port", "metrics are off"),
         ("daphne", "a:b --websocket-max-message-size 0", "--websocket-max-message-size", "limit"),
-        ("daphne", "a:b -t 9", "-t", "fail_after"),
         ("daphne", "a:b -e haproxy:tcp:80", "-e haproxy:", "endpoints"),
         ("daphne", "a:b -e tcp:80:backlog=9", "-e tcp:", "backlog"),
         ("hypercorn", "a:b --certfile c", "--certfile", "alone"),
         ("hypercorn", "a:b --insecure-bind :80", "--insecure-bind", "without certfile"),
         ("hypercorn", "a:b --access-logformat %(zz)s", "--access-logformat", "zz"),
-        ("gunicorn", "a:b -u www-data", "-u", "User="),
+        ("gunicorn", "a:b --worker-connections 9", "--worker-connections", "max_connections"),
+        ("gunicorn", "a:b -k asgi --worker-connections 9", "--worker-connections",
+         "max_connections"),
+        ("gunicorn", "a:b -k asgi --threads 9", "--threads", "no threads"),
+        ("granian", "a:b --reload-ignore-paths /elsewhere", "--reload-ignore-paths",
+         "below no directory"),
+        ("granian", "a:b --reload-ignore-patterns x$", "--reload-ignore-patterns",
+         "reload_exclude"),
         ("gunicorn", "a:b -k own.Worker", "-k", "own.Worker"),
         ("gunicorn", "a:b -k sync --asgi-loop uvloop", "--asgi-loop", "ASGI"),
         ("gunicorn", "a:b -k uvicorn_worker.UvicornWorker --root-path /a", "--root-path", "asgi"),
@@ -241,8 +272,14 @@ def test_kept_defaults_are_the_servers() -> None:
     assert (config.graceful_timeout, config.backlog, config.h2c_upgrade) == (3.0, 100, True)
     config = config_of(moved("gunicorn", ["a:b", "-k", "asgi"], keep_defaults=True))
     assert (config.keep_alive_timeout, config.disconnect_grace) == (2.0, 3.0)
+    assert (config.worker_heartbeat_timeout, config.max_connections) == (30.0, None)
+    config = config_of(moved("gunicorn", ["a:b", "-k", "gthread"], keep_defaults=True))
+    assert config.max_connections == 1000
     config = config_of(moved("granian", ["a:b", "--backlog", "200"], keep_defaults=True))
     assert (config.header_timeout, config.backlog) == (30.0, 200)
+    assert config.reload_include == ("*.py",)
+    config = config_of(moved("granian", ["a:b", "--reload"], keep_defaults=True))
+    assert config.reload_include == ("*",)
     compile_format(config.access_log_format)
     config = config_of(moved("daphne", ["a:b"], keep_defaults=True))
     assert (config.disconnect_grace, config.accesslog) == (10.0, "-")

@@ -229,9 +229,7 @@ def test_a_worker_that_is_replaced_stays_ready(backend: str, records: Records) -
                 await stream.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
                 await begun.wait()
                 stop.set()
-                with anyio.fail_after(5):
-                    while not await anyio.to_thread.run_sync(refuses, health):
-                        await anyio.sleep(0.01)
+                await anyio.to_thread.run_sync(eventually, lambda: refuses(health), "refusal")
                 assert server.worker.ready
                 goes_on.set()
                 assert (await stream.receive()).endswith(b"done")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 from pathlib import Path
@@ -143,3 +144,17 @@ def test_an_application_object_has_no_workers(folder: Path) -> None:
 
     with pytest.raises(ConfigError, match="workers: expected 1 or 0 for an application object"):
         tricorn.run(app, tricorn.Config(workers=2))
+
+
+def test_what_takes_a_supervisor_is_told_without_one() -> None:
+    from tricorn import Config
+
+    assert Config(max_requests=5, workers=1).warnings() == []
+    (line,) = Config(max_requests=5, workers=0).warnings()
+    assert line == "max_requests has no effect: workers = 0, so there is no supervisor"
+
+
+def test_one_address_with_port_0_may_be_there_several_times(folder: Path) -> None:
+    with workers(folder, "--bind", "127.0.0.1:0", "--insecure-bind", "127.0.0.1:0") as site:
+        urls = re.findall(r"(http://\S+) speaks", site.server.errors)
+        assert len(urls) == len(set(urls)) == 3

@@ -2,9 +2,9 @@
 
 from compliance.attacks.cases import (
     connections,
-    http1_smuggling,
     http1_floods,
     http1_slow,
+    http1_smuggling,
     http2_floods,
     http2_headers,
     http2_resets,

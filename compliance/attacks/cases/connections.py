@@ -64,12 +64,14 @@ def request_and_reset(stage: Stage) -> None:
         time.sleep(0.005)
 
 
-def _hold(stage: Stage, opening: bytes, count: int) -> None:
+def _hold(stage: Stage, opening: bytes, count: int, pause: float = 0.0) -> None:
+    """Open connections and keep them, one every ``pause`` seconds."""
+
     def script(number: int) -> Iterator[bytes | float]:
         if opening:
             yield opening
 
-    Play(stage, script, f.HTTP1Reader, width=count, respawn=False).run()
+    Play(stage, script, f.HTTP1Reader, width=count, respawn=False, pause=pause).run()
 
 
 @attack(
@@ -85,7 +87,7 @@ def _hold(stage: Stage, opening: bytes, count: int) -> None:
 )
 def idle_connections(stage: Stage) -> None:
     """The longest idle one makes room."""
-    _hold(stage, _GET, 600)
+    _hold(stage, _GET, 600, 0.002)
 
 
 @attack(
@@ -132,7 +134,7 @@ def concurrent_requests(stage: Stage) -> None:
 )
 def emfile_idle(stage: Stage) -> None:
     """Accepting makes room for itself."""
-    _hold(stage, _GET, 400)
+    _hold(stage, _GET, 400, 0.002)
 
 
 @attack(
@@ -146,10 +148,11 @@ def emfile_idle(stage: Stage) -> None:
     options={"header_timeout": 1},
     descriptors=128,
     log=(r"cannot accept",),
+    delay=2.5,
     seconds=3.0,
 )
 def emfile_busy(stage: Stage) -> None:
-    """None of them is idle; all go when their time is up."""
+    """None of them is idle: until their time is up there is room for nobody else."""
     _hold(stage, _HEAD, 400)
 
 

@@ -120,8 +120,15 @@ def chunk_sizes(stage: Stage) -> None:
     calls=1,
 )
 def tiny_chunks(stage: Stage) -> None:
-    """Legal to the end: it must only not keep the others waiting."""
-    Play(stage, for_ever(b"1\r\nx\r\n" * 10000, _POST), f.HTTP1Reader).run()
+    """Legal to the end: it must only not keep the others waiting. 1 MiB, as what waits in the
+    socket is worked off behind the attack."""
+
+    def script(number: int) -> Iterator[bytes | float]:
+        yield _POST
+        for _ in range(17):
+            yield b"1\r\nx\r\n" * 10000
+
+    Play(stage, script, f.HTTP1Reader, respawn=False).run()
 
 
 @attack(

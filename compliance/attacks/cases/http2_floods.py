@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from compliance.attacks import frames as f
 from compliance.attacks.cases.http2_resets import CALM
 from compliance.attacks.model import Stage, attack
@@ -99,7 +101,8 @@ def settings_windows(stage: Stage) -> None:
 def priority_flood(stage: Stage) -> None:
     """Idle streams moved about below each other."""
     block = b"".join(
-        f.frame(f.PRIORITY, 0, n, f.word(n - 2 if n > 2 else 0) + b"\x20") for n in range(1, 2001, 2)
+        f.frame(f.PRIORITY, 0, n, f.word(n - 2 if n > 2 else 0) + b"\x20")
+        for n in range(1, 2001, 2)
     )
     _flood(stage, block)
 
@@ -122,7 +125,8 @@ def dependency_cycles(stage: Stage) -> None:
         f.frame(f.PRIORITY, 0, n, f.word((n - 2 if n > 2 else 0) | 1 << 31) + b"\xff") for n in ids
     )
     turned = b"".join(
-        f.frame(f.PRIORITY, 0, n, f.word((n + 2 if n < 199 else 1) | 1 << 31) + b"\x01") for n in ids
+        f.frame(f.PRIORITY, 0, n, f.word((n + 2 if n < 199 else 1) | 1 << 31) + b"\x01")
+        for n in ids
     )
     _flood(stage, (chain + turned) * 5, streams)
 
@@ -186,9 +190,15 @@ def empty_data_flood(stage: Stage) -> None:
     calls=2,
 )
 def tiny_data_flood(stage: Stage) -> None:
-    """Legal to the end: it must only not keep the others waiting."""
-    block = f.frame(f.DATA, 0, 1, b"x") * _MANY
-    _flood(stage, block, f.headers(1, f.request(b"/read", method=b"POST"), end=False))
+    """Legal to the end: it must only not keep the others waiting. 1 MiB, as what waits in the
+    socket is worked off behind the attack."""
+
+    def script(number: int) -> Iterator[bytes | float]:
+        yield f.OPENING + f.headers(1, f.request(b"/read", method=b"POST"), end=False)
+        for _ in range(100):
+            yield f.frame(f.DATA, 0, 1, b"x") * _MANY
+
+    Play(stage, script, f.HTTP2Reader, width=2, respawn=False).run()
 
 
 @attack(
@@ -216,7 +226,7 @@ def unknown_flood(stage: Stage) -> None:
 def request_flood(stage: Stage) -> None:
     """An honest flood: it may be served, and must not starve others."""
 
-    def script(number: int):  # type: ignore[no-untyped-def]
+    def script(number: int) -> Iterator[bytes | float]:
         yield f.OPENING + f.frame(f.WINDOW_UPDATE, 0, 0, f.word(2**30))
         for start in range(1, 2**20, 100):
             yield b"".join(f.headers(n, f.request(b"/")) for n in range(start, start + 100, 2))

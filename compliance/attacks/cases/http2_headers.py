@@ -56,6 +56,7 @@ def continuation_flood(stage: Stage) -> None:
     source="CVE-2016-6581",
     answer=_ENDS,
     every=True,
+    calls=1,
     subset=True,
 )
 def hpack_bomb(stage: Stage) -> None:
@@ -121,7 +122,9 @@ def hpack_integers(stage: Stage) -> None:
 def header_list(stage: Stage) -> None:
     """Too large, too many, a target too long."""
     large = f.literal(b"x", b"y" * 15000)
-    block = f.frame(f.HEADERS, f.END_STREAM, 1, f.request()) + f.frame(f.CONTINUATION, 0, 1, large) * 4
+    block = (
+        f.frame(f.HEADERS, f.END_STREAM, 1, f.request()) + f.frame(f.CONTINUATION, 0, 1, large) * 4
+    )
     many = f.request(b"/", f.literal(b"x", b"y") * 500)
     target = f.request(b"/" + b"x" * 12000)
     _forms(

@@ -67,8 +67,10 @@ def rapid_reset(stage: Stage) -> None:
 def rapid_reset_posts(stage: Stage) -> None:
     """Lets the application begin, then resets."""
     opened = _opened_and(
-        lambda n: f.headers(n, f.request(b"/read", method=b"POST"), end=False)
-        + f.frame(f.DATA, 0, n, b"x" * 100)
+        lambda n: (
+            f.headers(n, f.request(b"/read", method=b"POST"), end=False)
+            + f.frame(f.DATA, 0, n, b"x" * 100)
+        )
     )
     resets = _opened_and(_reset)
     _play(stage, [[block for pair in zip(opened, resets, strict=True) for block in pair]])

@@ -8,8 +8,8 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Callable, Iterator
 from collections import Counter
+from collections.abc import Callable, Iterator
 
 from compliance.attacks import frames as f
 from compliance.attacks.model import Stage, attack
@@ -156,7 +156,7 @@ def handshake_flood(stage: Stage) -> None:
         """Closes a connection once the server has answered."""
 
         def _turn(self, now: float) -> None:
-            before = {peer: self.stage.report.received for peer in self.peers}
+            before = dict.fromkeys(self.peers, self.stage.report.received)
             super()._turn(now)
             for peer in list(self.peers):
                 if peer.done and self.stage.report.received > before.get(peer, 0):

@@ -66,6 +66,7 @@ def giant_message(stage: Stage) -> None:
     source="CVE-2026-48779",
     answer=r"close 100[89]",
     calls=1,
+    options={"websocket_max_fragments": 10_000},
 )
 def fragment_flood(stage: Stage) -> None:
     """Frames that add next to nothing."""
@@ -163,9 +164,7 @@ def ping_unread(stage: Stage) -> None:
 )
 def reserved(stage: Stage) -> None:
     """Each form on a connection of its own."""
-    forms = [
-        f.websocket_frame(_TEXT | bit, b"x") for bit in (0x10, 0x20, 0x40)
-    ]
+    forms = [f.websocket_frame(_TEXT | bit, b"x") for bit in (0x10, 0x20, 0x40)]
     forms += [f.websocket_frame(0x80 | opcode, b"x") for opcode in (3, 7, 11, 15)]
     forms += [
         b"\x81\x01x",

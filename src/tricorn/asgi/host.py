@@ -185,6 +185,10 @@ class Host(Protocol):
         """
         ...
 
+    def turn(self) -> Awaitable[None]:
+        """A turn of the event loop."""
+        ...
+
     def end_application(self, stream_id: int) -> None:
         """Cancel the application of an exchange."""
         ...

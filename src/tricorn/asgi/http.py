@@ -37,6 +37,7 @@ class HTTPStream(HTTPResponse):
     """Runs one exchange between an HTTP connection and an application."""
 
     _told_end = False  # the application has had its last http.request
+    _told_disconnect = False
     _disconnected = False  # the peer has left; writing may still work
     _overruled = False  # the server ended the exchange in the application's place
     _patience: Patience | None = None
@@ -134,14 +135,14 @@ class HTTPStream(HTTPResponse):
         """The next ``http.request`` or ``http.disconnect``."""
         while True:
             if self._lost or self._state is DONE:
-                return {"type": "http.disconnect"}
+                return await self._disconnect()
             if self._body:
                 return self._take_body()
             if self._request_ended and not self._told_end:
                 self._told_end = True
                 return self._request(b"", False)
             if self._disconnected:
-                return {"type": "http.disconnect"}
+                return await self._disconnect()
             if self._expects_continue and not self._request_ended:
                 # RFC 9110 10.1.1: only now does anybody want the body.
                 self._expects_continue = False
@@ -154,6 +155,13 @@ class HTTPStream(HTTPResponse):
             waiter = self.host.waiter()
             self._waiters.append(waiter)
             await waiter.wait()
+
+    async def _disconnect(self) -> Message:
+        """One who asks again and again must leave the others their turn."""
+        if self._told_disconnect:
+            await self.host.turn()
+        self._told_disconnect = True
+        return {"type": "http.disconnect"}
 
     def _take_body(self) -> Message:
         body = self._body
@@ -182,6 +190,7 @@ class HTTPStream(HTTPResponse):
         except (KeyError, TypeError):
             raise messages.refuse(self._state.value, message, self._allowed) from None
         if self._lost and self._state is not DONE:
+            await self.host.turn()
             raise ClientDisconnected("the client has disconnected")
         outcome = handler(self, message)
         if outcome is True:

@@ -319,11 +319,13 @@ class HTTPResponse(BaseStream):
         """Send 103 Early Hints (RFC 8297) with these Link values."""
         self._http.send_informational(self.stream_id, 103, [(b"link", link) for link in links])
 
-    def _ignore(self, message: Message) -> bool:
-        return False
+    def _ignore(self, message: Message) -> Awaitable[None]:
+        """Behind the response; one who does not stop leaves the others their turn."""
+        return self.host.turn()
 
-    def _too_late(self, message: Message) -> bool:
+    async def _too_late(self, message: Message) -> None:
         """The server has answered in the application's place."""
+        await self.host.turn()
         raise ClientDisconnected("the exchange was ended by the server")
 
     def _move(self, state: State) -> None:

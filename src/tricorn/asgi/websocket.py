@@ -101,9 +101,11 @@ class WebSocketStream(BaseStream):
         self._connection: WebSocketConnection | None = None
         self._state = _State.CONNECTING
         self._told_connect = False
+        self._told_disconnect = False
         self._wire: deque[bytes] = deque()
         self._queue: deque[tuple[Message, int]] = deque()
         self._queued = 0  # bytes of messages the application has not taken
+        self._unheard = False  # the application has ended
         self._disconnect: tuple[int, str] | None = None
         self._ended = False  # our side of the stream has ended
         self._sent_headers: Headers = []
@@ -189,6 +191,8 @@ class WebSocketStream(BaseStream):
             self.host.report(PeerFault(self.stream_id, reason, None, event.limit))
 
     def _enqueue(self, message: Message, size: int) -> None:
+        if self._unheard:
+            return
         self._queue.append((message, size))
         # An empty message takes room too.
         self._queued += size + 64
@@ -282,6 +286,9 @@ class WebSocketStream(BaseStream):
                     self.host.flush()
             if self._disconnect is not None and self._state is not _State.DENYING:
                 code, reason = self._disconnect
+                if self._told_disconnect:
+                    await self.host.turn()  # as with HTTP
+                self._told_disconnect = True
                 return {"type": "websocket.disconnect", "code": code, "reason": reason}
             waiter = self.host.waiter()
             self._waiters.append(waiter)
@@ -298,9 +305,11 @@ class WebSocketStream(BaseStream):
         handler = _TABLE[self._state].get(kind)
         if handler is None:
             if self._state is _State.CLOSED and kind in _KNOWN:
+                await self.host.turn()
                 raise ClientDisconnected("the WebSocket is closed")
             raise messages.refuse(self._state.value, message, _TABLE[self._state])
         if self.abandoned:
+            await self.host.turn()
             raise ClientDisconnected("the client has disconnected")
         handler(self, message)
         flushed = self.host.flush(self.stream_id)
@@ -437,6 +446,12 @@ class WebSocketStream(BaseStream):
             else:
                 self._begin_close(1011, "internal error")
             self._state = _State.CLOSED
+        if self._connection is not None:
+            # Nobody takes what is queued, and the peer's close frame comes behind it.
+            self._unheard = True
+            self._queue.clear()
+            self._queued = 0
+            self._pump()
         self.host.flush()
 
     def refuse(self, status: int, text: bytes, headers: Headers | None = None) -> None:

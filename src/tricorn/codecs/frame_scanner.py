@@ -49,8 +49,8 @@ class FrameScanner:
 
     @property
     def mid_frame(self) -> bool:
-        """Whether the peer is inside a frame, a header block or the preface."""
-        return bool(self._partial or self._in_headers or self._preface)
+        """Whether the peer is inside a frame, a header block or the preface, SETTINGS included."""
+        return bool(self._partial or self._in_headers or not self._greeted)
 
     def scan(self, data: bytes) -> list[Piece]:
         """What ``data`` completes, in order: runs of whole frames, frames kept from the

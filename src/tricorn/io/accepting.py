@@ -36,8 +36,10 @@ from tricorn.io.tls import TLSContext
 _BATCH = 128
 # Seconds that accepting rests where the system is out of descriptors or memory: until one
 # that was closed is free again, or until somebody leaves.
-_SHORT_REST = 0.02
+_SHORT_REST = 0.005
 _REST = 0.2
+# Idle connections closed at once where descriptors have run out: one is not enough for a crowd.
+_EVICTED = 32
 # What accept(2) may say of a connection that was given up meanwhile (its man page).
 _PASSING = frozenset(
     {errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.ENETDOWN, errno.ENOPROTOOPT,
@@ -139,8 +141,11 @@ class Intake:
         if exc.errno not in _OUT_OF_DESCRIPTORS:
             self._trouble(reason)
             return _REST
-        if self.admission.evict():
-            self._trouble(f"{reason}; closed the longest idle connection")
+        evicted = 0
+        while evicted < _EVICTED and self.admission.evict():
+            evicted += 1
+        if evicted:
+            self._trouble(f"{reason}; closed the longest idle connections")
             return _SHORT_REST
         if self._spare.turn_away(listener.socket):
             self._trouble(f"{reason}; none is idle, closed the new connection")

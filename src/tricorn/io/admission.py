@@ -19,8 +19,11 @@ from tricorn.counters import CONNECTIONS_REFUSED, Counters
 
 # One look over all connections finds as many as this many that may go.
 _VICTIMS = 64
-# Seconds between two such looks: a flood of connections must not cost one look each.
-_LOOK = 0.05
+# A flood of connections must not cost one look each: this many times as long as the last look
+# took nobody looks again.
+_LOOK_SHARE = 20.0
+# Seconds that what was found is remembered.
+_STALE = 1.0
 
 
 class Evictable(Protocol):
@@ -76,12 +79,15 @@ class Admission:
         self._report = report
         self._victims: list[Evictable] = []
         self._looked = float("-inf")
+        self._next_look = float("-inf")
 
     def enter(self, client: tuple[str, int] | None) -> Place | None:
         """A place for a connection that was just accepted, None where it has to go.
 
         :param client: the peer's address and port, None for a peer of a Unix socket.
         """
+        if self._victims and time.monotonic() - self._looked > _STALE:
+            self._victims.clear()  # and keep none of them alive
         key = None
         if self._most_each is not None and client is not None:
             key = self._counted_as(client[0])
@@ -120,12 +126,13 @@ class Admission:
 
     def _look(self) -> None:
         now = time.monotonic()
-        if now - self._looked < _LOOK:
+        if now < self._next_look:
             return
-        self._looked = now
         idle = [(since, c) for c in self._connections if (since := c.idle_since()) is not None]
         idle.sort(key=lambda item: item[0])
         self._victims = [connection for _, connection in reversed(idle[:_VICTIMS])]
+        self._looked = time.monotonic()
+        self._next_look = self._looked + _LOOK_SHARE * (self._looked - now)
 
     def _counted_as(self, host: str) -> object:
         """What connections from ``host`` are counted under, None where they are not."""

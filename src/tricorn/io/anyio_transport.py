@@ -211,6 +211,10 @@ class AnyioTransport:
             return anyio.lowlevel.checkpoint()
         return None
 
+    def turn(self) -> Awaitable[None]:
+        """A turn of the event loop."""
+        return anyio.lowlevel.checkpoint()
+
     def kick(self) -> None:
         """Write what was taken in a task of its own."""
         if self._out and not self._writing and not self._gone:

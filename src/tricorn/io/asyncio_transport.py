@@ -235,6 +235,10 @@ class AsyncioTransport(asyncio.BufferedProtocol):
         self._writes = 0
         return asyncio.sleep(0)
 
+    def turn(self) -> Awaitable[None]:
+        """A turn of the event loop."""
+        return asyncio.sleep(0)
+
     def kick(self) -> None:
         """Writing is eager."""
 

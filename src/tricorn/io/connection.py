@@ -399,6 +399,10 @@ class Connection(Housekeeping):
             if self._unsent(stream_id) <= low:
                 self._sending.pop(stream_id).set()
 
+    def turn(self) -> Awaitable[None]:
+        """A turn of the event loop."""
+        return self.transport.turn()
+
     def waiter(self) -> Waiter:
         """A new one-shot signal."""
         return self.transport.waiter()

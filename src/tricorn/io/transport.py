@@ -45,6 +45,10 @@ class Transport(Protocol):
         """What a sender has to await for its bytes to move, None where writing is eager."""
         ...
 
+    def turn(self) -> Awaitable[None]:
+        """A turn of the event loop."""
+        ...
+
     def kick(self) -> None:
         """See that taken bytes move although nobody awaits ``drain``."""
         ...

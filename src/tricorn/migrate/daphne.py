@@ -36,6 +36,11 @@ def _size(option: str) -> Any:
     return convert
 
 
+def _response_timeout(value: int) -> Taken:
+    note = "until the response begins, with 504; Daphne's until it ends, with 503"
+    return Taken({"response_timeout": value or None}, note if value else "")
+
+
 def _verbosity(value: int) -> Taken:
     options: dict[str, object] = {"loglevel": _LEVELS.get(value, "DEBUG")}
     if value >= 1:
@@ -145,8 +150,8 @@ ROWS = (
     same("verbosity", "-v --verbosity", "loglevel accesslog debug", type=int, default=1,
          convert=_verbosity, unset={"accesslog": "-", "access_log_format": ACCESS_FORMAT},
          note="1 and above: INFO and the access log, 2: DEBUG, 3: debug"),
-    none("http_timeout", "-t --http-timeout", "a request may take as long as it likes; "
-         "asyncio.timeout or anyio.fail_after in a middleware bounds it", type=int),
+    same("http_timeout", "-t --http-timeout", "response_timeout", type=int,
+         convert=_response_timeout, note="until the response begins; with Daphne until it ends"),
     same("access_log", "--access-log", "accesslog"),
     none("log_fmt", "--log-fmt", "give the format in a file for logconfig",
          default="%(asctime)-15s %(levelname)-8s %(message)s"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
@@ -9,8 +10,6 @@ from tricorn.exceptions import ConfigError
 from tricorn.migrate.table import (
     Draft,
     Peer,
-    Row,
-    Shape,
     Taken,
     Values,
     address,
@@ -22,9 +21,9 @@ from tricorn.migrate.table import (
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 _RUNTIME = "not needed: requests run on the event loop, there is no other runtime"
-_WATCH = "nothing is watched in this version: run Tricorn under watchfiles, which has such a flag"
 _SCRAPE = "the counters are up to date at every scrape"
 _METRICS: dict[str, Any] = {"joint": True, "unset": {}}
+_RELOAD: dict[str, Any] = {"joint": True, "unset": {}}
 _STATIC: dict[str, Any] = {"joint": True, "unset": {}}
 _ATOMS = {
     "addr": "%(h)s", "time": "%(t)s", "dt_ms": "%(M)s", "status": "%(s)s", "path": "%(U)s",
@@ -101,6 +100,11 @@ def _milliseconds(value: int) -> Taken:
     return Taken({"header_timeout": value / 1000})
 
 
+def _backpressure(value: int) -> Taken:
+    note = "requests above it get 503; with Granian they wait"
+    return Taken({"max_concurrent_requests": value}, note)
+
+
 def _connection_window(value: int) -> Taken:
     low = 65535
     note = "RFC 9113 section 6.9.2 begins at 65535" if value < low else ""
@@ -132,6 +136,7 @@ def _join(values: Values, draft: Draft) -> None:
     _join_address(values, draft)
     _join_static(values, draft)
     _join_metrics(values, draft)
+    _join_reload(values, draft)
     interface, origin = values.get("interface", ("rsgi", "no --interface"))
     if interface == "rsgi":
         draft.left_out.append(
@@ -193,6 +198,36 @@ def _join_metrics(values: Values, draft: Draft) -> None:
     draft.take(Taken({"health_bind": [address(host, port)]}, note), origin)
 
 
+def _join_reload(values: Values, draft: Draft) -> None:
+    """Directories that are not watched, by name or by path, as patterns."""
+    if "reload" in values and values["reload"].value:
+        draft.take_default({"reload_include": ["*"]})
+    roots: list[str] = [os.curdir]
+    if "reload_paths" in values:
+        roots = values["reload_paths"].value
+    elif "working_dir" in values:
+        roots = [values["working_dir"].value]
+    patterns: list[str] = []
+    origins: list[str] = []
+    for name in ("reload_ignore_dirs", "reload_ignore_paths"):
+        for text in values[name].value if name in values else ():
+            below = _below(text, roots) if name == "reload_ignore_paths" else [text]
+            patterns += below
+            if below:
+                origins.append(values[name].origin)
+            else:
+                reason = f"{text} is below no directory that is watched"
+                draft.left_out.append((values[name].origin, reason))
+    if patterns:
+        draft.take(Taken({"reload_exclude": patterns}), ", ".join(dict.fromkeys(origins)))
+
+
+def _below(path: str, roots: list[str]) -> list[str]:
+    """The path as seen from those of `roots` that it is below."""
+    seen = [os.path.relpath(path, root) for root in roots]
+    return [text for text in seen if text.split(os.sep)[0] not in (os.curdir, os.pardir)]
+
+
 def _join_address(values: Values, draft: Draft) -> None:
     if draft.unknown & {"host", "port", "uds"}:
         return
@@ -204,10 +239,6 @@ def _join_address(values: Values, draft: Draft) -> None:
         host = values["host"].value if "host" in values else "127.0.0.1"
         port = values["port"].value if "port" in values else 8000
         draft.take(Taken({"bind": [address(host, port)]}), ", ".join(item.origin for item in given))
-
-
-def _watch(name: str) -> Row:
-    return none(name, "--" + name.replace("_", "-"), _WATCH, shape=Shape.LIST, default=())
 
 
 _STATIC_ROWS = (
@@ -240,8 +271,8 @@ ROWS = (
     none("task_impl", "--task-impl", "not needed: a request is a task of the event loop",
          default="asyncio", choices=("asyncio", "rust")),
     same("backlog", "--backlog", "backlog", type=int, default=1024),
-    none("backpressure", "--backpressure", "there is no such limit in this version; each "
-         "connection is held back by bytes", type=int),
+    same("backpressure", "--backpressure", "max_concurrent_requests", type=int, unset={},
+         convert=_backpressure, note="503 above it; with Granian such requests wait"),
     same("http1_buffer_size", "--http1-buffer-size", "h11_max_incomplete_size", type=int,
          default=417792, note="the part of it that bounds a request head"),
     same("http1_header_read_timeout", "--http1-header-read-timeout", "header_timeout", type=int,
@@ -251,7 +282,7 @@ ROWS = (
     switch("http1_pipeline_flush", "--http1-pipeline-flush/--no-http1-pipeline-flush",
            note="not needed: what is there at one time leaves in one write"),
     switch("http2_adaptive_window", "--http2-adaptive-window/--no-http2-adaptive-window",
-           note="windows are fixed in this version: set h2_stream_window_size"),
+           note="windows are fixed: set h2_stream_window_size"),
     same("http2_initial_connection_window_size", "--http2-initial-connection-window-size",
          "h2_connection_window_size", type=int, default=2**20, convert=_connection_window,
          note="at least 65535"),
@@ -282,8 +313,8 @@ ROWS = (
     same("ssl_certificate", "--ssl-certificate", "certfile"),
     same("ssl_keyfile", "--ssl-keyfile", "keyfile"),
     same("ssl_keyfile_password", "--ssl-keyfile-password", "keyfile_password"),
-    none("ssl_protocol_min", "--ssl-protocol-min", "TLS 1.2 and 1.3 are spoken; it cannot be set "
-         "in this version", default="tls1.3", choices=("tls1.2", "tls1.3"), lost=True),
+    none("ssl_protocol_min", "--ssl-protocol-min", "TLS 1.2 and 1.3 are spoken; it cannot be set",
+         default="tls1.3", choices=("tls1.2", "tls1.3"), lost=True),
     same("ssl_ca", "--ssl-ca", "ca_certs"),
     several("ssl_crl", "--ssl-crl", note="put the lists into the file of ca_certs and set "
             "verify_flags to VERIFY_CRL_CHECK_LEAF"),
@@ -320,14 +351,19 @@ ROWS = (
          default=15),
     same("metrics_address", "--metrics-address", "health_bind", default="127.0.0.1", **_METRICS),
     same("metrics_port", "--metrics-port", "health_bind", type=int, default=9090, **_METRICS),
-    switch("reload", "--reload/--no-reload", "use_reloader"),
-    _watch("reload_paths"),
-    _watch("reload_ignore_dirs"),
-    _watch("reload_ignore_patterns"),
-    _watch("reload_ignore_paths"),
-    none("reload_tick", "--reload-tick", _WATCH, type=int, default=50),
+    switch("reload", "--reload/--no-reload", "use_reloader",
+           note="Granian watches all files, reload_include only `*.py`"),
+    several("reload_paths", "--reload-paths", "reload_dirs"),
+    several("reload_ignore_dirs", "--reload-ignore-dirs", "reload_exclude", **_RELOAD),
+    several("reload_ignore_patterns", "--reload-ignore-patterns", note="they are regular "
+            "expressions: write them as patterns such as `*.tmp` into reload_exclude"),
+    several("reload_ignore_paths", "--reload-ignore-paths", "reload_exclude",
+            note="paths below the directories of reload_dirs", **_RELOAD),
+    none("reload_tick", "--reload-tick", "an edit is taken as soon as it is complete", type=int,
+         default=50),
     switch("reload_ignore_worker_failure",
-           "--reload-ignore-worker-failure/--no-reload-ignore-worker-failure", note=_WATCH),
+           "--reload-ignore-worker-failure/--no-reload-ignore-worker-failure",
+           note="always so: the next edit is waited for"),
     none("process_name", "--process-name", "the process keeps its name"),
     same("pid_file", "--pid-file", "pid_path"),
     switch("version", "--version", default=None, note="`tricorn --version`"),

@@ -42,10 +42,10 @@ _HOOK = "hooks of processes: do it in the application's lifespan, or keep Gunico
 _DIRTY = "there are no such processes: give long work to a task queue"
 _SYSLOG = "give a SysLogHandler in a file for logconfig, or let the service manager do it"
 _PARSER = "requests are read strictly, as RFC 9110 to 9112 say; it cannot be loosened"
-_OWNER = "the process does not change its user: start it as that user, as User= of systemd does"
 _PASTE = "there is no PasteDeploy: name the application, or a function that makes it, as factory"
 _CONTROL = "there is no control socket; signals stop the server"
-_RELOAD = "nothing is watched in this version: run Tricorn under watchfiles"
+# Those that stop accepting at worker_connections.
+_COUNTING = ("gthread", "gevent", "gevent_wsgi", "gevent_pywsgi", "eventlet")
 
 
 def number(text: str) -> int:
@@ -86,6 +86,11 @@ def _cleartext(value: str) -> Taken:
     return Taken({"h2_prior_knowledge": prior, "h2c_upgrade": upgrade})
 
 
+def _timeout(value: int) -> Taken:
+    note = "for a worker that stands still; what bounds a request is response_timeout"
+    return Taken({"worker_heartbeat_timeout": value or None}, note if value else "")
+
+
 def _chdir(value: str) -> Taken:
     return Taken({"app_dir": value}, "only the import follows it; other paths are from where "
                  "Tricorn is started")  # fmt: skip
@@ -113,13 +118,15 @@ def _join(values: Values, draft: Draft) -> None:
             colon = ":" in text or text.endswith(".py")
             draft.take(Taken({"application": text if colon else f"{text}:application"}), origin)
     _join_proxies(values, draft)
+    _join_reload(values, draft)
     given, origin = values.get("worker_class", ("sync", "Gunicorn's default worker"))
     worker = f"{given.__module__}.{given.__qualname__}" if isinstance(given, type) else given
     if worker in _ASGI_WORKERS:
         _join_asgi(worker, origin, values, draft)
-        for name in ("threads", "worker_connections"):
-            if name in values:
-                draft.left_out.append((values[name].origin, "ASGI applications need no threads"))
+        _join_connections(worker, values, draft)
+        if "threads" in values:
+            reason = "ASGI applications need no threads"
+            draft.left_out.append((values["threads"].origin, reason))
         return
     known = worker in _WSGI_WORKERS or worker.startswith("gunicorn.workers.")
     if not known:
@@ -129,13 +136,37 @@ def _join(values: Values, draft: Draft) -> None:
     if "threads" in values:
         value, origin = values["threads"]
         draft.take(Taken({"wsgi_threads": value}), origin)
-    if "worker_connections" in values:
-        draft.left_out.append((values["worker_connections"].origin, _NO_LIMIT))
+    _join_connections(worker, values, draft)
     for name in ("asgi_loop", "asgi_lifespan", "asgi_disconnect_grace_period", "root_path"):
         if name in values and known:
             draft.left_out.append((values[name].origin, "only ASGI workers read it"))
         elif name in values:
             draft.take(_ASGI[name](values[name].value), values[name].origin)
+
+
+def _join_connections(worker: str, values: Values, draft: Draft) -> None:
+    """The most connections of a worker, as far as the worker counts them."""
+    if worker in _COUNTING:
+        draft.take_default({"max_connections": 1000})
+    if "worker_connections" not in values:
+        return
+    value, origin = values["worker_connections"]
+    note = "at the limit idle connections are closed, then new ones; Gunicorn lets them wait"
+    if worker in _COUNTING or worker not in (*_WSGI_WORKERS, *_ASGI_WORKERS):
+        draft.take(Taken({"max_connections": value}), origin, note)
+    else:
+        reason = "this worker does not limit connections; max_connections does"
+        draft.left_out.append((origin, reason))
+
+
+def _join_reload(values: Values, draft: Draft) -> None:
+    """Files that are watched beside the application."""
+    if "reload_extra_files" not in values:
+        return
+    files, origin = values["reload_extra_files"]
+    root = values["chdir"].value if "chdir" in values else os.curdir
+    watched = [root, *(os.path.normpath(os.path.join(root, file)) for file in files)]
+    draft.take(Taken({"reload_dirs": watched}), origin)
 
 
 def _join_proxies(values: Values, draft: Draft) -> None:
@@ -188,7 +219,6 @@ def _join_asgi(worker: str, origin: str, values: Values, draft: Draft) -> None:
             draft.take(convert(values[name].value), values[name].origin)
 
 
-_NO_LIMIT = "there is no such limit in this version"
 _ASGI: dict[str, Convert] = {
     "asgi_loop": lambda value: Taken({"worker_class": value}),
     "asgi_lifespan": lambda value: Taken({"lifespan": value}),
@@ -220,14 +250,16 @@ _SERVER = (
          default="sync", note="a WSGI worker is interface wsgi"),
     same("threads", "--threads", "wsgi_threads", type=number, default=1, joint=True, unset={},
          note="for WSGI"),
-    none("worker_connections", "--worker-connections", _NO_LIMIT, type=number, default=1000,
-         joint=True),
+    same("worker_connections", "--worker-connections", "max_connections", type=number,
+         default=1000, joint=True, unset={}, note="idle ones are closed at the limit, then new ones; "
+         "with Gunicorn they wait"),
     same("max_requests", "--max-requests", "max_requests", type=number, default=0,
          convert=off_at_zero("max_requests")),
     same("max_requests_jitter", "--max-requests-jitter", "max_requests_jitter", type=number,
          default=0),
     same("timeout", "-t --timeout", "worker_heartbeat_timeout", type=number, default=30,
-         convert=off_at_zero("worker_heartbeat_timeout")),
+         convert=_timeout, note="for a worker that stands still, not for a request: see "
+         "response_timeout"),
     same("graceful_timeout", "--graceful-timeout", "graceful_timeout", type=number, default=30),
     same("keepalive", "--keep-alive", "keep_alive_timeout", type=number, default=2),
     same("limit_request_line", "--limit-request-line", "max_request_target_size", type=number,
@@ -240,8 +272,10 @@ _SERVER = (
 
 _MECHANICS = (
     switch("reload", "--reload", "use_reloader"),
-    _none("reload_engine", _RELOAD, default="auto"),
-    several("reload_extra_files", "--reload-extra-file", note=_RELOAD),
+    _none("reload_engine", "watchfiles where it is installed, else a look every half second",
+          default="auto"),
+    several("reload_extra_files", "--reload-extra-file", "reload_dirs", joint=True, unset={},
+            note="beside the directory of the application"),
     _flag("spew", "sys.settrace, or a debugger"),
     _flag("check_config", "`tricorn --check-config`"),
     _flag("print_config", "`tricorn --print-config`"),
@@ -249,18 +283,20 @@ _MECHANICS = (
            "itself"),
     Row(name="sendfile", off=("--no-sendfile",), shape=Shape.SWITCH,
         note="sendfile is used where it can be"),
-    _flag("reuse_port", "SO_REUSEPORT is not set: pass one socket to several servers as fd://3"),
+    switch("reuse_port", "--reuse-port", "reuse_port",
+           note="each worker has sockets of its own"),
     same("chdir", "--chdir", "app_dir", convert=_chdir, note="only the import follows it"),
     switch("daemon", "-D --daemon", "daemon"),
     several("raw_env", "-e --env", note="variables for the application come from outside: "
             "Environment= of systemd, environment of Compose"),
     same("pidfile", "-p --pid", "pid_path"),
     _none("worker_tmp_dir", "there is no heartbeat file"),
-    none("user", "-u --user", _OWNER),
-    none("group", "-g --group", _OWNER),
+    same("user", "-u --user", "user", note="of workers that are started as root, and of unix "
+         "sockets"),
+    same("group", "-g --group", "group"),
     same("umask", "-m --umask", "umask", type=number, default=0, unset={},
-         note="for unix sockets only; Gunicorn's is for all files"),
-    _flag("initgroups", _OWNER),
+         note="not set, it stays as it is; Gunicorn sets 0"),
+    _flag("initgroups", "not needed: workers always get the groups of user"),
     *_hooks("tmp_upload_dir", note="request bodies are not written to files"),
     none("secure_scheme_headers", "", "of these X-Forwarded-Proto is read", type=dict,
          default={"X-FORWARDED-PROTOCOL": "ssl", "X-FORWARDED-PROTO": "https",
@@ -309,12 +345,12 @@ _LOGS = (
     same("statsd_host", "--statsd-host", "statsd_host", convert=_statsd),
     same("dogstatsd_tags", "--dogstatsd-tags", "dogstatsd_tags", default=""),
     same("statsd_prefix", "--statsd-prefix", "statsd_prefix", default=""),
-    _flag("enable_backlog_metric", "no metrics are sent in this version"),
+    _flag("enable_backlog_metric", "there is no such metric"),
 )  # fmt: skip
 
 _TLS_AND_HTTP2 = (
-    *_hooks("ssl_context", note="there is no such hook; certfile, keyfile, ciphers and "
-            "verify_flags are options"),
+    *_hooks("ssl_context", note="there is no such hook; certfile, keyfile, ciphers, "
+            "verify_flags and certificates, by server name, are options"),
     same("keyfile", "--keyfile", "keyfile"),
     same("certfile", "--certfile", "certfile"),
     _none("ssl_version", "TLS 1.2 and 1.3 are spoken; Gunicorn ignores it too", default=2),
@@ -409,7 +445,10 @@ GUNICORN = Peer(
     },
     arguments="GUNICORN_CMD_ARGS",
     changes=(
-        "There is one process in this version, without a master that restarts it.",
+        "Workers are started anew, not forked: each imports the application, and there are no "
+        "hooks.",
+        "A worker that stands still is replaced; a request may take as long as it likes unless "
+        "response_timeout is set.",
         "Nobody is believed about the client unless trusted_proxies names him; Gunicorn believes "
         "X-Forwarded-Proto of 127.0.0.1, ::1 and unix sockets.",
         "An ASGI application is cancelled disconnect_grace after its client has gone.",

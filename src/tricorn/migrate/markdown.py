@@ -34,7 +34,7 @@ def _line(peer: Peer, row: Row) -> str:
     options = [f"`{name}`" for name in row.to]
     notes = [row.note] if row.note else []
     inert = [OPTIONS[name].inert for name in row.to if OPTIONS[name].inert]
-    notes += [f"no effect in this version: {reason}" for reason in inert]
+    notes += [f"no effect: {reason}" for reason in inert]
     default = "" if row.unset == {} and row.joint and row.default is None else _default(row)
     ours = ", ".join(_ours(name) for name in row.to)
     cells = (", ".join(names), default, ", ".join(options) or "none", ours, "; ".join(notes))

@@ -37,7 +37,7 @@ def render(
                 lines += _comment(entry.note)
             row = OPTIONS[name]
             if row.inert:
-                lines += _comment(f"No effect in this version: {row.inert}.")
+                lines += _comment(f"No effect: {row.inert}.")
             value = toml_value(entry.value, row.kind)
             lines.append(f"{name} = {value}  # {_line(entry.origin)}")
     lines += _tail("Not taken over", [f"{origin}: {reason}" for origin, reason in draft.left_out])

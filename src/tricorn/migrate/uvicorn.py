@@ -70,6 +70,11 @@ def _access_log(value: bool) -> Taken:
     return Taken({"accesslog": "-" if value else None})
 
 
+def _reload_include(values: list[str]) -> Taken:
+    # Uvicorn's come on top of its default.
+    return Taken({"reload_include": list(dict.fromkeys(["*.py", *values]))})
+
+
 def _app_dir(value: str) -> Taken:
     return Taken({"app_dir": value or os.curdir})
 
@@ -124,7 +129,8 @@ ROWS = (
     same("fd", "--fd", "bind", type=int, **_ADDRESS),
     switch("reload", "--reload", "use_reloader"),
     several("reload_dirs", "--reload-dir", "reload_dirs"),
-    several("reload_includes", "--reload-include", "reload_include"),
+    several("reload_includes", "--reload-include", "reload_include", convert=_reload_include,
+            note="in place of `*.py`; Uvicorn's come on top of it", unset={}),
     several("reload_excludes", "--reload-exclude", "reload_exclude"),
     none("reload_delay", "--reload-delay", "an edit is taken as soon as it is complete",
          type=float, default=0.25),
@@ -165,8 +171,8 @@ ROWS = (
     same("root_path", "--root-path", "root_path root_path_stripped", default="",
          convert=_root_path, note="Uvicorn puts it in front of the path: so does "
          "root_path_stripped"),
-    none("limit_concurrency", "--limit-concurrency", "there is no such limit in this version; "
-         "an anyio.CapacityLimiter in a middleware can answer 503", type=int),
+    same("limit_concurrency", "--limit-concurrency", "max_concurrent_requests", type=int,
+         note="503 above it; Uvicorn counts idle connections too"),
     same("backlog", "--backlog", "backlog", type=int, default=2048),
     same("limit_max_requests", "--limit-max-requests", "max_requests", type=int),
     same("limit_max_requests_jitter", "--limit-max-requests-jitter", "max_requests_jitter",

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
 from tricorn.asgi.forwarded import Via
@@ -287,6 +288,10 @@ class LambdaExchange:
         if not self._cut:
             self._cut = True
             self.stream.feed(StreamReset(STREAM_ID))
+
+    def turn(self) -> Awaitable[None]:
+        """A turn of the event loop."""
+        return anyio.lowlevel.checkpoint()
 
     def end_application(self, stream_id: int) -> None:
         """The invocation's own limit does."""
