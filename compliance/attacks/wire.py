@@ -142,7 +142,8 @@ class Play:
 
     def _turn(self, now: float) -> None:
         busy = False
-        for key, mask in self._selector.select(_LOOK):
+        wait = self.pause if self._opened < self.width else _LOOK
+        for key, mask in self._selector.select(wait):
             peer: Connection = key.data
             if mask & selectors.EVENT_READ and not self._read(peer):
                 continue

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import pytest
 import wsproto.events
 
@@ -65,6 +68,23 @@ def test_echo_and_close(site: Site) -> None:
     assert client.event().payload == b"p"
     client.close(1000)
     assert client.close_code() == 1000
+    assert client.at_end()
+
+
+def test_an_application_that_ends_without_reading(site: Site) -> None:
+    """What it left is in nobody's way: the closing handshake comes to its end."""
+    sent = threading.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await accept(receive, send)
+        await anyio.to_thread.run_sync(sent.wait)
+
+    client = opened(site, app, websocket_max_queue_size=1000, websocket_close_timeout=60)
+    for _ in range(5):
+        client.send(wsproto.events.BytesMessage(data=bytes(2000)))
+    sent.set()
+    assert client.close_code() == 1000
+    client.close(1000)
     assert client.at_end()
 
 

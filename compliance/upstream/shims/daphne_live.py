@@ -38,6 +38,8 @@ class _AsDaphne:
         unknown = _UNKNOWN | ({"http_version"} if scope["type"] == "websocket" else set())
         scope = {key: value for key, value in scope.items() if key not in unknown}
         scope["headers"] = [field for field in scope["headers"] if field != (b"host", _HOST)]
+        if scope["type"] != "lifespan" and scope["client"] is not None:
+            scope["client"] = list(scope["client"])  # two items in ASGI, a list with Daphne
         left = False
 
         async def receive_once() -> Any:
@@ -78,6 +80,8 @@ class Process:
         limit = self._kwargs.get("websocket_max_message_size")
         if limit is not None:
             options["websocket_max_message_size"] = limit
+        if "proxy_forwarded_address_header" in self._kwargs:
+            options["trusted_proxies"] = ["*"]
         try:
             if self._setup is not None:
                 self._setup()

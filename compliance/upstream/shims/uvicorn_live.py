@@ -39,6 +39,7 @@ from tricorn.asgi.interface import adapt
 from tricorn.asgi.lifespan import Lifespan
 from tricorn.asgi.wsgi import WSGIAdapter
 from tricorn.exceptions import TricornError
+from tricorn.io.admission import Admission
 from tricorn.io.asyncio_transport import AsyncioTransport
 from tricorn.io.connection import Registry
 
@@ -84,6 +85,7 @@ def translate(config: Any, sockets: list[socket.socket] | None = None) -> tricor
         root_path=config.root_path,
         root_path_stripped=True,
         backlog=config.backlog,
+        max_concurrent_requests=config.limit_concurrency,
         headers=[f"{name}: {value}" for name, value in config.headers],
         include_server_header=config.server_header,
         include_date_header=config.date_header,
@@ -260,7 +262,9 @@ class Protocol(AsyncioTransport):
         self.loop = _loop
         loop: Any = _Loop(_loop, server_state.tasks)
         loop.protocol = self
-        super().__init__(loop, worker, Registry(), None, None)
+        place = Admission(translated, ()).enter(None)
+        assert place is not None
+        super().__init__(loop, worker, Registry(), None, None, client=None, place=place)
         self._tls: Any
 
     def connection_made(self, transport: Any) -> None:
@@ -269,13 +273,15 @@ class Protocol(AsyncioTransport):
         self._tls = _TLS() if secure else None
         if self.loop is not None:
             self.loop._later.append(_Timer(self))
+        self._client = transport.get_extra_info("peername")
         wrapped: Any = _Transport(transport, self.alpn)
         super().connection_made(wrapped)
 
     def data_received(self, data: bytes) -> None:
         # A real transport reads no more once it is closed.
-        if not self.transport.is_closing():
-            super().data_received(data)
+        if not self.transport.is_closing() and self._connection is not None:
+            self._writes = 0
+            self._connection.bytes_received(data)
 
     def shutdown(self) -> None:
         assert self._connection is not None

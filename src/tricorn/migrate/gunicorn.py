@@ -251,8 +251,8 @@ _SERVER = (
     same("threads", "--threads", "wsgi_threads", type=number, default=1, joint=True, unset={},
          note="for WSGI"),
     same("worker_connections", "--worker-connections", "max_connections", type=number,
-         default=1000, joint=True, unset={}, note="idle ones are closed at the limit, then new ones; "
-         "with Gunicorn they wait"),
+         default=1000, joint=True, unset={},
+         note="idle ones are closed at the limit, then new ones; with Gunicorn they wait"),
     same("max_requests", "--max-requests", "max_requests", type=number, default=0,
          convert=off_at_zero("max_requests")),
     same("max_requests_jitter", "--max-requests-jitter", "max_requests_jitter", type=number,
@@ -291,9 +291,9 @@ _MECHANICS = (
             "Environment= of systemd, environment of Compose"),
     same("pidfile", "-p --pid", "pid_path"),
     _none("worker_tmp_dir", "there is no heartbeat file"),
-    same("user", "-u --user", "user", note="of workers that are started as root, and of unix "
-         "sockets"),
-    same("group", "-g --group", "group"),
+    same("user", "-u --user", "user", unset={}, note="of workers that are started as root, and "
+         "of unix sockets"),
+    same("group", "-g --group", "group", unset={}),
     same("umask", "-m --umask", "umask", type=number, default=0, unset={},
          note="not set, it stays as it is; Gunicorn sets 0"),
     _flag("initgroups", "not needed: workers always get the groups of user"),
