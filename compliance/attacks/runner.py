@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -19,13 +20,13 @@ from compliance.attacks.judge import SETTLE, Measured, Verdict, judge
 from compliance.attacks.launch import HTTP2_SERVERS, Daemon
 from compliance.attacks.model import Attack, Report, Stage
 from compliance.attacks.neighbour import Samples
-from compliance.servers import ServerError, make_certificate
+from compliance.servers import make_certificate
 
 SECONDS = 2.0
 """Length of an attack, where it needs no more."""
 ATTEMPTS = 3
 """Runs of an attack whose only fault is a slow neighbour: the machine may be at fault."""
-_CALM = 0.8
+_CALM = 0.5
 _LEAD = 0.15
 _OVERRUN = 15.0
 _NICENESS = 10
@@ -66,12 +67,12 @@ def run(plan: Plan) -> list[Verdict]:
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         made = Arena(plan, Path(name))
         stack.callback(made.close)
-        for attack in plan.attacks:
-            verdict = made.verdict(attack)
+        for attack, following in itertools.zip_longest(plan.attacks, plan.attacks[1:]):
+            verdict = made.verdict(attack, following)
             for _ in range(plan.attempts - 1):
                 if set(verdict.complaints) != {"starved"}:
                     break
-                verdict = made.verdict(attack)
+                verdict = made.verdict(attack, following)
             plan.progress(line(verdict))
             verdicts.append(verdict)
     return verdicts
@@ -102,6 +103,7 @@ class Arena:
         if peer_core is not None:
             os.sched_setaffinity(0, {peer_core})
         self._running: list[Daemon] = []
+        self._prepared: dict[str, Daemon] = {}
 
     def close(self) -> None:
         """End what still runs, and leave this process as it was."""
@@ -109,8 +111,8 @@ class Arena:
         for daemon in self._running:
             daemon.stop()
 
-    def verdict(self, attack: Attack) -> Verdict:
-        """Attack a daemon and judge it."""
+    def _started(self, attack: Attack) -> Daemon:
+        """A daemon for an attack, on its way."""
         daemon = Daemon(
             self._plan.server,
             self._plan.worker_class,
@@ -121,9 +123,17 @@ class Arena:
             core=self._server_core,
         )
         self._running.append(daemon)
+        return daemon
+
+    def verdict(self, attack: Attack, following: Attack | None = None) -> Verdict:
+        """Attack a daemon and judge it.
+
+        :param following: the attack that is next, whose daemon is started in good time.
+        """
+        daemon = self._prepared.pop(attack.name, None) or self._started(attack)
         daemon.ready()
         try:
-            got = self._measure(attack, daemon)
+            got = self._measure(attack, daemon, following)
         finally:
             self._running.remove(daemon)
             exit_code = daemon.stop()
@@ -134,14 +144,14 @@ class Arena:
             (self._plan.logs / f"{attack.name}.log").write_text(got.log, encoding="utf-8")
         return verdict
 
-    def _measure(self, attack: Attack, daemon: Daemon) -> Measured:
+    def _measure(self, attack: Attack, daemon: Daemon, following: Attack | None) -> Measured:
         host, port, tls = daemon.host, daemon.port, daemon.tls
         pid = daemon.process.pid
         with self._neighbour(daemon) as calm:
             time.sleep(_LEAD + _CALM)
         base = observe.steady(host, port, tls=tls, within=2.0)
         if base is None:
-            raise ServerError(f"{self._plan.server} does not answer")
+            return Measured()
         observe.forget_peak(pid)
         before, cpu = observe.memory(pid, peak=False), observe.cpu_time(pid)
         seconds = max(self._plan.seconds, attack.seconds)
@@ -150,6 +160,9 @@ class Arena:
             begun = time.monotonic()
             report = _attacked(attack, Stage(host, port, seconds, attack.answer))
             ended = time.monotonic()
+        peak = observe.memory(pid, peak=True)
+        if following is not None and following.name not in self._prepared:
+            self._prepared[following.name] = self._started(following)
         after, settle = observe.settled(host, port, base, tls=tls, within=SETTLE)
         under_attack = busy.samples().between(begun, ended)
         quiet = calm.samples()
@@ -160,7 +173,7 @@ class Arena:
             under_attack=under_attack.percentile(0.99),
             samples=len(under_attack.samples),
             lost=under_attack.lost,
-            growth=max(0, observe.memory(pid, peak=True) - before),
+            growth=max(0, peak - before),
             cpu=observe.cpu_time(pid) - cpu,
             base=base,
             after=after,

@@ -475,6 +475,8 @@ class Server:
         """End whatever is left."""
         if self._acceptor is not None:
             self._acceptor.cancel()
+            with anyio.move_on_after(ending.CANCEL_TIME):
+                await self._acceptor.settle()
         if not self.connections:
             return
         for connection in list(self.connections):

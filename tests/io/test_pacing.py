@@ -68,7 +68,7 @@ class TestSlowLane:
 
         lane.queue(fail, soon)
         lane.queue(lambda: gone.append("b"), soon)
-        with pytest.raises(OSError, match="^no$"):
+        with pytest.raises(OSError, match=r"^no$"):
             turns.popleft()()
         turns.popleft()()
         assert gone == ["b"]

@@ -152,7 +152,6 @@ def endless_trailers(stage: Stage) -> None:
     bounds=("h11_max_incomplete_size", "(one request at a time)"),
     source="RFC 9112 section 9.3.2",
     calls=100_000,
-    subset=True,
 )
 def pipelining(stage: Stage) -> None:
     """An honest flood: it may be served, and must not starve others."""

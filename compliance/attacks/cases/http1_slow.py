@@ -46,7 +46,6 @@ def slow_head(stage: Stage) -> None:
     calls=1,
     options={"read_timeout": 1, "min_body_rate_grace": 1, "close_timeout": 1},
     seconds=4.0,
-    subset=True,
 )
 def slow_body(stage: Stage) -> None:
     """By Content-Length and chunked."""

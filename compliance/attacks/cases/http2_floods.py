@@ -26,7 +26,6 @@ def _flood(stage: Stage, block: bytes, opening: bytes = b"", *, reads: bool = Tr
     source="CVE-2019-9512",
     answer=CALM,
     every=True,
-    subset=True,
 )
 def ping_flood(stage: Stage) -> None:
     """Every PING is to be answered."""

@@ -194,7 +194,6 @@ def data_after_reset(stage: Stage) -> None:
     bounds=("disconnect_grace", "h2_max_concurrent_streams"),
     source="RFC 9113 section 10.5",
     calls=110,
-    subset=True,
 )
 def abandoned(stage: Stage) -> None:
     """100 streams on each connection, which is then closed without a word."""

@@ -123,7 +123,6 @@ def window_overflow(stage: Stage) -> None:
     answer=r"GOAWAY FLOW_CONTROL_ERROR|RST_STREAM.*",
     calls=100,
     options={"disconnect_grace": 1},
-    subset=True,
 )
 def upload_unread(stage: Stage) -> None:
     """Fills every window, then goes on."""

@@ -107,7 +107,6 @@ def stalled_handshake(stage: Stage) -> None:
     answer=r"400|alert|closed",
     every=True,
     tls=True,
-    subset=True,
 )
 def cleartext(stage: Stage) -> None:
     """Whatever comes is answered or closed, never logged as a fault of ours."""

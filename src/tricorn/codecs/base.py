@@ -239,6 +239,10 @@ class HTTP2Codec(Protocol):
         """
         ...
 
+    def end_input(self) -> None:
+        """No more bytes will come."""
+        ...
+
     def send_headers(self, stream_id: int, headers: Headers, end_stream: bool) -> None:
         """Queue a response head, or an informational one."""
         ...

@@ -173,6 +173,11 @@ class H2Codec:
             if translate is not None:
                 translate(self, event, events)
 
+    def end_input(self) -> None:
+        """No more bytes will come."""
+        # h2's own bound methods, for which it would wait for the garbage collector.
+        self._connection._frame_dispatch_table.clear()
+
     def _limit_of(self, exc: h2.exceptions.ProtocolError) -> str | None:
         """The option whose bound h2 found passed."""
         if isinstance(exc, h2.exceptions.DenialOfServiceError):

@@ -121,6 +121,9 @@ class Intake:
                 sock.close()
                 continue
             sock.setblocking(False)
+            if client is not None:
+                # Nagle's algorithm off: asyncio does it for some sockets only, anyio for none.
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             found.append(Accepted(listener, sock, client, place))
         return found, 0.0
 
@@ -204,7 +207,7 @@ class AsyncioAcceptor:
         self._loop = asyncio.get_running_loop()
         # The timer of those that rest.
         self._listeners: dict[socket.socket, asyncio.TimerHandle | None] = {}
-        self._opening: set[asyncio.Task[None]] = set()
+        self._opening: dict[asyncio.Task[None], Accepted] = {}
 
     def listen(self, listener: Listener) -> None:
         """Take connections of this listener from now on."""
@@ -226,8 +229,10 @@ class AsyncioAcceptor:
 
     def cancel(self) -> None:
         """End the handshakes under way."""
-        for task in self._opening:
-            task.cancel()
+        for task, accepted in self._opening.items():
+            # Without TLS the loop is about to give it its protocol; uvloop does so in any case.
+            if accepted.listener.secure or not accepted.taken:
+                task.cancel()
 
     def _watch(self, listener: Listener) -> None:
         self._listeners[listener.socket] = None
@@ -237,7 +242,7 @@ class AsyncioAcceptor:
         found, rest = self._intake.accept(listener)
         for accepted in found:
             task = self._loop.create_task(self._open(accepted))
-            self._opening.add(task)
+            self._opening[task] = accepted
             task.add_done_callback(functools.partial(self._opened, accepted))
         if rest:
             self._loop.remove_reader(listener.socket)
@@ -246,7 +251,7 @@ class AsyncioAcceptor:
 
     def _opened(self, accepted: Accepted, task: asyncio.Task[None]) -> None:
         """A connection is open, and gives its place back itself, or has come to nothing."""
-        self._opening.discard(task)
+        self._opening.pop(task, None)
         error = None if task.cancelled() else task.exception()
         if task.cancelled() or error is not None:
             accepted.close()
@@ -333,6 +338,8 @@ async def _open_anyio(intake: Intake, accepted: Accepted) -> AnyioTransport | No
         if tls is not None:
             await before_tls(accepted.socket, intake.worker, accepted.client)
         server = listener.address if listener.is_unix else _pair(accepted.socket.getsockname())
+        if not listener.is_unix:  # asyncio and uvloop do so by themselves
+            accepted.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stream = plain = await anyio.abc.SocketStream.from_socket(accepted.socket)
         if tls is not None:
             with anyio.fail_after(intake.config.ssl_handshake_timeout):

@@ -126,6 +126,7 @@ class AnyioTransport:
                     if self._close_wanted and not self._writing:
                         await self._close_in_order()
                     await anyio.aclose_forcefully(self._stream)
+        del self._connection  # which has us: a cycle would wait for the collector
 
     async def _close_in_order(self) -> None:
         """Close with TLS's close_notify, so that the peer can tell an end from a cut.

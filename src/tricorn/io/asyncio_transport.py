@@ -31,6 +31,9 @@ _WRITES_A_TURN = 4
 _buffer = memoryview(bytearray(pacing.LARGEST_READ))
 
 
+# The protocol of lost connections.
+_NOBODY = asyncio.BufferedProtocol()
+
 _Args = TypeVarTuple("_Args")
 
 
@@ -183,6 +186,10 @@ class AsyncioTransport(asyncio.BufferedProtocol):
             self._sender = self.file = None
         if self._connection is not None:
             self._connection.lost()
+            self._connection = None  # it has us, but not the other way round
+        if self._tls is not None:
+            # TLS transports keep methods of their protocol's for good.
+            self._transport.set_protocol(_NOBODY)
 
     # Transport
 
@@ -250,7 +257,10 @@ class AsyncioTransport(asyncio.BufferedProtocol):
     def unsent(self) -> int:
         """Bytes not yet given to the operating system."""
         file = self.file.count if self.file is not None else 0
-        return self._transport.get_write_buffer_size() + file
+        try:
+            return self._transport.get_write_buffer_size() + file
+        except AttributeError:  # asyncio's TLS transport, closed by asyncio itself in a handshake
+            return 0
 
     def pause_reading(self) -> None:
         """Stop taking bytes from the socket."""

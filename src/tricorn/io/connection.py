@@ -182,7 +182,15 @@ class Connection(Housekeeping):
             waiter.set()
         self._sending.clear()
         if not self._tasks:
-            self.registry.discard(self)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Nobody needs it any more, and no cycle keeps it until the collector's turn.
+
+        With TLS each would hold 256 KiB of asyncio's buffers until then.
+        """
+        self.registry.discard(self)
+        self._streams.clear()
 
     def file_failed(self, error: Exception) -> None:
         """A piece of a file could not be sent whole; its length is on the wire already."""
@@ -276,7 +284,7 @@ class Connection(Housekeeping):
             del self._streams[stream_id]
         self.http.released(stream_id)
         if self._lost and not self._tasks:
-            self.registry.discard(self)
+            self._let_go()
 
     def _serves(self, scope: Scope) -> bool:
         secure = scope["scheme"] in ("https", "wss")

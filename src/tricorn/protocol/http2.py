@@ -138,6 +138,7 @@ class HTTP2Connection(Idleness):
         events: list[Event] = []
         self._lose_streams(events)
         self.closing = True
+        self._codec.end_input()
         return events
 
     def take_events(self) -> list[Event]:
