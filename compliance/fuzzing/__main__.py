@@ -23,6 +23,8 @@ MOST_CORPUS = 200_000
 # libFuzzer: one input takes at most so many seconds, the process so many MiB.
 _INPUT_SECONDS = 20
 _MEMORY = 1024
+# New inputs of a target that one run adds to the corpus.
+_MOST_KEPT = 80
 # Below this something is wrong with the run, however slow the machine.
 _LEAST_RUNS = 50
 
@@ -199,9 +201,10 @@ def _grow(target: str, new: Path, merged: Path) -> None:
     command = [sys.executable, "-m", "compliance.fuzzing.engine", target, "-merge=1"]
     _engine([*command, str(merged), str(new)])
     room = MOST_CORPUS // len(SEEDS) - sum(path.stat().st_size for path in corpus.iterdir())
-    for path in sorted(merged.iterdir(), key=lambda path: path.stat().st_size):
-        data = path.read_bytes()
-        if file_name(data) not in known and len(data) <= room:
+    # A merge gives the short ones first, and of what reaches the same keeps the first only.
+    fresh = [path.read_bytes() for path in merged.iterdir() if path.name not in known]
+    for data in sorted(fresh, key=len)[:_MOST_KEPT]:
+        if len(data) <= room and file_name(data) not in known:
             (corpus / file_name(data)).write_bytes(data)
             room -= len(data)
 

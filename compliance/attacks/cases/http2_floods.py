@@ -217,7 +217,7 @@ def unknown_flood(stage: Stage) -> None:
 @attack(
     "h2-request-flood",
     "HTTP/2",
-    "complete requests as fast as they are answered, with 100 streams open",
+    "complete requests, 2,000 a second",
     bounds=("h2_max_concurrent_streams", "(one turn of the loop for one read)"),
     source="RFC 9113 section 10.5",
     calls=100_000,
@@ -229,6 +229,6 @@ def request_flood(stage: Stage) -> None:
         yield f.OPENING + f.frame(f.WINDOW_UPDATE, 0, 0, f.word(2**30))
         for start in range(1, 2**20, 100):
             yield b"".join(f.headers(n, f.request(b"/")) for n in range(start, start + 100, 2))
-            yield 0.05
+            yield 0.1
 
     Play(stage, script, f.HTTP2Reader, width=4).run()

@@ -84,7 +84,7 @@ def _bomb(size: int) -> bytes:
 @attack(
     "ws-deflate-bomb",
     "WebSocket",
-    "512 KiB that inflate to 512 MiB, in one message",
+    "512 KiB that inflate to 512 MiB, in one message, connection after connection",
     bounds=("websocket_max_message_size",),
     source="RFC 7692 section 8",
     answer="close 1009",
@@ -100,7 +100,7 @@ def deflate_bomb(stage: Stage) -> None:
         yield f.upgrade(b"/ws", f.DEFLATE)
         yield bomb
 
-    Play(stage, script, f.WebSocketReader, width=2, most=100).run()
+    Play(stage, script, f.WebSocketReader, width=1, most=100).run()
 
 
 @attack(
