@@ -156,8 +156,8 @@ CURL_PROTOCOL = {
 }
 
 
-TRANSFER = 60.0
-"""Seconds for a whole response."""
+TRANSFER = 300.0
+"""Seconds for a whole response: a gibibyte, on a machine that has other work too."""
 
 
 def curl(target: Target, path: str, *options: str, codes: Sequence[int] = (0,)) -> str:
