@@ -367,12 +367,14 @@ class Server:
         else:
             # Connections outlive the accept loops, so they have a task group of their own.
             async with anyio.create_task_group() as connections:
-                async with anyio.create_task_group() as loops:
-                    for listener in self._listeners:
-                        await loops.start(accept_anyio, self._intake, listener, connections)
-                    yield
-                    loops.cancel_scope.cancel()
-                self._stop_listening()
+                try:
+                    async with anyio.create_task_group() as loops:
+                        for listener in self._listeners:
+                            await loops.start(accept_anyio, self._intake, listener, connections)
+                        yield
+                        loops.cancel_scope.cancel()
+                finally:
+                    self._stop_listening()
                 await self._drain()
                 await self._cut()
                 if self._stuck and self._lifespan is not None:

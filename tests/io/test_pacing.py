@@ -126,7 +126,9 @@ def test_one_byte_chunks_leave_the_others_their_turn(serving: Serving) -> None:
     sender = threading.Thread(target=flooder.sock.sendall, args=(flood,))
     sender.start()
     answered = 0
-    while not select.select([flooder.sock], [], [], 0)[0]:
+    poll = select.poll()
+    poll.register(flooder.sock, select.POLLIN)
+    while not poll.poll(0):
         assert other.get("/").text == "0"
         answered += 1
     sender.join()
