@@ -27,10 +27,6 @@ _JOIN_LIMIT = 65536
 # the others out, and so that the news of a lost connection comes through.
 _WRITES_A_TURN = 4
 
-# What is read is taken from here at once, so all connections share it.
-_buffer = memoryview(bytearray(pacing.LARGEST_READ))
-
-
 # The protocol of lost connections.
 _NOBODY = asyncio.BufferedProtocol()
 
@@ -82,6 +78,7 @@ class AsyncioTransport(asyncio.BufferedProtocol):
         self._header = header
         self._transport: asyncio.Transport
         self._connection: Connection | None = None
+        self._buffer = registry.read_buffer
         self._read_size = pacing.FIRST_READ
         self._reading = True  # as the driver wants it
         # libuv reads from a socket again, up to 32 times, as long as the buffer gets full.
@@ -119,7 +116,7 @@ class AsyncioTransport(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go."""
-        return _buffer[: self._read_size]
+        return self._buffer[: self._read_size]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes from the peer."""
@@ -128,10 +125,10 @@ class AsyncioTransport(asyncio.BufferedProtocol):
         if connection is None:
             return
         if nbytes < pacing.UNTIMED:
-            connection.bytes_received(bytes(_buffer[:nbytes]))
+            connection.bytes_received(bytes(self._buffer[:nbytes]))
             return
         begun = time.perf_counter()
-        connection.bytes_received(bytes(_buffer[:nbytes]))
+        connection.bytes_received(bytes(self._buffer[:nbytes]))
         took = time.perf_counter() - begun
         full = nbytes == self._read_size
         self._read_size = pacing.next_size(self._read_size, full, took)

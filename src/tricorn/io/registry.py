@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tricorn.counters import APPLICATIONS_RUNNING, CONNECTIONS_OPEN, WEBSOCKETS_OPEN, Counters
-from tricorn.io.pacing import SlowLane
+from tricorn.io.pacing import LARGEST_READ, SlowLane
 
 if TYPE_CHECKING:
     from tricorn.io.connection import Connection
@@ -19,6 +19,9 @@ class Registry(set["Connection"]):
         super().__init__()
         self.on_empty: Callable[[], None] | None = None
         self.slow_lane = SlowLane()
+        # What is read is taken from here at once, so all connections of one loop share it; not
+        # those of other loops: they may read in another thread at the same moment.
+        self.read_buffer = memoryview(bytearray(LARGEST_READ))
 
     def discard(self, connection: object) -> None:
         """Forget a connection; tells ``on_empty`` at the last."""
