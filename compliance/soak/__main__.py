@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -40,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = made.parse_args(arguments)
     if options.minutes <= 0 or options.workers < 1 or options.rate <= 0:
         made.error("--minutes, --workers and --rate must be more than nothing")
+    # Of our own peers, who write to connections that their server has just lost.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     plan = Plan(options.minutes, options.worker_class, options.workers, options.rate, options.seed)
     with tempfile.TemporaryDirectory() as temporary:
         directory = options.logs or Path(temporary)

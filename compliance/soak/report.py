@@ -11,11 +11,9 @@ from compliance.soak import log_lines
 from compliance.soak.run import Outcome, Side, leftovers
 from compliance.soak.watch import MIB, Trend
 
-# Growth of a process behind the warm-up (KiB a minute) that is not told from none: allocators
-# settle for a while, and a page more or less at each sample makes a slope of its own.
-MOST_SLOPE = 128.0
-# Whatever the slope, what a process may be larger by at the end (MiB).
-MOST_GROWTH = 8.0
+# What a process may grow by behind the warm-up (MiB), by its trend and by its ends: allocators
+# settle for longer than any warm-up. Over an hour that is less than 100 KiB a minute.
+MOST_GROWTH = 4.0
 # A process still warms up for this share of the soak, and at least so long (seconds).
 WARM_UP_SHARE = 0.3
 WARM_UP = 60.0
@@ -104,7 +102,7 @@ def _memory(side: Side, outcome: Outcome) -> tuple[list[Trend], list[str]]:
             continue  # it does not live long enough to tell
         trends.append(trend)
         print(f"  {who} {trend.line()}")
-        if trend.slope > MOST_SLOPE or trend.last - trend.first > MOST_GROWTH:
+        if max(trend.slope * trend.minutes / 1024, trend.last - trend.first) > MOST_GROWTH:
             faults.append(f"memory grows: {who} {trend.line()}")
     workers = [pid for pid in side.watch.samples if pid != side.daemon.pid]
     if workers:

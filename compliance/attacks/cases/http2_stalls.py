@@ -36,7 +36,7 @@ def zero_window(stage: Stage) -> None:
     def script(number: int) -> Iterator[bytes | float]:
         yield opening
 
-    Play(stage, script, f.HTTP2Reader, width=5, respawn=False).run()
+    Play(stage, script, f.HTTP2Reader, width=5, respawn=False, pause=0.1).run()
 
 
 @attack(
