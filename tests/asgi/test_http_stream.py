@@ -2,6 +2,7 @@
 
 import http as http_module
 import tempfile
+from pathlib import Path
 
 import pytest
 from asgi_host import (  # fmt: skip
@@ -29,6 +30,7 @@ PUSH = {"type": "http.response.push", "path": "/a", "headers": []}
 WITH_TRAILERS = {**START, "trailers": True}
 
 FILE = tempfile.TemporaryFile()  # noqa: SIM115
+Path(__file__).read_bytes()  # into the page cache: no loop is here to read it beside
 MESSAGES = {
     "http.response.start": START,
     "http.response.body": BODY,

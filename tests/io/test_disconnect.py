@@ -205,7 +205,7 @@ def test_a_fault_of_ours_costs_only_its_connection(
 @pytest.mark.parametrize("by_server", [True, False])
 def test_grace_behind_a_websocket_is_for_what_its_peer_ended(site: Site, by_server: bool) -> None:
     """What the application does behind its own close is its own affair."""
-    ended = Inbox()
+    closed, ended = Inbox(), Inbox()
     gate = None
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -215,6 +215,7 @@ def test_grace_behind_a_websocket_is_for_what_its_peer_ended(site: Site, by_serv
             await send({"type": "websocket.accept"})
             if by_server:
                 await send({"type": "websocket.close", "code": 1000})
+                closed.put(None)
         while not (await receive())["type"].endswith(".disconnect"):
             pass
         try:
@@ -232,6 +233,7 @@ def test_grace_behind_a_websocket_is_for_what_its_peer_ended(site: Site, by_serv
         peer.close(1000)
         assert ended.take() == "websocket cancelled"
         return
+    closed.take()
     peer.client.sock.close()
     client = site.connect()
     client.leave(client.start())  # whose grace ends behind what the WebSocket's would
