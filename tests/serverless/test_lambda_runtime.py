@@ -228,7 +228,9 @@ def test_command(
         names = post.json()["headers"].keys()
     assert not {"date", "server"} & names
     assert (process.returncode, output) == (0, "shut down\n")
-    assert errors.rstrip().endswith("WARNING imported")
+    # A signal in the middle of a connect leaves that socket to the interpreter, which may say so.
+    told, _, _ = errors.partition("Exception ignored in: <socket.socket [closed]")
+    assert told.rstrip().endswith("WARNING imported")
 
 
 @pytest.mark.parametrize(
