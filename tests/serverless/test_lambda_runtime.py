@@ -217,6 +217,8 @@ def test_command(
     with command.start(*arguments, **environ) as process:
         api.invoke(event_for("function-url", target="/x"))
         post = api.post()
+        for _ in range(2):  # it waits for the next event, and is not just connecting for it
+            api.asked.get(timeout=PATIENCE)
         process.send_signal(signal.SIGTERM)
         output, errors = process.communicate(timeout=20)
     if streams:
