@@ -345,6 +345,15 @@ class TestRFC8441ExtendedConnect:
             << State(idle=True, closing=False)
         )
 
+    @conversation
+    def test_5_a_refused_one_is_over_with_its_answer(self):
+        """Nothing may come on it any more, so nothing is waited for."""
+        play = http2() >> headers(1, CONNECT, end=False)
+        play << Request(1, method="CONNECT", protocol=b"websocket", end_stream=False)
+        play >> Call("send_headers", 1, 403, [], True)
+        refusal = ("HEADERS", 1, [(b":status", b"403")], True)
+        return play << Frames(refusal, ("RST_STREAM", 1, 0)) << State(idle=True, closing=False)
+
     @pytest.mark.parametrize("missing", [2, 3, 4])
     @conversation
     def test_4_an_incomplete_extended_connect_is_malformed(self, missing):

@@ -31,6 +31,7 @@ from tricorn.io.listener import Listener
 from tricorn.io.proxy_header import ProxyGate
 from tricorn.io.registry import Registry
 from tricorn.io.tls import TLSContext
+from tricorn.protocol.timer import ON_ITS_WAY
 
 # Connections taken in one turn of the loop.
 _BATCH = 128
@@ -96,10 +97,16 @@ class Intake:
         self._trouble = trouble
         self._spare = _Spare()
         self.gate = ProxyGate.create(worker)
+        #: The waits for TLS to begin.
+        self.silent: set[anyio.CancelScope] = set()
 
     def close(self) -> None:
         """Accept no more."""
         self._spare.close()
+        if self.silent:
+            limit = anyio.current_time() + ON_ITS_WAY
+            for scope in self.silent:
+                scope.deadline = min(scope.deadline, limit)
         if self.gate is not None:
             self.gate.close()
 
@@ -271,7 +278,7 @@ class AsyncioAcceptor:
             header = await intake.gate.header(listener.bind, accepted.socket, accepted.client)
         options: dict[str, Any] = {}
         if tls is not None:
-            await before_tls(accepted.socket, intake.worker, accepted.client)
+            await before_tls(accepted.socket, intake.worker, accepted.client, intake.silent)
             options["ssl"] = tls.ssl
             options["ssl_handshake_timeout"] = intake.config.ssl_handshake_timeout
             options["ssl_shutdown_timeout"] = intake.config.ssl_shutdown_timeout
@@ -336,7 +343,7 @@ async def _open_anyio(intake: Intake, accepted: Accepted) -> AnyioTransport | No
         if intake.gate is not None:
             header = await intake.gate.header(listener.bind, accepted.socket, accepted.client)
         if tls is not None:
-            await before_tls(accepted.socket, intake.worker, accepted.client)
+            await before_tls(accepted.socket, intake.worker, accepted.client, intake.silent)
         server = listener.address if listener.is_unix else _pair(accepted.socket.getsockname())
         if not listener.is_unix:  # asyncio and uvloop do so by themselves
             accepted.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

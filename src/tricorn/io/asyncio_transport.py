@@ -27,6 +27,9 @@ _JOIN_LIMIT = 65536
 # the others out, and so that the news of a lost connection comes through.
 _WRITES_A_TURN = 4
 
+# Looked up once: it is asked for at every read.
+_UNTIMED = pacing.UNTIMED
+
 # The protocol of lost connections.
 _NOBODY = asyncio.BufferedProtocol()
 
@@ -80,6 +83,7 @@ class AsyncioTransport(asyncio.BufferedProtocol):
         self._connection: Connection | None = None
         self._buffer = registry.read_buffer
         self._read_size = pacing.FIRST_READ
+        self._room = self._buffer[: pacing.FIRST_READ]  # for the next read
         self._reading = True  # as the driver wants it
         # libuv reads from a socket again, up to 32 times, as long as the buffer gets full.
         self._rests = tls is None and not isinstance(loop, asyncio.BaseEventLoop)
@@ -116,7 +120,7 @@ class AsyncioTransport(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go."""
-        return self._buffer[: self._read_size]
+        return self._room
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes from the peer."""
@@ -124,14 +128,17 @@ class AsyncioTransport(asyncio.BufferedProtocol):
         connection = self._connection
         if connection is None:
             return
-        if nbytes < pacing.UNTIMED:
-            connection.bytes_received(bytes(self._buffer[:nbytes]))
+        if nbytes < _UNTIMED:
+            connection.bytes_received(self._buffer[:nbytes].tobytes())
             return
         begun = time.perf_counter()
-        connection.bytes_received(bytes(self._buffer[:nbytes]))
+        connection.bytes_received(self._buffer[:nbytes].tobytes())
         took = time.perf_counter() - begun
         full = nbytes == self._read_size
-        self._read_size = pacing.next_size(self._read_size, full, took)
+        size = pacing.next_size(self._read_size, full, took)
+        if size != self._read_size:
+            self._read_size = size
+            self._room = self._buffer[:size]
         if pacing.is_dear(took):
             self._rest()
             self._registry.slow_lane.queue(self._rested, self._loop.call_soon)

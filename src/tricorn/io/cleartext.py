@@ -12,6 +12,7 @@ import socket
 import anyio
 
 from tricorn.asgi.host import Worker
+from tricorn.protocol.timer import ON_ITS_WAY
 
 _TEXT = b"This port speaks TLS: use https:// or wss:// to talk to it.\n"
 ANSWER = (
@@ -27,22 +28,37 @@ REASON = "cleartext HTTP at an address that speaks TLS"
 _MOST_DISCARDED = 1 << 20
 
 
-async def before_tls(sock: socket.socket, worker: Worker, client: tuple[str, int] | None) -> None:
+async def before_tls(
+    sock: socket.socket,
+    worker: Worker,
+    client: tuple[str, int] | None,
+    silent: set[anyio.CancelScope],
+) -> None:
     """Wait for TLS to begin; cleartext HTTP is answered with 400.
 
     :param sock: connected, non-blocking, and not in the hands of an event loop; what it has
         received stays in it.
     :param client: the peer, for the log; None for that of a Unix socket.
-    :raises ConnectionAbortedError: if it was HTTP, which has been answered.
+    :param silent: has the wait in it for as long as nothing comes: who stops shortens it.
+    :raises ConnectionAbortedError: if it was HTTP, which has been answered, or the server stops.
     :raises TimeoutError: if nothing comes within ``ssl_handshake_timeout``.
     :raises OSError: if the connection ends before.
     """
     first = _peek(sock)
     if first is None:
-        with anyio.fail_after(worker.config.ssl_handshake_timeout):
-            while first is None:
-                await anyio.wait_readable(sock)
-                first = _peek(sock)
+        limit = ON_ITS_WAY if worker.draining else worker.config.ssl_handshake_timeout
+        with anyio.move_on_after(limit) as scope:
+            silent.add(scope)
+            try:
+                while first is None:
+                    await anyio.wait_readable(sock)
+                    first = _peek(sock)
+            finally:
+                silent.discard(scope)
+        if first is None:
+            if worker.draining:
+                raise ConnectionAbortedError("the server stops")
+            raise TimeoutError("nothing has come")
     if not first:
         raise ConnectionResetError("closed before its TLS handshake")
     if b"A" <= first <= b"Z":

@@ -18,7 +18,7 @@ import anyio.lowlevel
 
 FIRST_READ = 4096
 """Bytes of a connection's first read."""
-LARGEST_READ = 131072
+LARGEST_READ = 262144
 """Bytes of any read."""
 UNTIMED = 1024
 """Bytes that are never dear."""

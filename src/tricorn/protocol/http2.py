@@ -33,6 +33,7 @@ from tricorn.protocol.http2_drain import Drain
 from tricorn.protocol.http2_flood import CONTROL_FRAME, FloodGuard
 from tricorn.protocol.http2_push import PushPolicy
 from tricorn.protocol.http2_request import read_request
+from tricorn.protocol.http2_response import response_fields
 from tricorn.protocol.http2_streams import CREDIT_STEP, HTTP2Stream, StreamTable
 from tricorn.protocol.idleness import Idleness
 from tricorn.protocol.timer import ON_ITS_WAY, PhaseTimer
@@ -40,7 +41,6 @@ from tricorn.types import Headers
 
 # One write (bytes).
 _WRITE_SIZE = 131072
-_UNSENT_WITH_204 = fields.CONNECTION_SPECIFIC | {b"content-length"}
 
 
 class HTTP2Connection(Idleness):
@@ -310,17 +310,13 @@ class HTTP2Connection(Idleness):
     def send_headers(
         self, stream_id: int, status: int, headers: Headers, end_stream: bool = False
     ) -> None:
-        """The final response head, without connection-specific fields (RFC 9113 8.2.2)."""
+        """The final response head."""
         stream = self._streams.get(stream_id)
         if stream is None or stream.response_started:
             return
         stream.response_started = stream.touched = True
         stream.tunnel = stream.tunnel and status < 300  # a refused CONNECT opens none
-        # RFC 9110 8.6: no Content-Length with 204.
-        unsent = _UNSENT_WITH_204 if status == 204 else fields.CONNECTION_SPECIFIC
-        sent = [header for header in headers if header[0] not in unsent]
-        sent.insert(0, (b":status", b"%d" % status))
-        self._codec.send_headers(stream_id, sent, end_stream)
+        self._codec.send_headers(stream_id, response_fields(status, headers), end_stream)
         if end_stream:
             self._response_ended(stream_id, stream)
 
@@ -372,6 +368,8 @@ class HTTP2Connection(Idleness):
         stream.response_ended = stream.sent = True
         if stream.request_ended:
             self._drop(stream_id, completed=True)
+        elif stream.method == "CONNECT" and not stream.tunnel:
+            self._end_unwanted(stream_id)  # refused: nothing can come of it
         # Else the peer may finish what fits its window: a reset now could overtake a
         # WebSocket's closing handshake, and some clients take it for a failed request.
 
