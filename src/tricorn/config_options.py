@@ -180,6 +180,9 @@ class Options:
     drain_delay: float = option(Kind.SECONDS, TIMEOUTS, 0.0,
         "Between a stop signal, which ends readiness, and the last accepted connection.",
         "balancers need time to look away", low=0)
+    drain_idle_timeout: float = option(Kind.SECONDS, TIMEOUTS, 1.0,
+        "An idle connection stays open this long while draining: a request may be on its way.",
+        "a close that crosses it would lose it; RFC 9113 6.8 asks for a round trip", low=0)
     response_timeout: float | None = option(Kind.SECONDS, TIMEOUTS, None,
         "For the application to begin its response; above it the answer is 504 and the "
         "application is cancelled.", "long polling is no fault")

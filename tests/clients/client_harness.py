@@ -148,6 +148,7 @@ def running_daemon(
         command = [
             *(sys.executable, "-W", "error", "-m", "tricorn", "--app-dir", str(HERE)),
             *("-k", worker_class, "--bind", f"fd://{descriptors[0]}"),
+            *("--close-timeout", "1s", "--drain-idle-timeout", "0.1s"),
             *("--insecure-bind", f"fd://{descriptors[1]}"),
             *("--insecure-bind", f"fd://{descriptors[2]}"),
             *("--certfile", str(certificate.chain), "--keyfile", str(certificate.key)),

@@ -152,6 +152,7 @@ SAMPLES: dict[str, Sample] = {
     ),
     "certificate_watch": Sample("1m", "60", 60.0),
     "drain_delay": Sample(2.5, "2500ms", 2.5),
+    "drain_idle_timeout": Sample(0.5, "500ms", 0.5),
     "response_timeout": Sample(60, "1m", 60.0),
     "min_body_rate": Sample(1024, "1024", 1024.0),
     "min_body_rate_grace": Sample(5, "5s", 5.0),

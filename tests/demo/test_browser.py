@@ -161,7 +161,7 @@ class Daemon:
             "dev_certificate": True,
             "bind": [f"fd://{self._tls.fileno()}"],
             "insecure_bind": [f"fd://{self._clear.fileno()}"],
-            "graceful_timeout": 3.0,  # an open page never ends its event stream
+            "graceful_timeout": 0.5,  # an open page never ends its event stream
             **options,
         }
         # A JSON string, number, bool or list of strings is TOML too.

@@ -49,4 +49,4 @@ def test_every_limit_has_a_row_or_is_explained(section: str) -> None:
         for row in OPTIONS.values()
         if row.section == section and f"`{row.name}`" not in pages
     ]
-    assert set(missing) <= {"drain_delay", "retry_after"}
+    assert set(missing) <= {"drain_delay", "drain_idle_timeout", "retry_after"}

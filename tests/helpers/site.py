@@ -16,7 +16,12 @@ from tricorn import Config
 from tricorn.types import Application
 
 # No test waits for these; they only bound what a fault can cost.
-_QUICK: dict[str, Any] = {"bind": "127.0.0.1:0", "lifespan": "off", "graceful_timeout": 5.0}
+_QUICK: dict[str, Any] = {
+    "bind": "127.0.0.1:0",
+    "lifespan": "off",
+    "graceful_timeout": 5.0,
+    "drain_idle_timeout": 0.05,
+}
 
 
 class Certificate:

@@ -34,6 +34,7 @@ SECTIONS = (TIMEOUTS, LIMITS, HTTP1, FLOW, HTTP2, WEBSOCKET, WORKERS)
 # The numbers of those sections that are no bounds, each with its reason.
 NOT_COUNTED = {
     "drain_delay": "a pause, not a bound",
+    "drain_idle_timeout": "a pause, not a bound",
     "retry_after": "told to the peer",
     "min_body_rate_grace": "part of min_body_rate",
     "max_request_body_sizes": "max_request_body_size by path, counted as that",

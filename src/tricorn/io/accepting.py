@@ -31,7 +31,6 @@ from tricorn.io.listener import Listener
 from tricorn.io.proxy_header import ProxyGate
 from tricorn.io.registry import Registry
 from tricorn.io.tls import TLSContext
-from tricorn.protocol.timer import ON_ITS_WAY
 
 # Connections taken in one turn of the loop.
 _BATCH = 128
@@ -104,7 +103,7 @@ class Intake:
         """Accept no more."""
         self._spare.close()
         if self.silent:
-            limit = anyio.current_time() + ON_ITS_WAY
+            limit = anyio.current_time() + self.config.drain_idle_timeout
             for scope in self.silent:
                 scope.deadline = min(scope.deadline, limit)
         if self.gate is not None:

@@ -12,7 +12,6 @@ import socket
 import anyio
 
 from tricorn.asgi.host import Worker
-from tricorn.protocol.timer import ON_ITS_WAY
 
 _TEXT = b"This port speaks TLS: use https:// or wss:// to talk to it.\n"
 ANSWER = (
@@ -46,7 +45,8 @@ async def before_tls(
     """
     first = _peek(sock)
     if first is None:
-        limit = ON_ITS_WAY if worker.draining else worker.config.ssl_handshake_timeout
+        config = worker.config
+        limit = config.drain_idle_timeout if worker.draining else config.ssl_handshake_timeout
         with anyio.move_on_after(limit) as scope:
             silent.add(scope)
             try:

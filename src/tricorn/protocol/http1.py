@@ -46,7 +46,7 @@ from tricorn.protocol.http1_state import (
     Output,
 )
 from tricorn.protocol.idleness import Idleness
-from tricorn.protocol.timer import ON_ITS_WAY, PhaseTimer
+from tricorn.protocol.timer import PhaseTimer
 from tricorn.types import Headers
 
 _CLOSE = frozenset({b"close"})
@@ -461,7 +461,7 @@ class HTTP1Connection(Idleness):
         config = self._config
         if self._input is IN_HEAD:
             if self._draining and not self._buffer:
-                return "drain", ON_ITS_WAY
+                return "drain", config.drain_idle_timeout
             if self._stream_id and not self._buffer:
                 return ("idle", self._stream_id), config.keep_alive_timeout
             return ("head", self._stream_id), config.header_timeout

@@ -36,7 +36,7 @@ from tricorn.protocol.http2_request import read_request
 from tricorn.protocol.http2_response import response_fields
 from tricorn.protocol.http2_streams import CREDIT_STEP, HTTP2Stream, StreamTable
 from tricorn.protocol.idleness import Idleness
-from tricorn.protocol.timer import ON_ITS_WAY, PhaseTimer
+from tricorn.protocol.timer import PhaseTimer
 from tricorn.types import Headers
 
 # One write (bytes).
@@ -440,7 +440,7 @@ class HTTP2Connection(Idleness):
         if self._codec.mid_frame and not self._streams:
             return ("head", self._codec.highest_stream_id), self._config.header_timeout
         if self._drain.waits:
-            return "drain", ON_ITS_WAY
+            return "drain", self._config.drain_idle_timeout
         if not self._streams:
             return ("idle", self._requests), self._config.keep_alive_timeout
         return None, None

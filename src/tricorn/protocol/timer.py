@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-# Seconds that a connection with nothing open is left so while draining: a request may be on
-# its way, and a close that crosses it would lose it (RFC 9112 section 9.6; RFC 9113 section
-# 6.8 asks for a round trip).
-ON_ITS_WAY = 1.0
-
 
 class PhaseTimer:
     """Times the phase a connection is in, by ticks alone.
