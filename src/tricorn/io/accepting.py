@@ -24,10 +24,11 @@ from anyio.streams.tls import TLSStream
 from tricorn.asgi.host import Worker
 from tricorn.counters import TLS_FAILED
 from tricorn.io.admission import Admission, Place
-from tricorn.io.anyio_transport import AnyioTransport
+from tricorn.io.anyio_transport import AnyioTransport, cut
 from tricorn.io.asyncio_transport import AsyncioTransport
 from tricorn.io.cleartext import before_tls
 from tricorn.io.listener import Listener
+from tricorn.io.pacing import SlowLane
 from tricorn.io.proxy_header import ProxyGate
 from tricorn.io.registry import Registry
 from tricorn.io.tls import TLSContext
@@ -98,6 +99,8 @@ class Intake:
         self.gate = ProxyGate.create(worker)
         #: The waits for TLS to begin.
         self.silent: set[anyio.CancelScope] = set()
+        # A handshake takes a millisecond or two: a crowd of them must not be one turn's work.
+        self._handshakes = SlowLane()
 
     def close(self) -> None:
         """Accept no more."""
@@ -132,6 +135,14 @@ class Intake:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             found.append(Accepted(listener, sock, client, place))
         return found, 0.0
+
+    async def before_tls(self, accepted: Accepted) -> None:
+        """Wait for TLS to begin, and for one's turn with the handshake.
+
+        :raises OSError: if it does not come to that.
+        """
+        await before_tls(accepted.socket, self.worker, accepted.client, self.silent)
+        await self._handshakes.turn()
 
     def failed(self, accepted: Accepted, exc: BaseException) -> None:
         """A connection came to nothing before it was one."""
@@ -277,7 +288,7 @@ class AsyncioAcceptor:
             header = await intake.gate.header(listener.bind, accepted.socket, accepted.client)
         options: dict[str, Any] = {}
         if tls is not None:
-            await before_tls(accepted.socket, intake.worker, accepted.client, intake.silent)
+            await intake.before_tls(accepted)
             options["ssl"] = tls.ssl
             options["ssl_handshake_timeout"] = intake.config.ssl_handshake_timeout
             options["ssl_shutdown_timeout"] = intake.config.ssl_shutdown_timeout
@@ -342,7 +353,7 @@ async def _open_anyio(intake: Intake, accepted: Accepted) -> AnyioTransport | No
         if intake.gate is not None:
             header = await intake.gate.header(listener.bind, accepted.socket, accepted.client)
         if tls is not None:
-            await before_tls(accepted.socket, intake.worker, accepted.client, intake.silent)
+            await intake.before_tls(accepted)
         server = listener.address if listener.is_unix else _pair(accepted.socket.getsockname())
         if not listener.is_unix:  # asyncio and uvloop do so by themselves
             accepted.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -353,7 +364,7 @@ async def _open_anyio(intake: Intake, accepted: Accepted) -> AnyioTransport | No
     except BaseException as exc:
         # Failed or, in the handshake, cancelled.
         if stream is not None:
-            await anyio.aclose_forcefully(stream)
+            await cut(stream)
         if not isinstance(exc, _NO_CONNECTION):
             raise
         intake.failed(accepted, exc)

@@ -8,6 +8,7 @@ what others queue meanwhile goes with the next write.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import socket
@@ -33,6 +34,12 @@ _WRITE_COST = 1024
 _Args = TypeVarTuple("_Args")
 # A TLS stream also raises EndOfStream, from send and close too.
 _GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, OSError)
+
+
+async def cut(stream: anyio.abc.ByteStream) -> None:
+    """Close at once; a TLS stream may say that it was cut."""
+    with contextlib.suppress(*_GONE):
+        await anyio.aclose_forcefully(stream)
 
 
 class EventWaiter:
@@ -125,7 +132,7 @@ class AnyioTransport:
                 with anyio.CancelScope(shield=True):
                     if self._close_wanted and not self._writing:
                         await self._close_in_order()
-                    await anyio.aclose_forcefully(self._stream)
+                    await cut(self._stream)
         del self._connection  # which has us: a cycle would wait for the collector
 
     async def _close_in_order(self) -> None:

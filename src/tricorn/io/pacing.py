@@ -52,7 +52,7 @@ class SlowLane:
 
     def __init__(self) -> None:
         self._waiting: deque[Callable[[], object]] = deque()
-        self._lock = anyio.Lock()
+        self._lock = anyio.Lock(fast_acquire=True)
 
     def queue(self, go_on: Callable[[], object], soon: Callable[..., object]) -> None:
         """Have a connection go on in its turn.
