@@ -19,6 +19,7 @@ from typing import Any
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 from anyio.streams.tls import TLSStream
 
 from tricorn.asgi.host import Worker
@@ -28,13 +29,15 @@ from tricorn.io.anyio_transport import AnyioTransport, cut
 from tricorn.io.asyncio_transport import AsyncioTransport
 from tricorn.io.cleartext import before_tls
 from tricorn.io.listener import Listener
-from tricorn.io.pacing import SlowLane
 from tricorn.io.proxy_header import ProxyGate
 from tricorn.io.registry import Registry
 from tricorn.io.tls import TLSContext
 
 # Connections taken in one turn of the loop.
 _BATCH = 128
+# TLS handshakes begun in one turn: each takes a millisecond or two, in which nobody else is
+# served.
+_HANDSHAKES = 4
 # Seconds that accepting rests where the system is out of descriptors or memory: until one
 # that was closed is free again, or until somebody leaves.
 _SHORT_REST = 0.005
@@ -99,8 +102,7 @@ class Intake:
         self.gate = ProxyGate.create(worker)
         #: The waits for TLS to begin.
         self.silent: set[anyio.CancelScope] = set()
-        # A handshake takes a millisecond or two: a crowd of them must not be one turn's work.
-        self._handshakes = SlowLane()
+        self._handshakes = anyio.Semaphore(_HANDSHAKES, fast_acquire=True)
 
     def close(self) -> None:
         """Accept no more."""
@@ -142,7 +144,8 @@ class Intake:
         :raises OSError: if it does not come to that.
         """
         await before_tls(accepted.socket, self.worker, accepted.client, self.silent)
-        await self._handshakes.turn()
+        async with self._handshakes:
+            await anyio.lowlevel.checkpoint()
 
     def failed(self, accepted: Accepted, exc: BaseException) -> None:
         """A connection came to nothing before it was one."""
