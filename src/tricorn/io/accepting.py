@@ -37,7 +37,7 @@ from tricorn.io.tls import TLSContext
 _BATCH = 128
 # TLS handshakes begun in one turn: each takes a millisecond or two, in which nobody else is
 # served.
-_HANDSHAKES = 4
+_HANDSHAKES = 2
 # Seconds that accepting rests where the system is out of descriptors or memory: until one
 # that was closed is free again, or until somebody leaves.
 _SHORT_REST = 0.005
