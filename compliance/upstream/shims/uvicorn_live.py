@@ -276,6 +276,8 @@ class Protocol(AsyncioTransport):
         self._client = transport.get_extra_info("peername")
         wrapped: Any = _Transport(transport, self.alpn)
         super().connection_made(wrapped)
+        # The transport lets go of it when it is lost; its applications go on.
+        self.driver = self._connection
 
     def data_received(self, data: bytes) -> None:
         # A real transport reads no more once it is closed.
@@ -284,12 +286,12 @@ class Protocol(AsyncioTransport):
             self._connection.bytes_received(data)
 
     def shutdown(self) -> None:
-        assert self._connection is not None
-        self._connection.shutdown()
+        assert self.driver is not None
+        self.driver.shutdown()
 
     def tick(self, now: float) -> None:
-        assert self._connection is not None
-        self._connection.tick(now)
+        assert self.driver is not None
+        self.driver.tick(now)
 
 
 class H2Protocol(Protocol):
