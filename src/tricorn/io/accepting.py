@@ -138,14 +138,15 @@ class Intake:
             found.append(Accepted(listener, sock, client, place))
         return found, 0.0
 
-    async def before_tls(self, accepted: Accepted) -> None:
-        """Wait for TLS to begin, and for one's turn with the handshake.
+    async def before_tls(self, accepted: Accepted) -> float | None:
+        """Wait for TLS to begin, and for one's turn; the seconds the handshake has left.
 
         :raises OSError: if it does not come to that.
         """
-        await before_tls(accepted.socket, self.worker, accepted.client, self.silent)
+        left = await before_tls(accepted.socket, self.worker, accepted.client, self.silent)
         async with self._handshakes:
             await anyio.lowlevel.checkpoint()
+        return left
 
     def failed(self, accepted: Accepted, exc: BaseException) -> None:
         """A connection came to nothing before it was one."""
@@ -291,9 +292,8 @@ class AsyncioAcceptor:
             header = await intake.gate.header(listener.bind, accepted.socket, accepted.client)
         options: dict[str, Any] = {}
         if tls is not None:
-            await intake.before_tls(accepted)
+            options["ssl_handshake_timeout"] = await intake.before_tls(accepted)
             options["ssl"] = tls.ssl
-            options["ssl_handshake_timeout"] = intake.config.ssl_handshake_timeout
             options["ssl_shutdown_timeout"] = intake.config.ssl_shutdown_timeout
 
         def factory() -> AsyncioTransport:
@@ -356,13 +356,13 @@ async def _open_anyio(intake: Intake, accepted: Accepted) -> AnyioTransport | No
         if intake.gate is not None:
             header = await intake.gate.header(listener.bind, accepted.socket, accepted.client)
         if tls is not None:
-            await intake.before_tls(accepted)
+            left = await intake.before_tls(accepted)
         server = listener.address if listener.is_unix else _pair(accepted.socket.getsockname())
         if not listener.is_unix:  # asyncio and uvloop do so by themselves
             accepted.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stream = plain = await anyio.abc.SocketStream.from_socket(accepted.socket)
         if tls is not None:
-            with anyio.fail_after(intake.config.ssl_handshake_timeout):
+            with anyio.fail_after(left):
                 stream = await TLSStream.wrap(plain, server_side=True, ssl_context=tls.ssl)
     except BaseException as exc:
         # Failed or, in the handshake, cancelled.

@@ -23,6 +23,13 @@ ANSWER = (
 #: What the log says of it.
 REASON = "cleartext HTTP at an address that speaks TLS"
 
+# A record of TLS: type, version and length, then at most so much (RFC 8446 section 5.1).
+_HANDSHAKE = b"\x16"
+_RECORD_HEADER = 5
+_LARGEST_RECORD = _RECORD_HEADER + 16384
+# Seconds a handshake has that began at the last moment.
+_LEAST_TIME = 0.1
+
 # Bytes of an unwanted request that are read so that its sender gets to read the answer.
 _MOST_DISCARDED = 1 << 20
 
@@ -32,46 +39,76 @@ async def before_tls(
     worker: Worker,
     client: tuple[str, int] | None,
     silent: set[anyio.CancelScope],
-) -> None:
+) -> float | None:
     """Wait for TLS to begin; cleartext HTTP is answered with 400.
 
     :param sock: connected, non-blocking, and not in the hands of an event loop; what it has
         received stays in it.
     :param client: the peer, for the log; None for that of a Unix socket.
-    :param silent: has the wait in it for as long as nothing comes: who stops shortens it.
+    :param silent: has the wait in it for as long as it lasts: who stops shortens it.
+    :return: seconds left of ``ssl_handshake_timeout``.
     :raises ConnectionAbortedError: if it was HTTP, which has been answered, or the server stops.
-    :raises TimeoutError: if nothing comes within ``ssl_handshake_timeout``.
+    :raises TimeoutError: if no first record comes within ``ssl_handshake_timeout``.
     :raises OSError: if the connection ends before.
     """
-    first = _peek(sock)
-    if first is None:
-        config = worker.config
-        limit = config.drain_idle_timeout if worker.draining else config.ssl_handshake_timeout
+    config = worker.config
+    left = config.ssl_handshake_timeout
+    if _missing(sock):
+        limit = config.drain_idle_timeout if worker.draining else left
+        begun = anyio.current_time()
         with anyio.move_on_after(limit) as scope:
             silent.add(scope)
             try:
-                while first is None:
-                    await anyio.wait_readable(sock)
-                    first = _peek(sock)
+                await _first_record(sock)
             finally:
                 silent.discard(scope)
-        if first is None:
+        if scope.cancelled_caught:
             if worker.draining:
                 raise ConnectionAbortedError("the server stops")
-            raise TimeoutError("nothing has come")
+            raise TimeoutError("no TLS handshake has come")
+        left = None if left is None else max(left - (anyio.current_time() - begun), _LEAST_TIME)
+    first = _peek(sock, 1)
     if not first:
         raise ConnectionResetError("closed before its TLS handshake")
     if b"A" <= first <= b"Z":
         worker.report(REASON, client)
-        with anyio.move_on_after(worker.config.close_timeout):
+        with anyio.move_on_after(config.close_timeout):
             await _turn_away(sock)
         raise ConnectionAbortedError(REASON)
+    return left
 
 
-def _peek(sock: socket.socket) -> bytes | None:
-    """The first byte, b"" at the end, None where none has come."""
+async def _first_record(sock: socket.socket) -> None:
+    """Wait for all of the ClientHello: until then a peer costs its socket and no TLS session."""
     try:
-        return sock.recv(1, socket.MSG_PEEK)
+        while missing := _missing(sock):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, missing)
+            await anyio.wait_readable(sock)
+            if missing > 1 and _missing(sock) == missing:
+                return  # the end, or a system that wakes us for less: TLS will see
+    finally:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+
+
+def _missing(sock: socket.socket) -> int:
+    """Bytes that must have come in all before there is something to do; 0 if they have."""
+    head = _peek(sock, _RECORD_HEADER)
+    if head is None:
+        return 1
+    if head[:1] != _HANDSHAKE:
+        return 0
+    size = _RECORD_HEADER
+    if len(head) == size:
+        size += int.from_bytes(head[3:5])
+        if size > _LARGEST_RECORD or len(_peek(sock, size) or b"") == size:
+            return 0  # more is no record
+    return size
+
+
+def _peek(sock: socket.socket, size: int) -> bytes | None:
+    """The first bytes, b"" at the end, None where none has come."""
+    try:
+        return sock.recv(size, socket.MSG_PEEK)
     except (BlockingIOError, InterruptedError):
         return None
 
