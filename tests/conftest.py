@@ -6,9 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from helpers import codecs
 from helpers.serving import BACKENDS, Loops, Records
 from helpers.site import Certificate, Serving, Site
 from tricorn.server import Server
+
+if codecs.ONLY_PURE:
+    codecs.hide_compiled()
 
 
 @pytest.fixture(scope="session")

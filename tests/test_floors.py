@@ -20,7 +20,7 @@ FLOORS = {
     "codecs": 1, "protocol": 2, "asgi": 3, "io": 4, "privileges": 4, "systemd": 4,
     "counters": 0, "health_server": 5, "config_health": 0,
     "config_limits": 0, "last_resort": 5, "loop_watch": 5,
-    "server": 5, "logs": 5, "log_sink": 5, "access_log": 5, "app_loader": 5,
+    "server": 5, "logs": 5, "log_config": 5, "log_sink": 5, "access_log": 5, "app_loader": 5,
     "application": 5, "event_loop": 5, "own_process": 5, "reloader": 5, "start_lines": 5,
     "error_report": 5,
     "pid_file": 5, "control_channel": 5, "supervisor": 5, "supervisor_workers": 5,
@@ -37,12 +37,14 @@ FLOORS = {
 ALLOWED_UP = {
     # `check` looks at what the options name, and the loader is part of that.
     ("config_check", "app_loader"),
+    # Likewise for the names of codecs, none of which it imports.
+    ("config_check", "codecs.choice"),
     # The start-up line says the version.
     ("start_lines", "__init__"),
 }
 
 # The protocol libraries, and the only files that may know them.
-LIBRARIES = {"h11", "h2", "hpack", "hyperframe", "wsproto"}
+LIBRARIES = {"h11", "httptools", "h2", "hpack", "hyperframe", "wsproto"}
 WAITING = {"asyncio", "anyio", "trio", "uvloop", "socket", "select", "selectors", "ssl", "time",
            "threading", "concurrent", "datetime"}  # fmt: skip
 

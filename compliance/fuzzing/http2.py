@@ -8,6 +8,7 @@ from typing import Any
 
 from compliance.fuzzing.frames import ServerFrames
 from compliance.fuzzing.inputs import WHOLE, Choices, chunks, split
+from tricorn.codecs import choice
 from tricorn.codecs.frame_scanner import PREFACE
 from tricorn.config import Config
 from tricorn.protocol import negotiate
@@ -22,19 +23,24 @@ from tricorn.protocol.events import (
 )
 from tricorn.protocol.http2 import HTTP2Connection
 
+#: Codecs that are here, the fastest first.
+CODECS = choice.available()["http2"]
 DEFAULTS = Config()
-SMALL = Config(
-    h2_max_concurrent_streams=1,
-    h2_max_resets=1,
-    h2_max_glitches=3,
-    h2_max_continuation_frames=1,
-    h2_max_output_control=1,
-    max_header_count=1,
-    h2_stream_window_size=1024,
-    h2_connection_window_size=65535,
-    keep_alive_max_requests=2,
-    h2_max_pushes=1,
-)
+_BOUNDS: dict[str, Any] = {
+    "h2_max_concurrent_streams": 1,
+    "h2_max_resets": 1,
+    "h2_max_glitches": 3,
+    "h2_max_continuation_frames": 1,
+    "h2_max_output_control": 1,
+    "max_header_count": 1,
+    "h2_stream_window_size": 1024,
+    "h2_connection_window_size": 65535,
+    "keep_alive_max_requests": 2,
+    "h2_max_pushes": 1,
+}
+SMALL = Config(**_BOUNDS)
+#: With the options as they are, and with small bounds, for each codec in turn.
+CONFIGS = [Config(http2_codec=name, **more) for name in CODECS for more in ({}, _BOUNDS)]
 SETTINGS = b"\0\0\0\4\0\0\0\0\0"
 _MOST_ROUNDS = 100_000
 
@@ -221,7 +227,7 @@ def call_in_any_order(received: bytes, choices: Choices, config: Config) -> None
 def check(data: bytes) -> None:
     """The target: the same in any cut, whole frames out, and no exception from any call."""
     wire, choices = split(data)
-    config = choices.pick([DEFAULTS, SMALL])
+    config = choices.pick(CONFIGS)
     mode = choices.byte() % 4
     if mode == 3:
         call_in_any_order(wire, choices, config)
@@ -229,7 +235,7 @@ def check(data: bytes) -> None:
     sizes = choices.sizes()
     if sizes == WHOLE:
         sizes = (11,)
-    if mode == 2 or config is SMALL:
+    if mode == 2 or config.h2_max_concurrent_streams == 1:
         # With room for one stream it matters whether its application has ended meanwhile.
         Story(wire, sizes, config=config)
     else:

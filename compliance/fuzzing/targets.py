@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from compliance.fuzzing import asgi, http1, http2, proxies, websocket
+from compliance.fuzzing import asgi, http1, http2, proxies, websocket_codecs
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Target:
 TARGETS: dict[str, Target] = {
     "http1": Target(http1.check),
     "http2": Target(http2.check, framed=True),
-    "websocket": Target(websocket.check, longest=1024),
+    "websocket": Target(websocket_codecs.check, longest=1024),
     "forwarded": Target(proxies.check_forwarded, longest=512),
     "proxy_protocol": Target(proxies.check_proxy_protocol, longest=1024),
     "asgi": Target(asgi.check, framed=True),

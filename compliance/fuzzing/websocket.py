@@ -11,9 +11,7 @@ from compliance.fuzzing.websocket_wire import check_server_frames
 from tricorn.codecs.websocket_base import DeflateParameters
 from tricorn.exceptions import LocalProtocolError
 from tricorn.protocol.websocket import (
-    BytesReceived,
     ConnectionFailed,
-    TextReceived,
     WebSocketConnection,
     WebSocketEvent,
     WebSocketLimits,
@@ -84,10 +82,10 @@ def story(
 
 def _check_size(event: WebSocketEvent) -> None:
     size = 0
-    if isinstance(event, TextReceived):
-        size = len(event.text.encode())
-    elif isinstance(event, BytesReceived):
-        size = len(event.data)
+    if isinstance(event, str):
+        size = len(event.encode())
+    elif isinstance(event, bytes):
+        size = len(event)
     assert size <= LIMITS.max_message_size, f"a message of {size} bytes came through"
 
 

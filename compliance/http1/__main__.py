@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--port", type=int, help="its port; it must run compliance.http1.app:app")
     made.add_argument("--server", choices=SERVERS, help="start this server and end it again")
     made.add_argument("--worker-class", choices=WORKER_CLASSES, help="its event loop")
+    made.add_argument("--codec", metavar="NAME", help="its http1_codec, where it is Tricorn")
     made.add_argument("--tls", action="store_true", help="speak TLS, with any certificate")
     made.add_argument("--name", help="key of the accepted results, if not the server's")
     made.add_argument(
@@ -108,7 +109,7 @@ def _run(options: argparse.Namespace, cases: list[Case]) -> list[Verdict]:
         certificate = make_certificate(Path(directory)) if options.tls else None
 
         def line(port: int) -> list[str]:
-            return command(options.server, port, options.worker_class, certificate)
+            return command(options.server, port, options.worker_class, certificate, options.codec)
 
         with running_server(line, log=Path(directory) / "server.log") as server:
             return asyncio.run(run_cases(Target(server.host, server.port, tls), cases))

@@ -21,15 +21,27 @@ Certificate = tuple[Path, Path]
 
 
 def command(
-    server: str, port: int, worker_class: str | None, certificate: Certificate | None
+    server: str,
+    port: int,
+    worker_class: str | None,
+    certificate: Certificate | None,
+    codec: str | None = None,
 ) -> list[str]:
     """The command that serves the suite's app on 127.0.0.1:``port``.
 
-    Raises ``ValueError`` where the server cannot run on that worker class, or over TLS.
+    ``codec`` is Tricorn's http1_codec. Raises ``ValueError`` where the server cannot run on
+    that worker class, over TLS, or has no such choice.
     """
+    if codec is not None and server != "tricorn":
+        raise ValueError(f"{server} takes no codec")
     if server in ("tricorn", "hypercorn"):
         return server_command(
-            server, APP, port, worker_class=worker_class or "asyncio", certificate=certificate
+            server,
+            APP,
+            port,
+            worker_class=worker_class or "asyncio",
+            certificate=certificate,
+            options=[] if codec is None else ["--http1-codec", codec],
         )
     if worker_class == "trio":
         raise ValueError(f"{server} does not run on trio")

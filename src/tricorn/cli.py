@@ -10,21 +10,20 @@ import importlib
 import json
 import logging
 import os
-import pkgutil
 import platform
-import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from tricorn import config_docs
+from tricorn.codecs import choice
 from tricorn.config import OPTIONS, Config
 from tricorn.config_binds import DEFAULT_PORT
 from tricorn.config_sources import CONFIG_VARIABLE, LoadedConfig, load
 from tricorn.config_values import Kind, Option, nearest
 from tricorn.exceptions import ConfigError, TricornError
 
-LIBRARIES = ("anyio", "h11", "h2", "hpack", "priority", "wsproto", "trio", "uvloop")
+LIBRARIES = ("anyio", "h11", "h2", "hpack", "priority", "wsproto", "trio", "uvloop", "httptools")
 
 _METAVARS = {
     Kind.PATH: "PATH",
@@ -242,6 +241,9 @@ def _check(loaded: LoadedConfig) -> int:
         from tricorn.io.tls import TLSContext
 
         TLSContext(config)
+    from tricorn.protocol import negotiate
+
+    negotiate.codecs(config)  # imports them
     _check_target(config)
     compose(*load_app(config))
     for line in [*loaded.notes, *config.warnings()]:
@@ -297,14 +299,12 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _codecs() -> dict[str, list[str]]:
-    import tricorn.codecs
-
-    found: dict[str, list[str]] = {}
-    for module in pkgutil.iter_modules(tricorn.codecs.__path__):
-        if match := re.fullmatch(r"(http1|http2|websocket)_(?!base)(\w+)", module.name):
-            found.setdefault(match[1], []).append(match[2])
-    return found
+def _codecs() -> dict[str, dict[str, Any]]:
+    """By slot: the codec that auto takes, with its version, and all that are installed."""
+    return {
+        slot: {"in_use": choice.choose(slot).describe(), "available": names}
+        for slot, names in choice.available().items()
+    }
 
 
 def _version_text(form: str) -> str:
@@ -318,13 +318,16 @@ def _version_text(form: str) -> str:
         return json.dumps(
             {"tricorn": own, "python": python, "codecs": codecs, "libraries": libraries}, indent=2
         )
-    shown = ", ".join(f"{slot} {'/'.join(names)}" for slot, names in codecs.items())
+    shown = [
+        f"{slot} codec: {row['in_use']}; available: {', '.join(row['available'])}"
+        for slot, row in codecs.items()
+    ]
     return "\n".join(
         [
             f"tricorn {own or 'unknown'}",
             f"{platform.python_implementation()} {platform.python_version()}",
             ssl.OPENSSL_VERSION,
-            f"codecs: {shown}",
+            *shown,
             *(f"{name} {version or 'is not installed'}" for name, version in libraries.items()),
         ]
     )

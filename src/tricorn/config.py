@@ -134,6 +134,14 @@ class Config(Options):
                 return "uvloop"
         return "uvloop" if importlib.util.find_spec("uvloop") else "asyncio"
 
+    @property
+    def speaks_http2(self) -> bool:
+        """Whether any address may come to speak HTTP/2."""
+        if self.ssl_enabled and self.bind and "h2" in self.alpn_protocols:
+            return True
+        cleartext = not self.ssl_enabled or bool(self.insecure_bind)
+        return cleartext and (self.h2_prior_knowledge or self.h2c_upgrade)
+
     def warnings(self) -> list[str]:
         """One line for each option that is set and has no effect."""
         lines = [

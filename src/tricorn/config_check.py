@@ -36,6 +36,7 @@ def check(config: Config) -> None:
     _check_mounts(config)
     _check_accounts(config)
     check_event_loop(config)
+    _check_codecs(config)
 
 
 def _check_readable(name: str, path: str | None) -> None:
@@ -97,6 +98,13 @@ def _check_accounts(config: Config) -> None:
             grp.getgrnam(config.group)
     except KeyError:
         raise ConfigError(f"group: there is no group {config.group!r}") from None
+
+
+def _check_codecs(config: Config) -> None:
+    from tricorn.codecs import choice  # not above: a container of Lambda's has no use for it
+
+    for slot in choice.CODECS:
+        choice.check(slot, getattr(config, f"{slot}_codec"))
 
 
 def check_event_loop(config: Config) -> None:

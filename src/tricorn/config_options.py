@@ -254,6 +254,9 @@ class Options:
         "Addresses, without TLS, where nothing but these paths is answered; those not set are "
         "/livez, /readyz and /metrics there, and no longer on the other addresses.")
 
+    http1_codec: str = option(Kind.TEXT, HTTP1, "auto",
+        "Parser of HTTP/1.1; auto is the fastest that is installed. See the page on codecs.",
+        choices=("auto", "httptools", "h11"))
     h11_max_incomplete_size: int = option(Kind.SIZE, HTTP1, 65536,
         "Largest request head; above it the answer is 431.", "nginx, Envoy", low=1024)
     h11_pass_raw_headers: bool = option(Kind.BOOL, HTTP1, False,
@@ -284,6 +287,9 @@ class Options:
     write_buffer_low: int = option(Kind.SIZE, FLOW, 16384,
         "Output of a connection below which send() goes on.", "asyncio", low=0)
 
+    http2_codec: str = option(Kind.TEXT, HTTP2, "auto",
+        "Framing of HTTP/2; auto is the fastest that is installed.",
+        choices=("auto", "nghttp2", "h2"))
     h2_max_concurrent_streams: int = option(Kind.COUNT, HTTP2, 100,
         "Streams a peer may have open; one more is refused.", "RFC 9113 section 6.5.2", low=1,
         flags=("--http2-max-concurrent-streams",))
@@ -318,6 +324,9 @@ class Options:
     h2_max_output_control: int = option(Kind.COUNT, HTTP2, 1000,
         "Control frames waiting to be sent; above it reading pauses.", "Envoy", low=1)
 
+    websocket_codec: str = option(Kind.TEXT, WEBSOCKET, "auto",
+        "Framing of WebSocket; auto is the fastest that is installed.",
+        choices=("auto", "compiled", "wsproto"))
     websocket_max_message_size: int = option(Kind.SIZE, WEBSOCKET, 16 * 2**20,
         "Largest message, after decompression; above it the close code is 1009.",
         "Uvicorn, Hypercorn", flags=("--ws-max-size",))

@@ -12,7 +12,6 @@ import importlib.util
 import os
 import re
 import sys
-import tomllib
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -108,6 +107,8 @@ def read_toml(path: str | os.PathLike[str]) -> Layer:
 
 
 def _parse_toml(path: str) -> dict[str, Any]:
+    import tomllib  # not above: nobody else in the process needs it
+
     try:
         with open(path, "rb") as file:
             return tomllib.load(file)

@@ -9,7 +9,6 @@ and where the value came from.
 
 from __future__ import annotations
 
-import difflib
 import enum
 import json
 import math
@@ -125,6 +124,8 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """``"; did you mean 'x'?"`` for the nearest of `known`, or the empty string."""
     wanted = word.lower().replace("-", "_")
     names = {name.lower().replace("-", "_"): name for name in known}
+    import difflib  # not above: for errors only
+
     found = difflib.get_close_matches(wanted, names, n=1, cutoff=cutoff)
     return f"; did you mean {names[found[0]]!r}?" if found else ""
 

@@ -11,17 +11,13 @@ the text form indents the further lines of a message, so none can pass for a new
 from __future__ import annotations
 
 import atexit
-import configparser
 import functools
-import importlib
 import json
 import logging
-import logging.config
 import os
 import re
 import sys
 import time
-import tomllib
 from collections import OrderedDict
 from typing import Any, Final
 
@@ -159,7 +155,10 @@ def setup(config: Config) -> None:
     former = {handler for logger in loggers for handler in logger.handlers}
     try:
         sinks = {name: _sink(target, name) for name, target in wanted.items() if target}
-        _apply_logconfig(config)
+        if config.logconfig is not None or config.logconfig_dict is not None:
+            from tricorn import log_config  # not above: large, and few use it
+
+            log_config.apply(config)
     except ConfigError:
         _close_unused()
         raise
@@ -246,46 +245,6 @@ def _wants_colours(choice: bool | None, sink: Sink) -> bool:
     if os.environ.get("FORCE_COLOR", "0") not in ("", "0"):
         return True
     return sink.is_terminal and os.environ.get("TERM") != "dumb"
-
-
-def _apply_logconfig(config: Config) -> None:
-    try:
-        name = config.logconfig
-        table = config.logconfig_dict if name is None else _read_logconfig(name)
-        if table is not None:
-            # Without these words dictConfig silences loggers that exist already: ours.
-            table = {"version": 1, "disable_existing_loggers": False, **table}
-            logging.config.dictConfig(table)
-    except Exception as exc:  # dictConfig raises whatever the classes it names raise
-        raise ConfigError(f"logconfig: {exc}") from exc
-
-
-def _read_logconfig(name: str) -> dict[str, Any] | None:
-    """The table in a file; None for an ini file, which is applied here.
-
-    ``json:PATH`` and ``toml:PATH`` as in Hypercorn; else the suffix tells, else ini.
-    """
-    prefix, colon, path = name.partition(":")
-    if not colon or prefix not in ("json", "toml"):
-        prefix, path = os.path.splitext(name)[1].lstrip(".").lower(), name
-    if prefix not in ("json", "toml", "yaml", "yml"):
-        with open(path, encoding="utf-8") as file:
-            parser = configparser.ConfigParser(
-                {"__file__": path, "here": os.path.dirname(os.path.abspath(path))}
-            )
-            parser.read_file(file)
-        logging.config.fileConfig(parser, disable_existing_loggers=False)
-        return None
-    with open(path, "rb") as file:
-        if prefix == "json":
-            table = json.load(file)
-        elif prefix == "toml":
-            table = tomllib.load(file)
-        else:
-            table = importlib.import_module("yaml").safe_load(file)
-    if not isinstance(table, dict):
-        raise TypeError(f"{path} does not hold a table")
-    return table
 
 
 def finishing(config: Config) -> str:

@@ -37,6 +37,7 @@ from tricorn.logs import RateLimitedLog
 from tricorn.loop_watch import watching
 from tricorn.own_process import OwnProcess
 from tricorn.pid_file import PidFile
+from tricorn.protocol import negotiate
 from tricorn.start_lines import announce
 from tricorn.types import Application, ASGIApplication
 
@@ -226,6 +227,7 @@ class Server:
     ) -> None:
         """Start, serve, drain, stop."""
         self._on_asyncio = anyio.get_cancelled_exc_class() is asyncio.CancelledError
+        negotiate.codecs(self.config)
         if self._tls is None and self.config.ssl_enabled:
             self._tls = TLSContext(self.config)
         every = self._every = self._listeners or bind_all(self.config)

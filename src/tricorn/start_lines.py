@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import logging
 from collections.abc import Sequence
 
 import tricorn
+from tricorn.codecs import choice
 from tricorn.config import Config
 from tricorn.config_proxies import compared, proxy_protocol_binds
 from tricorn.io.listener import Listener
-from tricorn.protocol.negotiate import CODECS
+from tricorn.protocol import negotiate
 
 _log = logging.getLogger("tricorn.error")
 
@@ -19,8 +19,9 @@ _log = logging.getLogger("tricorn.error")
 def announce(config: Config, listeners: Sequence[Listener], *, on_asyncio: bool) -> None:
     """Say what is served where, in a few lines; called in the loop that serves."""
     loop = _loop_name() if on_asyncio else "trio"
-    codecs = ", ".join(f"{name} {_version(name)}" for name in CODECS.values())
-    _log.info("Tricorn %s on %s with %s", tricorn.__version__, loop, codecs)
+    codecs = negotiate.codecs(config)
+    used = ", ".join(codec.describe() for codec in codecs.values())
+    _log.info("Tricorn %s on %s with %s%s", tricorn.__version__, loop, used, _others(codecs))
     begun = proxy_protocol_binds(config)
     for listener in listeners:
         behind = " behind the PROXY protocol" if compared(listener.bind) in begun else ""
@@ -33,6 +34,15 @@ def announce(config: Config, listeners: Sequence[Listener], *, on_asyncio: bool)
             note = " (its development certificate is self-signed: the browser asks once)"
         _log.info("open %s/ in a browser%s", listener.url, note)
         break
+
+
+def _others(codecs: dict[str, choice.Codec]) -> str:
+    """What else is installed, in brackets."""
+    available = choice.available()
+    others = [
+        name for slot, codec in codecs.items() for name in available[slot] if name != codec.name
+    ]
+    return f" (also installed: {', '.join(others)})" if others else ""
 
 
 def _spoken(config: Config, listener: Listener) -> str:
@@ -54,11 +64,6 @@ def _each(spoken: list[str]) -> str:
 
 def _loop_name() -> str:
     module = type(asyncio.get_running_loop()).__module__.partition(".")[0]
-    return f"uvloop {_version('uvloop')}" if module == "uvloop" else "asyncio"
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "?"
+    if module != "uvloop":
+        return "asyncio"
+    return f"uvloop {choice.version_of('uvloop', 'uvloop') or '?'}"

@@ -12,6 +12,7 @@ import pytest
 from cli_process import Run
 
 import tricorn.exceptions
+from helpers.codecs import python_path
 
 SOURCE = Path(tricorn.exceptions.__file__).parents[1]
 
@@ -38,7 +39,7 @@ def run(work: Path) -> Run:
 
     def run(*argv: str, **environ: str) -> subprocess.CompletedProcess[str]:
         env = {name: value for name, value in os.environ.items() if "TRICORN" not in name}
-        env["PYTHONPATH"] = str(SOURCE)
+        env["PYTHONPATH"] = python_path(SOURCE)
         return subprocess.run(
             [sys.executable, "-m", "tricorn", *argv],
             cwd=work,

@@ -1,6 +1,7 @@
 """HTTP/2: whatever comes, nothing raises, all of it ends, and the cut does not matter."""
 
-from compliance.fuzzing.http2 import DEFAULTS, SMALL, Story, call_in_any_order, same_in_any_cut
+from compliance.fuzzing.http2 import CONFIGS as EACH
+from compliance.fuzzing.http2 import Story, call_in_any_order, same_in_any_cut
 from compliance.fuzzing.inputs import Choices
 from fuzz_strategies import CHOICES, SIZES, fuzz, mutations
 from hypothesis import given
@@ -61,7 +62,9 @@ OTHERS = st.one_of(
     st.just(goaway()),
     st.just(push_promise(1, 2)),
 )
-CONFIGS = st.sampled_from([DEFAULTS, SMALL])
+CONFIGS = st.sampled_from(EACH)
+ROOMY = st.sampled_from(EACH[::2])
+TIGHT = st.sampled_from(EACH[1::2])
 ORDERED = st.lists(exchanges(), max_size=5, unique_by=lambda frames: frames[5:9]).map(
     lambda found: b"".join(sorted(found, key=lambda frames: frames[5:9]))
 )
@@ -69,35 +72,35 @@ ANYTHING = st.lists(st.one_of(exchanges(), OTHERS), max_size=10).map(b"".join)
 
 
 @fuzz
-@given(ORDERED, SIZES)
-def test_whole_requests_are_read_the_same_in_any_cut(received, sizes):
-    assert not same_in_any_cut(received, sizes).failed
+@given(ORDERED, SIZES, ROOMY)
+def test_whole_requests_are_read_the_same_in_any_cut(received, sizes, config):
+    assert not same_in_any_cut(received, sizes, config).failed
 
 
 @fuzz
-@given(ANYTHING, SIZES)
-def test_frames_in_any_order_are_read_the_same_in_any_cut(received, sizes):
-    same_in_any_cut(received, sizes)
-    Story(received, sizes)
+@given(ANYTHING, SIZES, ROOMY)
+def test_frames_in_any_order_are_read_the_same_in_any_cut(received, sizes, config):
+    same_in_any_cut(received, sizes, config)
+    Story(received, sizes, config=config)
 
 
 @fuzz
-@given(mutations(ANYTHING, SPECIAL), SIZES)
-def test_mutated_frames_are_read_the_same_in_any_cut(received, sizes):
-    same_in_any_cut(received, sizes)
-    Story(received, sizes)
+@given(mutations(ANYTHING, SPECIAL), SIZES, ROOMY)
+def test_mutated_frames_are_read_the_same_in_any_cut(received, sizes, config):
+    same_in_any_cut(received, sizes, config)
+    Story(received, sizes, config=config)
 
 
 @fuzz
-@given(mutations(ANYTHING, SPECIAL), SIZES)
-def test_small_limits_never_raise(received, sizes):
-    Story(received, sizes, config=SMALL)
+@given(mutations(ANYTHING, SPECIAL), SIZES, TIGHT)
+def test_small_limits_never_raise(received, sizes, config):
+    Story(received, sizes, config=config)
 
 
 @fuzz
-@given(st.binary(max_size=200), SIZES)
-def test_noise_never_raises(noise, sizes):
-    Story(noise, sizes)
+@given(st.binary(max_size=200), SIZES, ROOMY)
+def test_noise_never_raises(noise, sizes, config):
+    Story(noise, sizes, config=config)
 
 
 @fuzz

@@ -24,6 +24,7 @@ from gunicorn.config import Config as GunicornConfig
 
 import tricorn.exceptions
 from helpers.clients import HTTP1Client, open_socket
+from helpers.codecs import python_path
 from helpers.serving import eventually
 from helpers.site import Certificate
 from tricorn.exceptions import ConfigError
@@ -74,7 +75,7 @@ class Gunicorn:
 
     def __init__(self, folder: Path, *arguments: str, app: str = "app", **environ: str) -> None:
         env = {name: value for name, value in os.environ.items() if "TRICORN" not in name}
-        env |= {"PYTHONPATH": str(SOURCE), "HOME": str(folder)} | environ
+        env |= {"PYTHONPATH": python_path(SOURCE), "HOME": str(folder)} | environ
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", "-b", "127.0.0.1:0", *arguments, f"site_app:{app}"],
             cwd=folder,

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import tricorn.exceptions
+from helpers.codecs import python_path
 
 SOURCE = Path(tricorn.exceptions.__file__).parents[1]
 COMMAND = (sys.executable, "-m", "tricorn")
@@ -25,7 +26,7 @@ class Daemon:
     def __init__(self, folder: Path, *argv: str, command: Sequence[str] = COMMAND) -> None:
         env = {name: value for name, value in os.environ.items() if "TRICORN" not in name}
         # Warnings in the server's own process are errors as they are here.
-        env |= {"PYTHONPATH": str(SOURCE), "PYTHONUNBUFFERED": "1"}
+        env |= {"PYTHONPATH": python_path(SOURCE), "PYTHONUNBUFFERED": "1"}
         self.process = subprocess.Popen(
             [*command, *argv],
             cwd=folder,

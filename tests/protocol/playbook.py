@@ -14,6 +14,7 @@ otherwise. Whatever was not expected fails, and the failure prints the whole dia
 """
 
 import inspect
+from contextvars import ContextVar
 from dataclasses import fields as dataclass_fields
 
 from hypothesis import HealthCheck, example, given, settings
@@ -28,13 +29,16 @@ BYTEWISE = (1,)
 # Sizes of the pieces, used in turn.
 CUTS = st.lists(st.integers(1, 40), min_size=1, max_size=12).map(tuple)
 
+#: The HTTP/1.1 codec that `http1` takes; set by the fixture ``http1_codec``.
+codec_under_test = ContextVar("codec_under_test", default="auto")
+
 EOF = type("EndOfFile", (), {"__repr__": lambda self: "EOF"})()
 ANY_OUTPUT = type("AnyOutput", (), {"__repr__": lambda self: "ANY_OUTPUT"})()
 
 
 def http1(**options):
-    """Makes HTTP/1.1 connections of this configuration."""
-    config = Config(**options)
+    """Makes HTTP/1.1 connections of this configuration, on the codec under test."""
+    config = Config(**({"http1_codec": codec_under_test.get()} | options))
     return lambda: negotiate.http1(config)
 
 

@@ -22,6 +22,8 @@ from tricorn.protocol.events import (
     StreamEnded,
 )
 
+pytestmark = pytest.mark.usefixtures("http1_codec")
+
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 OK_CLOSE = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"

@@ -24,6 +24,8 @@ from tricorn.protocol.events import (
     TrailersReceived,
 )
 
+pytestmark = pytest.mark.usefixtures("http1_codec")
+
 # Which of the two a transfer coding deserves is the codec's business.
 BAD_OR_UNKNOWN = Fault(400) | Fault(501)
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"

@@ -1,5 +1,6 @@
 """HTTP/1.1 connections and time: RFC 9112 section 9.5, and draining. No clock is read."""
 
+import pytest
 from playbook import (
     ANY_OUTPUT,
     EOF,
@@ -16,6 +17,8 @@ from playbook import (
 )
 
 from tricorn.protocol.events import DataReceived, StreamReset
+
+pytestmark = pytest.mark.usefixtures("http1_codec")
 
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"

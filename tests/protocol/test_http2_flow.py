@@ -13,6 +13,8 @@ from playbook_http2 import (
     data,
     headers,
     http2,
+    http2_codec_under_test,
+    on_h2,
     ping,
     priority,
     priority_update,
@@ -20,13 +22,22 @@ from playbook_http2 import (
     reset,
     settings,
     window,
+    window_errors_end_the_connection,
 )
 
 from tricorn.config import Config
 from tricorn.exceptions import RemoteProtocolError
 from tricorn.protocol import negotiate
 from tricorn.protocol.events import DataReceived, RequestReceived, StreamEnded, StreamReset
-from tricorn.protocol.http2_errors import CANCEL, ENHANCE_YOUR_CALM, NO_ERROR, PROTOCOL_ERROR
+from tricorn.protocol.http2_errors import (
+    CANCEL,
+    ENHANCE_YOUR_CALM,
+    FLOW_CONTROL_ERROR,
+    NO_ERROR,
+    PROTOCOL_ERROR,
+)
+
+pytestmark = pytest.mark.usefixtures("http2_codec")
 
 
 class TestRFC9113Section5_2ReceiveWindows:
@@ -42,8 +53,15 @@ class TestRFC9113Section5_2ReceiveWindows:
     def test_a_stream_beyond_its_window_is_an_error(self):
         server = Server(h2_stream_window_size=16384)
         server.receive(headers(1, POST, end=False), data(1, bytes(16384)))
-        server.receive(data(1, b"x"))
-        assert server.connection.closing
+        events = server.receive(data(1, b"x"))
+        whole = on_h2() or window_errors_end_the_connection()
+        assert server.connection.closing == whole
+        if whole:
+            assert [event.limit for event in events[:1]] == ["h2_stream_window_size"]
+        else:
+            assert [event.limit for event in events[:1]] == ["h2_stream_window_size"]
+            assert events[1:] == [StreamReset(1, FLOW_CONTROL_ERROR)]
+            assert server.frames("RST_STREAM") == [("RST_STREAM", 1, FLOW_CONTROL_ERROR)]
 
     def test_an_ended_stream_is_not_credited(self):
         server = Server(h2_stream_window_size=16384)
@@ -113,6 +131,28 @@ class TestRFC9113Section6_9SendWindows:
         head = ("HEADERS", 1, [(b":status", b"200")], False)
         play << Frames(head, ("DATA", 1, b"h", False)) >> window(1, 1)
         return play << Frames(("DATA", 1, b"i", False), ("HEADERS", 1, [(b"a", b"b")], True))
+
+    @pytest.mark.parametrize("size", [2, 65535])
+    @conversation
+    def test_an_end_without_content_needs_no_window(self, size):
+        # 2 bytes fill the window of the stream, 65535 that of the connection.
+        play = http2(client_settings={0x4: 2 if size == 2 else 10**6}) >> headers(1) << Request(1)
+        play >> Call("send_headers", 1, 200, []) >> Call("send_data", 1, bytes(size))
+        head = ("HEADERS", 1, [(b":status", b"200")], False)
+        play << Frames(head, ("DATA", 1, bytes(size), False)) >> Call("send_data", 1, b"", True)
+        play << Frames(("DATA", 1, b"", True)) << State(idle=True, closing=False)
+        return play >> headers(3) << Request(3)
+
+    @conversation
+    def test_an_end_before_that_of_the_request_may_wait_for_one(self):
+        # libnghttp2 sends no empty DATA without a window, and may not forget such a stream.
+        play = http2(client_settings={0x4: 2}) >> headers(1, POST, end=False) << Request(1)
+        play >> Call("send_headers", 1, 200, []) >> Call("send_data", 1, b"hi")
+        head = ("HEADERS", 1, [(b":status", b"200")], False)
+        play << Frames(head, ("DATA", 1, b"hi", False)) >> Call("send_data", 1, b"", True)
+        end = ("DATA", 1, b"", True)
+        play << Frames(*([end] if on_h2() else [])) >> window(1, 1)
+        return play << Frames(*([] if on_h2() else [end]))
 
     def test_data_waits_for_the_connections_window(self):
         server = Server(client_settings={0x4: 1_000_000})
@@ -283,7 +323,7 @@ class TestTimeouts:
 
 class TestRFC7540Section3_2H2c:
     def upgrade(self, body=b"", settings_payload=b"\0\4\0\0\0\3"):
-        config = Config(h2c_upgrade=True)
+        config = Config(h2c_upgrade=True, http2_codec=http2_codec_under_test.get())
         value = base64.urlsafe_b64encode(settings_payload).rstrip(b"=")
         first = negotiate.http1(config)
         (event,) = first.receive_data(

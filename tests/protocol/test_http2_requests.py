@@ -20,6 +20,7 @@ from playbook_http2 import (
     goaway,
     headers,
     http2,
+    on_h2,
     raw,
     reset,
     settings,
@@ -34,6 +35,8 @@ from tricorn.protocol.events import (
     TrailersReceived,
 )
 from tricorn.protocol.http2_errors import NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM
+
+pytestmark = pytest.mark.usefixtures("http2_codec")
 
 STATUS = (b":status", b"200")
 METHOD, SCHEME, AUTHORITY, PATH = GET
@@ -289,10 +292,40 @@ class TestRFC9113Section8_3Pseudo:
     @pytest.mark.parametrize("content", [b"ab", b"abcd"])
     @conversation
     def test_8_1_1_content_of_another_length_is_an_error(self, content):
-        # Of the whole connection, as h2 sees it: it has no hook to spare the other streams.
         play = http2() >> headers(1, [*POST, (b"content-length", b"3")], end=False) << Request(1)
-        play >> data(1, content, end=True) << Fault(None) << StreamReset(1)
-        return play << Frames(("GOAWAY", 1, PROTOCOL_ERROR)) << State(closing=True)
+        play >> data(1, content, end=True) << Fault(None)
+        if on_h2():
+            play << StreamReset(1) << Frames(("GOAWAY", 1, PROTOCOL_ERROR))
+        else:
+            play << StreamReset(1, PROTOCOL_ERROR) << Frames(("RST_STREAM", 1, PROTOCOL_ERROR))
+        return play << State(closing=on_h2())
+
+    @pytest.mark.parametrize("lengths", [[b"x"], [b"+1"], [b""], [b"1" * 20], [b"1", b"2"]])
+    @conversation
+    def test_8_1_1_a_malformed_length_is_malformed(self, lengths):
+        fields = [*POST, *[(b"content-length", length) for length in lengths]]
+        if not on_h2():
+            return malformed(fields, end=False)
+        play = http2() >> headers(1, fields, end=False)
+        if lengths == [b"1" * 20]:
+            return play << Fault(400) << Frames(("RST_STREAM", 1, PROTOCOL_ERROR))
+        return play << Fault(None) << Frames(("GOAWAY", 1, PROTOCOL_ERROR))
+
+    @conversation
+    def test_8_1_1_trailers_count_as_the_end_of_the_content(self):
+        play = http2() >> headers(1, [*POST, (b"content-length", b"3")], end=False) << Request(1)
+        play >> data(1, b"ab") << DataReceived(1, b"ab") >> headers(1, [(b"a", b"b")])
+        play << Fault(None, stream_id=1) << StreamReset(1, PROTOCOL_ERROR)
+        return play << Frames(("RST_STREAM", 1, PROTOCOL_ERROR)) << State(closing=False)
+
+    @conversation
+    def test_8_1_trailers_end_their_stream(self):
+        play = http2() >> headers(1, POST, end=False) << Request(1)
+        play >> headers(1, [(b"a", b"b")], end=False) << Fault(None)
+        if on_h2():
+            return play << StreamReset(1) << Frames(("GOAWAY", 1, PROTOCOL_ERROR))
+        play << StreamReset(1, PROTOCOL_ERROR) << Frames(("RST_STREAM", 1, PROTOCOL_ERROR))
+        return play << State(closing=False)
 
 
 class TestRFC9113Section5_1_2Concurrency:
@@ -437,6 +470,14 @@ class TestRFC9113Section8_4Push:
         server.receive(headers(1))
         server.connection.drain()
         assert server.connection.push(1, b"/a", []) is None
+
+    def test_a_push_has_no_informational_response(self):
+        server = Server()
+        server.receive(headers(1))
+        server.connection.push(1, b"/a", [])
+        server.connection.take_events()
+        server.connection.send_informational(2, 103, [(b"link", b"</b>")])
+        assert [frame[0] for frame in server.frames()] == ["PUSH_PROMISE"]
 
     def test_a_path_is_pushed_once_on_a_connection(self):
         server = Server()

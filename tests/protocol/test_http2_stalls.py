@@ -7,6 +7,8 @@ from playbook_http2 import POST, Server, data, headers, window
 from tricorn.protocol.events import PeerFault, StreamReset
 from tricorn.protocol.http2_errors import ENHANCE_YOUR_CALM, NO_ERROR
 
+pytestmark = pytest.mark.usefixtures("http2_codec")
+
 
 def resets(events):
     return [event.stream_id for event in events if type(event) is StreamReset]

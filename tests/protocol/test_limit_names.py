@@ -21,6 +21,7 @@ from playbook_http2 import (
     reset,
     settings,
 )
+from playbook_websocket import websocket
 
 import tricorn
 from tricorn.config import OPTIONS, Config
@@ -28,7 +29,7 @@ from tricorn.config_options import FLOW, HTTP1, HTTP2, LIMITS, TIMEOUTS, WEBSOCK
 from tricorn.counters import LIMITS as COUNTED
 from tricorn.protocol import negotiate
 from tricorn.protocol.events import LimitReached, PeerFault
-from tricorn.protocol.websocket import ConnectionFailed, WebSocketConnection, WebSocketLimits
+from tricorn.protocol.websocket import ConnectionFailed, WebSocketLimits
 
 SECTIONS = (TIMEOUTS, LIMITS, HTTP1, FLOW, HTTP2, WEBSOCKET, WORKERS)
 # The numbers of those sections that are no bounds, each with its reason.
@@ -246,6 +247,7 @@ HTTP2_BOUNDS = [
 ]
 
 
+@pytest.mark.usefixtures("http2_codec")
 @pytest.mark.parametrize(("option", "talk"), HTTP2_BOUNDS)
 def test_http2(option, talk):
     assert talk() == [option]
@@ -289,7 +291,7 @@ def ws_frame(first, size):
 
 
 def failed(received=b"", ticks=(), close=False, **limits):
-    connection = WebSocketConnection(WebSocketLimits(**limits))
+    connection = websocket(WebSocketLimits(**limits))
     if close:
         connection.send_close()
     found = connection.receive_data(received)
@@ -309,6 +311,7 @@ WEBSOCKET_BOUNDS = [
 ]  # fmt: skip
 
 
+@pytest.mark.usefixtures("websocket_codec")
 @pytest.mark.parametrize(("option", "talk"), WEBSOCKET_BOUNDS)
 def test_websocket(option, talk):
     assert failed(**talk) == [option]

@@ -5,6 +5,7 @@ import base64
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from playbook_websocket import codec_factory
 from websockets.client import ClientProtocol
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.frames import Opcode
@@ -14,10 +15,8 @@ from websockets.uri import parse_uri
 from tricorn.codecs.websocket_base import DeflateParameters
 from tricorn.exceptions import LocalProtocolError, RemoteProtocolError
 from tricorn.protocol.websocket import (
-    BytesReceived,
     CloseReceived,
     CompressionOptions,
-    TextReceived,
     WebSocketLimits,
 )
 from tricorn.protocol.websocket_handshake import WebSocketHandshake
@@ -53,14 +52,14 @@ def test_http1_accept_example_of_the_rfc():
         (b"connection", b"Upgrade"),
         (b"sec-websocket-accept", b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
     ]
-    assert connection.receive_data(b"\x81\x81\0\0\0\0x") == [TextReceived("x")]
+    assert connection.receive_data(b"\x81\x81\0\0\0\0x") == ["x"]
 
 
 def test_http2_accept():
     handshake = WebSocketHandshake.from_request("2", "CONNECT", CONNECT)
     status, headers, connection = handshake.accept()
     assert (status, headers) == (200, [])
-    assert connection.receive_data(b"\x81\x81\0\0\0\0x") == [TextReceived("x")]
+    assert connection.receive_data(b"\x81\x81\0\0\0\0x") == ["x"]
 
 
 def test_http2_needs_no_key_and_answers_none():
@@ -317,10 +316,10 @@ NEGOTIATIONS = [
 def test_negotiation(offered, options, answer, agreed):
     seen = []
 
-    def codec_factory(*, deflate, **_):
+    def make(*, deflate, **_):
         seen.append(deflate)
 
-    _, headers, _ = offer(offered.encode()).accept(compression=options, codec_factory=codec_factory)
+    _, headers, _ = offer(offered.encode()).accept(compression=options, codec_factory=make)
     assert headers[3:] == [(b"sec-websocket-extensions", f"{PMD}{answer}".encode())]
     assert seen == [agreed]
 
@@ -377,6 +376,7 @@ MESSAGES = st.lists(st.one_of(st.text(max_size=200), st.binary(max_size=200)), m
 WINDOW = st.one_of(st.none(), st.integers(9, 15))
 
 
+@pytest.mark.usefixtures("websocket_codec")
 @settings(deadline=None, max_examples=50)
 @given(
     MESSAGES, MESSAGES, st.builds(
@@ -402,7 +402,9 @@ def test_a_whole_connection_with_another_implementation(ours, theirs, factory, o
     request = client.connect()
     headers = [(k.lower().encode(), v.encode()) for k, v in request.headers.raw_items()]
     handshake = WebSocketHandshake.from_request("1.1", "GET", headers)
-    status, answer, server = handshake.accept("chat", compression=options)
+    status, answer, server = handshake.accept(
+        "chat", compression=options, codec_factory=codec_factory()
+    )
     client.send_request(request)
     client.data_to_send()
     head = b"".join(name + b": " + value + b"\r\n" for name, value in answer)
@@ -429,10 +431,7 @@ def test_a_whole_connection_with_another_implementation(ours, theirs, factory, o
             client.send_binary(message)
     client.send_close(4000, "bye")
     events = server.receive_data(b"".join(client.data_to_send()))
-    assert events == [
-        *(TextReceived(m) if isinstance(m, str) else BytesReceived(m) for m in theirs),
-        CloseReceived(4000, "bye"),
-    ]
+    assert events == [*theirs, CloseReceived(4000, "bye")]
     client.receive_data(server.data_to_send())
     client.receive_eof()
     assert client.close_code == 4000

@@ -3,14 +3,16 @@
 import struct
 
 import pytest
+from playbook_websocket import websocket
 
 from tricorn.protocol.websocket import (
     CloseReceived,
     ConnectionFailed,
     PongReceived,
-    WebSocketConnection,
     WebSocketLimits,
 )
+
+pytestmark = pytest.mark.usefixtures("websocket_codec")
 
 CLOSE_TIMEOUT = ConnectionFailed(1006, "close timeout", "websocket_close_timeout")
 START = 1_000_000.0
@@ -31,7 +33,7 @@ def opcodes(connection):
 @pytest.fixture
 def connection():
     limits = WebSocketLimits(ping_interval=20.0, ping_timeout=10.0, close_timeout=5.0)
-    connection = WebSocketConnection(limits)
+    connection = websocket(limits)
     assert connection.handle_timeout(START) == []
     return connection
 
@@ -101,14 +103,14 @@ def test_a_peer_we_do_not_read_from_is_not_silent(connection):
 
 
 def test_no_interval_no_pings():
-    connection = WebSocketConnection(WebSocketLimits(ping_interval=None))
+    connection = websocket(WebSocketLimits(ping_interval=None))
     for second in range(0, 1000, 100):
         assert connection.handle_timeout(START + second) == []
     assert connection.data_to_send() == b""
 
 
 def test_no_ping_timeout_pings_for_ever():
-    connection = WebSocketConnection(WebSocketLimits(ping_interval=20.0, ping_timeout=None))
+    connection = websocket(WebSocketLimits(ping_interval=20.0, ping_timeout=None))
     for second in range(0, 101, 10):
         assert connection.handle_timeout(START + second) == []
     assert opcodes(connection) == [9] * 5
@@ -147,7 +149,7 @@ def test_close_in_time_needs_no_abort(connection):
 
 def test_no_pings_while_closing(connection):
     limits = WebSocketLimits(ping_interval=1.0, ping_timeout=1.0, close_timeout=50.0)
-    connection = WebSocketConnection(limits)
+    connection = websocket(limits)
     connection.send_close(1000)
     connection.data_to_send()
     for second in range(50):

@@ -194,7 +194,9 @@ listen edge
             assert scope["extensions"]["tricorn.proxy_protocol"]["command"] == "LOCAL"
             assert scope["client"][0] == host
             assert scope["server"] == served.address
-    assert not [line for line in records.messages() if line.startswith("refused")]
+        # Before HAProxy's end, which may cut a check in its header.
+        told = records.messages()
+    assert not [line for line in told if line.startswith("refused")]
 
 
 def test_without_its_header_it_is_told(serving: Serving, tmp_path: Path, records: Records) -> None:

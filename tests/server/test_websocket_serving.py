@@ -294,6 +294,41 @@ def test_slow_application_slows_its_peer(plain: Site) -> None:
     assert received == [text] * (2 * count)
 
 
+def test_slow_reader_stops_an_application_with_messages_at_hand(plain: Site) -> None:
+    """Answers that are left to the end of the turn do not pile up, and keep nobody waiting."""
+    sent = [0]
+    piece = b"x" * 16384
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await accept(receive, send)
+        message = await receive()
+        if message["text"] == "one":
+            while True:
+                await send({"type": "websocket.send", "bytes": piece})
+                sent[0] += len(piece)
+        await send({"type": "websocket.send", "text": "here"})
+
+    client = opened(plain, app)
+    one = b"\x81\x83" + bytes(4) + b"one"
+    client.send_bytes(one * 3)
+    assert 0 < settled(lambda: sent[0]) < 64 * 2**20
+    other = plain.websocket()
+    assert other.handshake() == 200
+    other.send_text("two")
+    assert other.text() == "here"
+    client.leave()
+
+
+def test_many_messages_in_one_read_are_answered_in_order(site: Site) -> None:
+    client = opened(site, echo)
+    texts = [str(number) for number in range(500)]
+    frames = [bytes([0x81, 0x80 | len(text)]) + bytes(4) + text.encode() for text in texts]
+    client.send_bytes(b"".join(frames))
+    assert [client.text() for _ in texts] == texts
+    client.close(1000)
+    assert client.close_code() == 1000
+
+
 def test_send_after_close_raises_an_os_error(site: Site) -> None:
     errors = Inbox()
 

@@ -200,3 +200,18 @@ class Host(Protocol):
     def report(self, fault: PeerFault) -> None:
         """Count what the peer did wrong, and tell it in the log."""
         ...
+
+
+class WebSocketHost(Host, Protocol):
+    """What a WebSocket asks of the connection driver besides."""
+
+    def open_tunnel(self, take: Callable[[bytes], bool]) -> None:
+        """All bytes from the peer go to ``take`` from now on, until it gives False for some."""
+        ...
+
+    def write(self, stream_id: int, data: bytes, more: bool) -> Awaitable[None] | None:
+        """Send data of a stream, as ``send_data`` and ``flush`` do.
+
+        :param more: whether there will be more in this turn of the loop: it leaves together.
+        """
+        ...

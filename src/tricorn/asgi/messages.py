@@ -66,3 +66,14 @@ def get_status(message: Message) -> int:
             f"{message['type']}: 'status' must be an int from 200 to 999, not {status!r}"
         )
     return int(status)
+
+
+def binary_received(data: bytes) -> Message:
+    """``websocket.receive`` of a binary message.
+
+    Sanic tells the two kinds apart by a missing ``text``. Of an empty message it cannot, as
+    Quart, which reads ``get("bytes") or ["text"]``, would fail on it.
+    """
+    if data:
+        return {"type": "websocket.receive", "bytes": data}
+    return {"type": "websocket.receive", "bytes": data, "text": None}

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from tricorn.asgi import messages
 from tricorn.asgi.exchange import BaseStream
-from tricorn.asgi.host import Host
+from tricorn.asgi.host import WebSocketHost
 from tricorn.asgi.scope import websocket_scope
-from tricorn.config import Config
+from tricorn.asgi.websocket_options import compression, limits
+from tricorn.codecs import choice
 from tricorn.counters import WEBSOCKETS
 from tricorn.exceptions import ClientDisconnected, InvalidMessage, LocalProtocolError
 from tricorn.protocol.events import (
@@ -30,14 +31,10 @@ from tricorn.protocol.events import (
 from tricorn.protocol.http2_errors import CANCEL, INTERNAL_ERROR
 from tricorn.protocol.websocket import (
     ABNORMAL_CLOSURE,
-    BytesReceived,
     CloseReceived,
-    CompressionOptions,
     ConnectionFailed,
-    TextReceived,
     WebSocketConnection,
     WebSocketEvent,
-    WebSocketLimits,
 )
 from tricorn.protocol.websocket_handshake import WebSocketHandshake
 from tricorn.types import Headers, Message
@@ -45,8 +42,9 @@ from tricorn.types import Headers, Message
 # Compressed input is inflated in slices of this size (bytes), so that one read cannot
 # turn into more messages than the queue should hold.
 _SLICE = 16384
+# What a message takes of the queue's room (bytes) besides its length.
+_MESSAGE_ROOM = 64
 _SERVICE_RESTART = 1012
-_NEVER = float("inf")
 
 
 class _State(enum.Enum):
@@ -58,36 +56,17 @@ class _State(enum.Enum):
     CLOSED = "closed"
 
 
-def limits(config: Config) -> WebSocketLimits:
-    """The WebSocket limits of a configuration."""
-    close = config.websocket_close_timeout
-    return WebSocketLimits(
-        max_message_size=config.websocket_max_message_size,
-        max_frame_size=config.websocket_max_frame_size,
-        max_fragments=config.websocket_max_fragments,
-        ping_interval=config.websocket_ping_interval,
-        ping_timeout=config.websocket_ping_timeout,
-        close_timeout=_NEVER if close is None else close,
-    )
-
-
-def compression(config: Config) -> CompressionOptions | None:
-    """The permessage-deflate options of a configuration, None where it is off."""
-    if not config.websocket_compression:
-        return None
-    return CompressionOptions(
-        server_max_window_bits=config.websocket_server_max_window_bits,
-        client_max_window_bits=config.websocket_client_max_window_bits,
-        server_context_takeover=config.websocket_server_context_takeover,
-        client_context_takeover=config.websocket_client_context_takeover,
-        min_size=config.websocket_compression_min_size,
-    )
+# Looking at an enum's member through its class is dear in CPython 3.11.
+_OPEN = _State.OPEN
+_DENYING = _State.DENYING
 
 
 class WebSocketStream(BaseStream):
     """Runs one WebSocket between an HTTP connection and an application."""
 
-    def __init__(self, host: Host, request: RequestReceived) -> None:
+    host: WebSocketHost
+
+    def __init__(self, host: WebSocketHost, request: RequestReceived) -> None:
         """Check the opening handshake.
 
         :raises RemoteProtocolError: with the status and fields of the refusal.
@@ -100,10 +79,11 @@ class WebSocketStream(BaseStream):
         self._identity = identity.apply(self.scope) if identity is not None else []
         self._connection: WebSocketConnection | None = None
         self._state = _State.CONNECTING
+        self._room = host.worker.config.websocket_max_queue_size
         self._told_connect = False
         self._told_disconnect = False
-        self._wire: deque[bytes] = deque()
-        self._queue: deque[tuple[Message, int]] = deque()
+        self._wire: deque[bytes] = deque()  # not parsed for want of room
+        self._queue: deque[str | bytes] = deque()
         self._queued = 0  # bytes of messages the application has not taken
         self._unheard = False  # the application has ended
         self._disconnect: tuple[int, str] | None = None
@@ -149,12 +129,28 @@ class WebSocketStream(BaseStream):
             self._lost = self._lost or kind is StreamReset
             self._gone()
 
+    def _take_bytes(self, data: bytes) -> bool:
+        """Parse bytes that came through a tunnel of our own, and are credited to nobody.
+
+        Gives False where they have to wait for room, or for nothing at all.
+        """
+        if self._wire or self._queued >= self._room or self._ended or len(data) > _SLICE:
+            return False
+        connection = self._connection
+        assert connection is not None
+        self.bytes_received += len(data)
+        self._take(connection.receive_data(data))
+        if connection.has_output:
+            self._flush_wire()
+            self.host.flush()
+        return True
+
     def _pump(self) -> None:
         """Parse what the queue has room for."""
         connection = self._connection
         if connection is None:
             return
-        room = self.host.worker.config.websocket_max_queue_size
+        room = self._room
         while self._wire and self._queued < room:
             data = self._wire.popleft()
             if len(data) > _SLICE:
@@ -169,13 +165,12 @@ class WebSocketStream(BaseStream):
 
     def _take(self, events: list[WebSocketEvent]) -> None:
         for event in events:
-            kind = type(event)
-            if kind is TextReceived:
-                text = event.text  # type: ignore[union-attr]
-                self._enqueue({"type": "websocket.receive", "text": text}, len(text))
-            elif kind is BytesReceived:
-                data = event.data  # type: ignore[union-attr]
-                self._enqueue(_binary(data), len(data))
+            kind = event.__class__
+            if kind is str or kind is bytes:
+                if not self._unheard:
+                    self._queue.append(event)  # type: ignore[arg-type]
+                    # An empty message takes room too.
+                    self._queued += len(event) + _MESSAGE_ROOM  # type: ignore[arg-type]
             elif kind is CloseReceived:
                 self._closed(event.code, event.reason)  # type: ignore[union-attr]
             elif kind is ConnectionFailed:
@@ -189,13 +184,6 @@ class WebSocketStream(BaseStream):
         if event.limit is not None or event.code != ABNORMAL_CLOSURE:
             reason = f"WebSocket: {event.reason or event.code}"
             self.host.report(PeerFault(self.stream_id, reason, None, event.limit))
-
-    def _enqueue(self, message: Message, size: int) -> None:
-        if self._unheard:
-            return
-        self._queue.append((message, size))
-        # An empty message takes room too.
-        self._queued += size + 64
 
     def _flush_wire(self) -> None:
         """Hand on what the sans-IO WebSocket has queued, and end the stream behind it."""
@@ -248,7 +236,7 @@ class WebSocketStream(BaseStream):
     def tick(self, now: float) -> None:
         """Let time pass (seconds, monotonic): pings, pong and close deadlines."""
         if self._connection is not None:
-            room = self._queued < self.host.worker.config.websocket_max_queue_size
+            room = self._queued < self._room
             self._take(self._connection.handle_timeout(now, reading=room))
             self._flush_wire()
             return
@@ -269,22 +257,15 @@ class WebSocketStream(BaseStream):
         if not self._told_connect:
             self._told_connect = True
             return {"type": "websocket.connect"}
-        while True:
-            if self._queue:
-                message, size = self._queue.popleft()
-                self._queued -= size + 64
-                if self._wire:
-                    self._pump()
-                    self.host.flush()
-                return message
+        queue = self._queue
+        while not queue:
             connection = self._connection
-            if connection is not None and self._disconnect is None:
+            if connection is not None and connection.has_held and self._disconnect is None:
                 # What came before a fault in the same bytes has been taken: now the fault.
                 self._take(connection.settle())
-                if connection.closed:
-                    self._flush_wire()
-                    self.host.flush()
-            if self._disconnect is not None and self._state is not _State.DENYING:
+                self._flush_wire()
+                self.host.flush()
+            if self._disconnect is not None and self._state is not _DENYING:
                 code, reason = self._disconnect
                 if self._told_disconnect:
                     await self.host.turn()  # as with HTTP
@@ -293,6 +274,14 @@ class WebSocketStream(BaseStream):
             waiter = self.host.waiter()
             self._waiters.append(waiter)
             await waiter.wait()
+        data = queue.popleft()
+        self._queued -= len(data) + _MESSAGE_ROOM
+        if self._wire:
+            self._pump()
+            self.host.flush()
+        if data.__class__ is str:
+            return {"type": "websocket.receive", "text": data}
+        return messages.binary_received(data)  # type: ignore[arg-type]
 
     async def send(self, message: Message) -> None:
         """Take a message of the application.
@@ -300,6 +289,13 @@ class WebSocketStream(BaseStream):
         :raises InvalidMessage: if the state does not allow it or it is malformed.
         :raises ClientDisconnected: once the WebSocket is closed (ASGI WebSocket 2.4).
         """
+        opened = self._state is _OPEN and self._disconnect is None and not self._lost
+        if opened and message.__class__ is dict and message.get("type") == "websocket.send":
+            # Nearly all there are.
+            flushed = self._send_message(message)
+            if flushed is not None:
+                await flushed
+            return
         kind = message.get("type") if hasattr(message, "get") else None
         kind = kind if isinstance(kind, str) else ""
         handler = _TABLE[self._state].get(kind)
@@ -311,8 +307,7 @@ class WebSocketStream(BaseStream):
         if self.abandoned:
             await self.host.turn()
             raise ClientDisconnected("the client has disconnected")
-        handler(self, message)
-        flushed = self.host.flush(self.stream_id)
+        flushed = handler(self, message) or self.host.flush(self.stream_id)
         if flushed is not None:
             await flushed
 
@@ -323,7 +318,11 @@ class WebSocketStream(BaseStream):
         config = self.host.worker.config
         try:
             status, response, connection = self._handshake.accept(
-                message.get("subprotocol"), headers, compression(config), limits(config)
+                message.get("subprotocol"),
+                headers,
+                compression(config),
+                limits(config),
+                choice.websocket(config.websocket_codec),
             )
         except LocalProtocolError as exc:
             raise InvalidMessage(f"websocket.accept: {exc}") from None
@@ -336,6 +335,8 @@ class WebSocketStream(BaseStream):
         worker.counters.add(WEBSOCKETS[self.scope["http_version"]])
         self._http.upgrade(self.stream_id, status, response)
         self._pump()
+        if self._http.http_version == "1.1":
+            self.host.open_tunnel(self._take_bytes)
         if self.host.worker.draining:
             self.shutdown()
 
@@ -345,19 +346,19 @@ class WebSocketStream(BaseStream):
         identity = [field for field in self._identity if field[0] not in given]
         return self.host.worker.missing_defaults(headers) + identity
 
-    def _send_message(self, message: Message) -> None:
+    def _send_message(self, message: Message) -> Awaitable[None] | None:
         text, data = message.get("text"), message.get("bytes")
         connection = self._connection
         assert connection is not None
         if (text is None) == (data is None):
             raise InvalidMessage("websocket.send: exactly one of 'text' and 'bytes' must be given")
         try:
-            if text is not None:
-                if not isinstance(text, str):
-                    raise InvalidMessage("websocket.send: 'text' must be a str")
+            if text is None:
+                connection.send_bytes(messages.get_bytes(message, "bytes"))
+            elif isinstance(text, str):
                 connection.send_text(text)
             else:
-                connection.send_bytes(messages.get_bytes(message, "bytes"))
+                raise InvalidMessage("websocket.send: 'text' must be a str")
         except LocalProtocolError as exc:
             if isinstance(exc, InvalidMessage):
                 raise
@@ -365,7 +366,10 @@ class WebSocketStream(BaseStream):
                 # The closing handshake began under the application's hands.
                 raise ClientDisconnected("the WebSocket is closing") from None
             raise InvalidMessage(f"websocket.send: {exc}") from None
-        self._flush_wire()
+        wire = connection.data_to_send()
+        self.bytes_sent += len(wire)
+        # With messages at hand the application has more to say, most likely.
+        return self.host.write(self.stream_id, wire, bool(self._queue))
 
     def _close(self, message: Message) -> None:
         code = message.get("code", 1000)
@@ -463,18 +467,7 @@ class WebSocketStream(BaseStream):
         self.host.flush()
 
 
-def _binary(data: bytes) -> Message:
-    """``websocket.receive`` of a binary message.
-
-    Sanic tells the two kinds apart by a missing ``text``. Of an empty message it cannot, as
-    Quart, which reads ``get("bytes") or ["text"]``, would fail on it.
-    """
-    if data:
-        return {"type": "websocket.receive", "bytes": data}
-    return {"type": "websocket.receive", "bytes": data, "text": None}
-
-
-_Handler = Callable[[WebSocketStream, Message], None]
+_Handler = Callable[[WebSocketStream, Message], Awaitable[None] | None]
 
 _TABLE: dict[_State, dict[str, _Handler]] = {
     _State.CONNECTING: {

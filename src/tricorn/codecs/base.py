@@ -11,63 +11,24 @@ from typing import Protocol, TypeAlias
 
 from tricorn.types import Headers
 
-
-class RequestHead(Protocol):
-    """A parsed HTTP/1.1 request head."""
-
-    @property
-    def method(self) -> bytes: ...
-    @property
-    def target(self) -> bytes: ...
-    @property
-    def http_version(self) -> bytes:
-        """Such as ``b"1.1"``."""
-        ...
-
-    @property
-    def headers(self) -> Headers:
-        """Fields with lower-case names."""
-        ...
-
-    @property
-    def raw_headers(self) -> Headers:
-        """Fields with their names as received."""
-        ...
-
-
-class ChunkedDecoder(Protocol):
-    """Decodes one chunked message body (RFC 9112 section 7.1)."""
-
-    complete: bool
-    trailers: Headers
-    chunks: int  # chunks begun so far, for the overhead budget
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """Body bytes in ``data``.
-
-        :raises RemoteProtocolError: 400 on malformed framing.
-        """
-        ...
-
-    def unused(self) -> bytes:
-        """Once complete: the bytes behind the body."""
-        ...
+#: A parsed HTTP/1.1 request head: method, target, version (such as ``b"1.1"``) and the fields,
+#: with their names as received and their values without white space around them.
+RequestHead: TypeAlias = tuple[bytes, bytes, bytes, Headers]
 
 
 class HTTP1Codec(Protocol):
-    """The HTTP/1.1 slot: request heads and chunked bodies. Responses are serialised above."""
+    """The HTTP/1.1 slot: request heads. Bodies and responses are the same for every codec."""
 
     name: str
 
     def parse_head(self, head: bytes) -> RequestHead:
         """Parse one request head, its final empty line included.
 
+        It may unfold lines: the caller, who has bounded the head and refused bare CR and LF,
+        will notice. It refuses all control characters but HTAB in field values.
+
         :raises RemoteProtocolError: with the status that tells the peer.
         """
-        ...
-
-    def chunked_decoder(self) -> ChunkedDecoder:
-        """A decoder for the body of the request last parsed."""
         ...
 
 
@@ -93,11 +54,15 @@ class DataFrame:
 
 @dataclass(slots=True)
 class ResetFrame:
-    """The stream was reset, by the peer or (``local``) by the codec for a stream error."""
+    """The stream was reset, by the peer or (``local``) by the codec for a stream error.
+
+    ``limit`` is the option whose bound was passed, None where it was another rule.
+    """
 
     stream_id: int
     code: int
     local: bool = False
+    limit: str | None = None
 
 
 @dataclass(slots=True)

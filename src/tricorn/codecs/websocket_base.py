@@ -29,7 +29,11 @@ class DeflateParameters:
 
 @dataclass(slots=True)
 class TextPiece:
-    """Part of a text message, decoded; ``finished`` (bool) on the last part of the message."""
+    """Part of a text message, decoded; ``finished`` (bool) on the last part of the message.
+
+    A message that is whole in its first piece is no piece but the ``str`` itself: nearly all
+    messages are.
+    """
 
     data: str
     finished: bool
@@ -37,7 +41,7 @@ class TextPiece:
 
 @dataclass(slots=True)
 class BytesPiece:
-    """Part of a binary message; ``finished`` (bool) on the last part of the message."""
+    """Part of a binary message, likewise; one that is whole in its first piece is ``bytes``."""
 
     data: bytes
     finished: bool
@@ -78,7 +82,9 @@ class ParseFailure:
     limit: str | None = None
 
 
-CodecEvent: TypeAlias = TextPiece | BytesPiece | PingFrame | PongFrame | CloseFrame | ParseFailure
+CodecEvent: TypeAlias = (
+    str | bytes | TextPiece | BytesPiece | PingFrame | PongFrame | CloseFrame | ParseFailure
+)
 
 
 class WebSocketCodec(Protocol):
@@ -88,11 +94,15 @@ class WebSocketCodec(Protocol):
         """Parse ``data`` lazily: an event not asked for is not parsed yet.
 
         Never raises for what the peer sent; it yields one ``ParseFailure`` and ends. After
-        that, or after a ``CloseFrame``, it must not be called again.
+        that, or after a ``CloseFrame``, it must not be called again. One iteration at a time:
+        the next call goes on where the one before was left.
         """
 
-    def text(self, payload: bytes, compress: bool) -> bytes:
-        """One whole text message of UTF-8 ``payload`` as a frame."""
+    def text(self, payload: str | bytes, compress: bool) -> bytes:
+        """One whole text message, given as a str or in UTF-8, as a frame.
+
+        Raises UnicodeEncodeError for a str with surrogates.
+        """
 
     def binary(self, payload: bytes, compress: bool) -> bytes:
         """One whole binary message as a frame. ``compress`` needs an agreed deflate."""

@@ -3,7 +3,7 @@
 Theory of operation. wsproto parses frames and text; an ``Extension`` of ours rides along
 in every connection. wsproto shows an extension each frame header before the payload, each
 piece of payload and the end of each frame, so one object there can refuse an announced
-length at once, count fragments, and inflate with an exact bound.
+length at once, count fragments, and inflate.
 
 wsproto's own ``PerMessageDeflate`` is not used: it inflates without a bound, forgets that
 a message is compressed when a ping comes between its fragments, sends nothing at all for
@@ -16,7 +16,6 @@ bytes before the payload. It is written here: wsproto copies a payload four time
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator
 
 from wsproto.connection import Connection, ConnectionState, ConnectionType
@@ -34,17 +33,7 @@ from tricorn.codecs.websocket_base import (
     PongFrame,
     TextPiece,
 )
-
-# One piece may inflate to 1032 times its size before wsproto has decoded and handed it on;
-# 4 KiB keep what one step holds near 4 MiB however large the message may be.
-_COMPRESSED_SLICE = 4096
-
-# A sender cuts these four bytes off each message (RFC 7692 section 7.2.1).
-_DEFLATE_TAIL = b"\x00\x00\xff\xff"
-
-# zlib's memory is (1 << (bits + 2)) + (1 << (memLevel + 9)) bytes per connection: with 5
-# the second part is 16 KiB instead of 128 KiB and messages of usual size lose almost nothing.
-_MEMORY_LEVEL = 5
+from tricorn.codecs.websocket_deflate import COMPRESSED_SLICE, Deflater, Inflater
 
 _FIN = 0x80
 _RSV1 = 0x40
@@ -79,11 +68,7 @@ class _FrameRules(Extension):
         self._max_frame_size = max_frame_size
         self._max_fragments = max_fragments
         self._rsv_allowed = _NO_RSV if deflate is None else _RSV1_ALLOWED
-        # A window larger than the sender's inflates the same; zlib treats 8 as 9 when
-        # deflating, so a client that agreed to 8 may really use 9.
-        self._wbits = -max(deflate.client_max_window_bits, 9) if deflate else 0
-        self._context_takeover = deflate is not None and not deflate.client_no_context_takeover
-        self._inflater: zlib._Decompress | None = None
+        self._inflater = None if deflate is None else Inflater(deflate, max_message_size)
         self._opcode = Opcode.CONTINUATION
         self._in_message = False
         self._compressed = False
@@ -136,7 +121,8 @@ class _FrameRules(Extension):
                 return _NORMAL_CLOSURE + data[2:]
             return data
         if self._compressed:
-            return self._inflate(data)
+            assert self._inflater is not None
+            return self._inflated(self._inflater.inflate(data))
         self._size += len(data)
         return data
 
@@ -151,40 +137,18 @@ class _FrameRules(Extension):
             return None
         rest: bytes | CloseReason | None = None
         if self._compressed:
-            # No inflater here means the message ended with a BFINAL block: no cut-off tail.
-            if self._inflater is not None:
-                rest = self._inflate(_DEFLATE_TAIL)
-            if not self._context_takeover:
-                self._inflater = None
+            assert self._inflater is not None
+            rest = self._inflated(self._inflater.finish())
         self._in_message = False
         self._compressed = False
         self._size = 0
         self._fragments = 0
         return rest
 
-    def _inflate(self, data: bytes) -> bytes | CloseReason:
-        """Inflate ``data``; refuses the message as soon as it is one byte over its limit."""
-        output = b""
-        while data:
-            inflater = self._inflater
-            if inflater is None:
-                inflater = self._inflater = zlib.decompressobj(self._wbits)
-            try:
-                piece = inflater.decompress(data, self._max_message_size - self._size + 1)
-            except zlib.error:
-                return self._fail(CloseReason.INVALID_FRAME_PAYLOAD_DATA, "invalid deflate data")
-            self._size += len(piece)
-            if self._size > self._max_message_size:
-                code = CloseReason.MESSAGE_TOO_BIG
-                return self._fail(code, "message too big", "max_message_size")
-            output = output + piece if output else piece
-            if not inflater.eof:
-                break
-            # A block with BFINAL set ends zlib's stream but not the message (RFC 7692
-            # section 7.2.3.4): what follows is a new stream.
-            self._inflater = None
-            data = inflater.unused_data
-        return output
+    def _inflated(self, result: bytes | ParseFailure) -> bytes | CloseReason:
+        if isinstance(result, bytes):
+            return result
+        return self._fail(CloseReason(result.code), result.reason, result.limit)
 
     def _fail(self, code: CloseReason, reason: str, limit: str | None = None) -> CloseReason:
         self.failure, self.limit = reason, limit
@@ -204,19 +168,19 @@ class WsprotoCodec:
     ) -> None:
         self._rules = _FrameRules(max_message_size, max_frame_size, max_fragments, deflate)
         self._connection = Connection(ConnectionType.SERVER, [self._rules])
-        self._deflate = deflate
-        self._deflater: zlib._Compress | None = None
+        self._deflater = None if deflate is None else Deflater(deflate)
+        self._begun = False  # a piece of the message under way has been handed on
 
     def receive_data(self, data: bytes) -> Iterator[CodecEvent]:
         """Parse ``data`` lazily into pieces and control frames (RFC 6455 section 5)."""
-        if self._deflate is None or len(data) <= _COMPRESSED_SLICE:
+        if self._deflater is None or len(data) <= COMPRESSED_SLICE:
             return self._parse(data)
         return self._parse_slices(data)
 
     def _parse_slices(self, data: bytes) -> Iterator[CodecEvent]:
         view = memoryview(data)
-        for start in range(0, len(data), _COMPRESSED_SLICE):
-            for event in self._parse(bytes(view[start : start + _COMPRESSED_SLICE])):
+        for start in range(0, len(data), COMPRESSED_SLICE):
+            for event in self._parse(bytes(view[start : start + COMPRESSED_SLICE])):
                 yield event
                 if type(event) is CloseFrame or type(event) is ParseFailure:
                     return
@@ -227,15 +191,22 @@ class WsprotoCodec:
         for event in connection.events():
             # Exact types: isinstance on wsproto's abstract classes is several times slower.
             if type(event) is TextMessage:
-                yield TextPiece(event.data, event.message_finished)
+                finished = event.message_finished
+                yield TextPiece(event.data, finished) if self._in_pieces(finished) else event.data
             elif type(event) is BytesMessage:
-                yield BytesPiece(bytes(event.data), event.message_finished)
+                finished, data = event.message_finished, bytes(event.data)
+                yield BytesPiece(data, finished) if self._in_pieces(finished) else data
             elif type(event) is Ping:
                 yield PingFrame(bytes(event.payload))
             elif type(event) is Pong:
                 yield PongFrame(bytes(event.payload))
             elif type(event) is CloseConnection:
                 yield self._closing(event)
+
+    def _in_pieces(self, finished: bool) -> bool:
+        """Whether this is not all of its message."""
+        begun, self._begun = self._begun, not finished
+        return begun or not finished
 
     def _closing(self, event: CloseConnection) -> CloseFrame | ParseFailure:
         # wsproto reports a close frame and a broken rule with one event; only the former
@@ -251,9 +222,10 @@ class WsprotoCodec:
         code = _BAD_GATEWAY_CODE if self._rules.bad_gateway else int(event.code)
         return CloseFrame(code, event.reason or "")
 
-    def text(self, payload: bytes, compress: bool) -> bytes:
-        """One whole text message of UTF-8 ``payload`` as a frame."""
-        return self._message(Opcode.TEXT, payload, compress)
+    def text(self, payload: str | bytes, compress: bool) -> bytes:
+        """One whole text message, given as a str or in UTF-8, as a frame."""
+        data = payload.encode() if isinstance(payload, str) else payload
+        return self._message(Opcode.TEXT, data, compress)
 
     def binary(self, payload: bytes, compress: bool) -> bytes:
         """One whole binary message as a frame. ``compress`` needs an agreed deflate."""
@@ -273,21 +245,9 @@ class WsprotoCodec:
         return _frame(_FIN | Opcode.CLOSE, payload)
 
     def _message(self, opcode: int, payload: bytes, compress: bool) -> bytes:
-        # Deflating nothing twice running makes zlib give nothing, which does not inflate.
-        if not compress or not payload or self._deflate is None:
+        if not compress or not payload or self._deflater is None:
             return _frame(_FIN | opcode, payload)
-        deflater = self._deflater
-        if deflater is None:
-            deflater = zlib.compressobj(
-                zlib.Z_DEFAULT_COMPRESSION,
-                zlib.DEFLATED,
-                -self._deflate.server_max_window_bits,
-                _MEMORY_LEVEL,
-            )
-            if not self._deflate.server_no_context_takeover:
-                self._deflater = deflater
-        deflated = deflater.compress(payload) + deflater.flush(zlib.Z_SYNC_FLUSH)
-        return _frame(_FIN | _RSV1 | opcode, deflated[: -len(_DEFLATE_TAIL)])
+        return _frame(_FIN | _RSV1 | opcode, self._deflater.deflate(payload))
 
 
 def _frame(first: int, payload: bytes) -> bytes:

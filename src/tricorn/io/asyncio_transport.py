@@ -81,9 +81,7 @@ class AsyncioTransport(asyncio.BufferedProtocol):
         self._header = header
         self._transport: asyncio.Transport
         self._connection: Connection | None = None
-        self._buffer = registry.read_buffer
-        self._read_size = pacing.FIRST_READ
-        self._room = self._buffer[: pacing.FIRST_READ]  # for the next read
+        self._buffer = registry.first_read  # the read buffer, as long as the next read
         self._reading = True  # as the driver wants it
         # libuv reads from a socket again, up to 32 times, as long as the buffer gets full.
         self._rests = tls is None and not isinstance(loop, asyncio.BaseEventLoop)
@@ -120,7 +118,7 @@ class AsyncioTransport(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go."""
-        return self._room
+        return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes from the peer."""
@@ -134,11 +132,12 @@ class AsyncioTransport(asyncio.BufferedProtocol):
         begun = time.perf_counter()
         connection.bytes_received(self._buffer[:nbytes].tobytes())
         took = time.perf_counter() - begun
-        full = nbytes == self._read_size
-        size = pacing.next_size(self._read_size, full, took)
-        if size != self._read_size:
-            self._read_size = size
-            self._room = self._buffer[:size]
+        full = nbytes == len(self._buffer)
+        if not full and took < pacing.DEAR:
+            return
+        size = pacing.next_size(len(self._buffer), full, took)
+        if size != len(self._buffer):
+            self._buffer = self._registry.read_buffer[:size]
         if pacing.is_dear(took):
             self._rest()
             self._registry.slow_lane.queue(self._rested, self._loop.call_soon)

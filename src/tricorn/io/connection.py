@@ -12,7 +12,7 @@ two awaits.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 from tricorn.asgi.health import Health
@@ -44,6 +44,8 @@ from tricorn.protocol.proxy_protocol import ProxyHeader
 from tricorn.types import Scope
 
 _MISDIRECTED = 421
+# Messages an application may answer before the loop turns, where the answers wait for that.
+_DEFERRED = 64
 
 _Stream: TypeAlias = HTTPStream | WebSocketStream
 
@@ -52,9 +54,9 @@ class Connection(Housekeeping):
     """One accepted connection."""
 
     __slots__ = (
-        "_flush_scheduled", "_lost", "_paused", "_reading", "_sending",
+        "_deferred", "_flush_scheduled", "_lost", "_paused", "_reading", "_sending",
         "_sniff", "_streams", "_tasks", "client", "http", "registry", "secure",
-        "server", "tls", "transport", "via", "worker",
+        "server", "tls", "transport", "tunnel", "via", "worker",
     )  # fmt: skip
 
     def __init__(
@@ -90,8 +92,10 @@ class Connection(Housekeeping):
         self._closing = False
         self._lost = False
         self._flush_scheduled = False
+        self._deferred = 0  # writes left to the turn's end
         self._stall = (0, 0.0)  # bytes unsent, and since when no fewer
         self._sniff: bytes | None = None
+        self.tunnel: Callable[[bytes], bool] | None = None
         self.http: HTTPConnection
         if alpn == "h2":
             self.http = self._start_http2()
@@ -121,6 +125,13 @@ class Connection(Housekeeping):
 
     def bytes_received(self, data: bytes) -> None:
         """Bytes from the peer."""
+        if self.tunnel is not None:
+            try:
+                if self.tunnel(data):
+                    return
+            except Exception:
+                self._fault()
+                return
         if self._sniff is not None:
             data = self._sniff + data
             choice = negotiate.speaks_http2(data)
@@ -191,6 +202,7 @@ class Connection(Housekeeping):
         """
         self.registry.discard(self)
         self._streams.clear()
+        self.tunnel = None
 
     def file_failed(self, error: Exception) -> None:
         """A piece of a file could not be sent whole; its length is on the wire already."""
@@ -315,10 +327,8 @@ class Connection(Housekeeping):
     def flush(self, stream_id: int = 0) -> Awaitable[None] | None:
         """Write what is queued; with a stream, an awaitable where its sender should wait."""
         if stream_id and self.http.busy_streams > 1:
-            if not self._flush_scheduled:
-                self._flush_scheduled = self.transport.soon(self._scheduled_flush)
-                if not self._flush_scheduled:
-                    self._flush_now(kick=False)
+            if not self._flush_scheduled and not self._schedule_flush():
+                self._flush_now(kick=False)
         else:
             self._flush_now(kick=not stream_id)
         if not stream_id:
@@ -327,6 +337,33 @@ class Connection(Housekeeping):
         if self.http.buffered(stream_id) > high or self.transport.file is not None:
             return self._wait_writable(stream_id)
         return self.transport.drain()
+
+    def open_tunnel(self, take: Callable[[bytes], bool]) -> None:
+        """All bytes from the peer go to ``take`` from now on, until it gives False for some."""
+        self.tunnel = take
+
+    def write(self, stream_id: int, data: bytes, more: bool) -> Awaitable[None] | None:
+        """``send_data`` and ``flush`` in one; with ``more`` to come it leaves at the turn's end."""
+        http = self.http
+        alone = not (more or self._paused or self._closing or self._lost)
+        if alone and self.tunnel is not None and not http.buffered(stream_id):
+            # Nothing is before it.
+            self.transport.write((data,))
+            return self.transport.drain()
+        http.send_data(stream_id, data)
+        if more and (self._flush_scheduled or self._schedule_flush()):
+            self._deferred += 1
+            if self._deferred > _DEFERRED:
+                self._deferred = 0
+                return self.transport.turn()
+            if http.buffered(stream_id) <= self.worker.config.write_buffer_high:
+                return None
+        return self.flush(stream_id)
+
+    def _schedule_flush(self) -> bool:
+        self._deferred = 0
+        self._flush_scheduled = self.transport.soon(self._scheduled_flush)
+        return self._flush_scheduled
 
     def _scheduled_flush(self) -> None:
         self._flush_scheduled = False

@@ -23,8 +23,8 @@ LARGEST_READ = 262144
 UNTIMED = 1024
 """Bytes that are never dear."""
 _SMALLEST_READ = 2048
-# Seconds that a read may take to be dealt with.
-_DEAR = 0.002
+DEAR = 0.002
+"""Seconds that a read may take to be dealt with; below that only a full one is of interest."""
 _CHEAP = 0.0005
 
 
@@ -35,7 +35,7 @@ def next_size(size: int, full: bool, took: float) -> int:
     :param full: whether so much came.
     :param took: seconds in which it was dealt with.
     """
-    if took > _DEAR:
+    if took > DEAR:
         return max(_SMALLEST_READ, size // 2)
     if full and took < _CHEAP:
         return min(LARGEST_READ, size * 2)
@@ -44,7 +44,7 @@ def next_size(size: int, full: bool, took: float) -> int:
 
 def is_dear(took: float) -> bool:
     """Whether a connection whose read took so long (seconds) has to queue for the next one."""
-    return took > _DEAR
+    return took > DEAR
 
 
 class SlowLane:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tricorn.counters import APPLICATIONS_RUNNING, CONNECTIONS_OPEN, WEBSOCKETS_OPEN, Counters
-from tricorn.io.pacing import LARGEST_READ, SlowLane
+from tricorn.io.pacing import FIRST_READ, LARGEST_READ, SlowLane
 
 if TYPE_CHECKING:
     from tricorn.io.connection import Connection
@@ -22,6 +22,7 @@ class Registry(set["Connection"]):
         # What is read is taken from here at once, so all connections of one loop share it; not
         # those of other loops: they may read in another thread at the same moment.
         self.read_buffer = memoryview(bytearray(LARGEST_READ))
+        self.first_read = self.read_buffer[:FIRST_READ]
 
     def discard(self, connection: object) -> None:
         """Forget a connection; tells ``on_empty`` at the last."""

@@ -43,6 +43,7 @@ _DIRTY = "there are no such processes: give long work to a task queue"
 _SYSLOG = "give a SysLogHandler in a file for logconfig, or let the service manager do it"
 _PARSER = "requests are read strictly, as RFC 9110 to 9112 say; it cannot be loosened"
 _PASTE = "there is no PasteDeploy: name the application, or a function that makes it, as factory"
+_PARSERS = {"fast": "httptools", "python": "h11"}
 _CONTROL = "there is no control socket; signals stop the server"
 # Those that stop accepting at worker_connections.
 _COUNTING = ("gthread", "gevent", "gevent_wsgi", "gevent_pywsgi", "eventlet")
@@ -391,8 +392,9 @@ _REST = (
          type=number, default=3, joint=True, unset={}, note="for the worker `asgi`"),
     same("websocket_max_message_size", "--websocket-max-message-size",
          "websocket_max_message_size", type=number, default=2**24),
-    _none("http_parser", "not needed: there is one implementation of each protocol",
-          default="auto"),
+    same("http_parser", "--http-parser", "http1_codec", default="auto",
+         convert=lambda value: Taken({"http1_codec": _PARSERS.get(value, "auto")}),
+         note="fast is httptools, python is h11"),
     several("dirty_apps", "--dirty-app", note=_DIRTY),
     _none("dirty_workers", _DIRTY, type=number, default=0),
     _none("dirty_timeout", _DIRTY, type=number, default=300),

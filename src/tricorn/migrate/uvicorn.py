@@ -20,7 +20,7 @@ from tricorn.migrate.table import (
 )
 
 ACCESS_FORMAT = 'INFO:     %(h)s:%({client.1}x)s - "%(R)s" %(s)s %(st)s'
-_NEW_HEAD = "not needed: there is one implementation of each protocol"
+_FASTEST = "auto takes the fastest codec that is installed"
 
 
 def _loop(value: str) -> Taken:
@@ -39,7 +39,15 @@ def _http2(value: bool) -> Taken:
 def _ws(value: str) -> Taken:
     if value == "none":
         return Taken({}, "WebSocket cannot be turned off: the application refuses it, with 403")
-    return Taken({}, _NEW_HEAD)
+    if value in ("auto", "wsproto"):
+        return Taken({"websocket_codec": value})
+    return Taken({}, f"there is no codec {value}: {_FASTEST}")
+
+
+def _http(value: str) -> Taken:
+    if value in ("auto", "h11", "httptools"):
+        return Taken({"http1_codec": value})
+    return Taken({}, f"there is no codec {value}: {_FASTEST}")
 
 
 def _headers(values: list[str]) -> Taken:
@@ -136,9 +144,11 @@ ROWS = (
          type=float, default=0.25),
     same("workers", "--workers", "workers", type=int),
     same("loop", "--loop", "worker_class", default="auto", convert=_loop),
-    none("http", "--http", _NEW_HEAD, default="auto"),
+    same("http", "--http", "http1_codec", default="auto", convert=_http,
+         note="`auto`, `h11` and `httptools`"),
     switch("http2", "--http2", "alpn_protocols h2_prior_knowledge", convert=_http2),
-    same("ws", "--ws", "", default="auto", convert=_ws, note="no counterpart for `none`"),
+    same("ws", "--ws", "websocket_codec", default="auto", convert=_ws,
+         note="`auto` and `wsproto`; no counterpart for `none`"),
     same("ws_max_size", "--ws-max-size", "websocket_max_message_size", type=int, default=2**24),
     none("ws_max_queue", "--ws-max-queue",
          "it counts messages, ours bytes: websocket_max_queue_size", type=int, default=32),

@@ -19,7 +19,8 @@ class RequestReceived:
     ``target`` is the origin-form target (path and query, bytes). ``headers`` have lower
     case names, ``host`` first where ``:authority`` gave it. ``protocol`` is set for a
     WebSocket opening handshake on HTTP/1.1 and for an extended CONNECT (RFC 8441).
-    ``raw_headers`` keep the case the peer used, where asked for.
+    ``raw_headers`` keep the case the peer used, where asked for. ``content_length`` is what an
+    HTTP/2 request announces (bytes); HTTP/1.1 frames its body with it.
     """
 
     stream_id: int
@@ -34,6 +35,7 @@ class RequestReceived:
     accepts_trailers: bool = False
     pushed: bool = False
     raw_headers: Headers | None = None
+    content_length: int | None = None
 
 
 @dataclass(slots=True)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Any
 
 from tricorn.exceptions import LocalProtocolError, RemoteProtocolError
-from tricorn.types import Headers
+from tricorn.types import Header, Headers
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _LOWER_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
@@ -75,12 +76,39 @@ def valid_target(value: bytes) -> bool:
 
 def split_tokens(value: bytes) -> list[bytes]:
     """The lower-case members of a comma-separated list of tokens (RFC 9110 section 5.6.1)."""
+    if b"," not in value:
+        member = value.strip(b" \t").lower()
+        return [member] if member else []
     return [part.strip(b" \t").lower() for part in value.split(b",") if part.strip(b" \t")]
 
 
 def wants_trailers(value: bytes) -> bool:
     """Whether a TE field value (bytes) holds the ``trailers`` member (RFC 9110 10.1.4)."""
     return any(member.split(b";")[0].strip() == b"trailers" for member in split_tokens(value))
+
+
+#: Names that requests came with, as received, and their lower case; see `inbound_name`.
+inbound_names: dict[bytes, bytes] = {}
+_MAX_INBOUND_NAMES = 1024
+_LONGEST_INBOUND_NAME = 64
+
+
+def inbound_name(name: bytes) -> bytes:
+    """The lower case of a field name as received; a token (RFC 9110 section 5.1).
+
+    It is kept in ``inbound_names``, which callers look in first. Peers choose the names, so
+    those are short, and from time to time all forgotten.
+
+    :raises RemoteProtocolError: 400.
+    """
+    if not _TOKEN.fullmatch(name):
+        raise RemoteProtocolError(f"field name {name[:80]!r} is not a token")
+    lower = name.lower()
+    if len(name) <= _LONGEST_INBOUND_NAME:
+        if len(inbound_names) >= _MAX_INBOUND_NAMES:
+            inbound_names.clear()
+        inbound_names[name] = lower
+    return lower
 
 
 # Names seen and found valid; an application uses the same few again and again.
@@ -99,6 +127,34 @@ def _normal_name(name: object) -> bytes:
     return lower
 
 
+# Whole fields likewise, small ones that an application may well send again.
+_known_fields: dict[Header, Header] = {}
+_MAX_KNOWN_FIELDS = 1024
+_LONGEST_KNOWN_VALUE = 128
+
+
+def _normal_field(header: Any) -> Header:
+    name, value = header
+    try:
+        lower = _known_names[name]
+    except (KeyError, TypeError):
+        lower = _normal_name(name)
+    if value.__class__ is not bytes:
+        if not isinstance(value, bytes):
+            raise LocalProtocolError(f"value of header {lower!r} must be bytes: {value!r}")
+        value = bytes(value)
+    if _BAD_VALUE.search(value) is not None:
+        raise LocalProtocolError(f"value of header {lower!r} holds a control character: {value!r}")
+    # Peers reset the stream for white space around it (RFC 9113 8.2.1).
+    field = lower, value.strip(b" \t")
+    # Cookies are secrets, and nobody's but their peer's.
+    if len(value) <= _LONGEST_KNOWN_VALUE and lower != b"set-cookie":
+        if len(_known_fields) >= _MAX_KNOWN_FIELDS:
+            _known_fields.clear()
+        _known_fields[name, value] = field
+    return field
+
+
 def normalise_outbound(headers: object) -> Headers:
     """The application's header list, checked and lower-cased.
 
@@ -108,24 +164,14 @@ def normalise_outbound(headers: object) -> Headers:
     :raises LocalProtocolError: naming the offending field.
     """
     result: Headers = []
-    known = _known_names
-    bad_value = _BAD_VALUE.search
+    known = _known_fields
     try:
-        for name, value in headers:  # type: ignore[attr-defined]
+        for header in headers:  # type: ignore[attr-defined]
             try:
-                lower = known[name]
-            except (KeyError, TypeError):
-                lower = _normal_name(name)
-            if value.__class__ is not bytes:
-                if not isinstance(value, bytes):
-                    raise LocalProtocolError(f"value of header {lower!r} must be bytes: {value!r}")
-                value = bytes(value)
-            if bad_value(value) is not None:
-                raise LocalProtocolError(
-                    f"value of header {lower!r} holds a control character: {value!r}"
-                )
-            # Peers reset the stream for white space around it (RFC 9113 8.2.1).
-            result.append((lower, value.strip(b" \t")))
+                field = known.get(header)
+            except TypeError:  # a list, which has no hash
+                field = None
+            result.append(field or _normal_field(header))
     except (TypeError, ValueError) as exc:
         raise LocalProtocolError(
             f"headers must be an iterable of (name, value) byte pairs: {exc}"

@@ -26,7 +26,7 @@ from tricorn.protocol.events import (
 )
 from tricorn.protocol.flow import Buffer, FileRegion, WriteQueue
 from tricorn.protocol.http1_body import BodyReader
-from tricorn.protocol.http1_request import Request, read_request, split_head
+from tricorn.protocol.http1_request import Request, check_folding, read_request, split_head
 from tricorn.protocol.http1_state import (
     CHUNKED,
     DISCARD_LIMIT,
@@ -158,7 +158,7 @@ class HTTP1Connection(Idleness):
 
     def _parse_head(self, events: list[Event]) -> bool:
         """Read a request head if it is complete; whether it was."""
-        head, self._buffer = split_head(
+        head, lines, self._buffer = split_head(
             self._buffer,
             max_head=self._config.h11_max_incomplete_size,
             max_target=self._config.max_request_target_size,
@@ -170,6 +170,7 @@ class HTTP1Connection(Idleness):
         self._stream_id += 1
         self._output = OUT_NONE
         parsed = self._codec.parse_head(head)
+        check_folding(lines, parsed)
         request = read_request(
             parsed,
             self._stream_id,
@@ -187,8 +188,7 @@ class HTTP1Connection(Idleness):
             events.append(LimitReached(self._stream_id, "keep_alive_max_requests"))
         self._discarded = self._unconsumed = 0
         if request.has_body:
-            decoder = self._codec.chunked_decoder() if request.chunked else None
-            self._body = BodyReader(self._config, request.content_length, decoder)
+            self._body = BodyReader(self._config, request.content_length, chunked=request.chunked)
         if request.event.protocol is not None:
             self._input = IN_UPGRADING
         elif request.has_body:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tricorn.codecs.base import ChunkedDecoder
+from tricorn.codecs.chunked import ChunkedDecoder
 from tricorn.config import Config
 from tricorn.exceptions import RemoteProtocolError
 from tricorn.protocol import fields
@@ -21,9 +21,9 @@ class BodyReader:
 
     __slots__ = ("_config", "_decoder", "_overhead", "complete", "remaining", "trailers")
 
-    def __init__(self, config: Config, length: int, decoder: ChunkedDecoder | None) -> None:
+    def __init__(self, config: Config, length: int, *, chunked: bool) -> None:
         self._config = config
-        self._decoder = decoder
+        self._decoder = ChunkedDecoder() if chunked else None
         self._overhead = 0
         self.remaining = length
         self.complete = False
@@ -48,10 +48,9 @@ class BodyReader:
         gigabytes of framing round a small body (CVE-2023-39326, CVE-2024-22019).
         """
         chunks = decoder.chunks
-        pieces = decoder.feed(data)
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        body = decoder.feed(data)
         self.complete = decoder.complete
-        rest = decoder.unused() if decoder.complete else b""
+        rest = decoder.unused
         allowance = _CHUNK_ALLOWANCE * (decoder.chunks - chunks)
         self._overhead = max(0, self._overhead + len(data) - len(body) - len(rest) - allowance)
         if self._overhead > self._config.max_chunk_overhead:

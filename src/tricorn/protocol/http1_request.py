@@ -7,6 +7,7 @@ and 10. A head that two parsers could read differently is refused.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tricorn.codecs.base import RequestHead
@@ -17,7 +18,11 @@ from tricorn.types import Headers
 
 _DIGITS = re.compile(rb"[0-9]{1,19}")
 _ABSOLUTE = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(.*)", re.DOTALL)
-_CONTROL = bytes(range(9)) + b"\x0b\x0c" + bytes(range(14, 32)) + b"\x7f"
+_LINE_ENDS = (b"\r", b"\n")
+
+_METHODS = {
+    name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
+}
 
 # Empty lines tolerated before a request line (RFC 9112 2.2 says at least one).
 _MAX_EMPTY_LINES = 8
@@ -44,7 +49,7 @@ class Request:
     content_length: int  # 0 where there is no body or the body is chunked
     chunked: bool
     keep_alive: bool
-    upgrade: list[bytes]
+    upgrade: Sequence[bytes] = ()
     http2_settings: bytes | None = None
 
     @property
@@ -55,22 +60,25 @@ class Request:
 
 def split_head(
     buffer: bytes | bytearray, *, max_head: int, max_target: int
-) -> tuple[bytes | None, bytes | bytearray]:
-    """The first request head in ``buffer``, None while it is incomplete, and the rest.
+) -> tuple[bytes | None, int, bytes | bytearray]:
+    """The first request head in ``buffer``, None while it is incomplete.
 
+    :return: the head, its final empty line included; the number of its lines; the rest.
     :raises RemoteProtocolError: 400, 414 or 431.
     """
-    if buffer[:1] in (b"\r", b"\n"):
+    if buffer[:1] in _LINE_ENDS:
         buffer = _strip_empty_lines(buffer)
+    length = len(buffer)
     end = buffer.find(b"\r\n\r\n")
-    size = len(buffer) if end < 0 else end + 4
-    _check_head_size(buffer, size, max_head, max_target)
+    size = length if end < 0 else end + 4
+    if size > max_target or size > max_head:
+        _check_head_size(buffer, size, max_head, max_target)
     if end < 0:
         check_lines(buffer, complete=False)
-        return None, buffer
-    head = bytes(buffer[:size]) if size != len(buffer) else bytes(buffer)
-    check_lines(head, complete=True)
-    return head, buffer[size:]
+        return None, 0, buffer
+    head = bytes(buffer) if size == length else bytes(buffer[:size])
+    lines = check_lines(head, complete=True)
+    return head, lines, b"" if size == length else buffer[size:]
 
 
 def _strip_empty_lines(buffer: bytes | bytearray) -> bytes | bytearray:
@@ -101,11 +109,11 @@ def _check_head_size(buffer: bytes | bytearray, size: int, max_head: int, max_ta
         raise RemoteProtocolError(reason, 431, limit="h11_max_incomplete_size")
 
 
-def check_lines(head: bytes | bytearray, complete: bool) -> None:
-    """Refuse line ends and control characters that parsers disagree about.
+def check_lines(head: bytes | bytearray, complete: bool) -> int:
+    """Refuse line ends that parsers disagree about; the number of lines.
 
-    RFC 9112 2.2 lets a recipient take a bare LF as a line end, and obs-fold (5.2) may be
-    unfolded; both are how requests are smuggled past another parser, so neither is taken.
+    RFC 9112 2.2 lets a recipient take a bare LF as a line end: that is how requests are
+    smuggled past another parser.
 
     :param head: the head, or what there is of it.
     :param complete: whether its final empty line is there.
@@ -117,10 +125,21 @@ def check_lines(head: bytes | bytearray, complete: bool) -> None:
     lone = head.count(b"\r") - pairs
     if lone and (complete or lone > 1 or not head.endswith(b"\r")):
         raise RemoteProtocolError("bare CR in the request head")
-    if b"\r\n " in head or b"\r\n\t" in head:
+    return pairs
+
+
+def check_folding(lines: int, parsed: RequestHead) -> None:
+    """Refuse a line that is not a field of its own.
+
+    A recipient may unfold obs-fold (RFC 9112 section 5.2), and parsers do; another one in
+    front may not.
+
+    :param lines: how many the head has, without those that end in a bare LF.
+    :raises RemoteProtocolError: 400.
+    """
+    # Beside the fields there are the request line and the empty line.
+    if lines != len(parsed[3]) + 2:
         raise RemoteProtocolError("obsolete line folding in the request head")
-    if complete and len(head.translate(None, _CONTROL)) != len(head):
-        raise RemoteProtocolError("control character in the request head")
 
 
 def read_request(
@@ -130,50 +149,71 @@ def read_request(
 
     :raises RemoteProtocolError: 400, 417, 431, 501 or 505.
     """
-    version = head.http_version
-    if version[:2] != b"1.":
+    method, target, version, received = head
+    http10 = version == b"1.0"
+    if not http10 and version[:2] != b"1.":
         raise RemoteProtocolError(f"HTTP version {version!r}", 505)
-    headers = head.headers
-    if len(headers) > max_headers:
+    if len(received) > max_headers:
         reason = f"more than {max_headers} header fields"
         raise RemoteProtocolError(reason, 431, limit="max_header_count")
+    headers: Headers = []
     found: dict[bytes, list[bytes]] = {}
-    for name, value in headers:
-        if name in _INTERESTING:
-            found.setdefault(name, []).append(value)
-    http10 = version == b"1.0"
-    target, headers = _read_target(head, headers, found.pop(b"host", ()), http10)
+    known = fields.inbound_names
+    for name, value in received:
+        lower = known.get(name) or fields.inbound_name(name)
+        headers.append((lower, value))
+        if lower in _INTERESTING:
+            if lower in found:
+                found[lower].append(value)
+            else:
+                found[lower] = [value]
+    # RFC 9112 3.2: 400 for a missing, repeated or invalid Host.
+    hosts = found.pop(b"host", None)
+    if hosts is None:
+        if not http10:
+            raise RemoteProtocolError("exactly one Host field is required")
+    elif len(hosts) > 1:
+        raise RemoteProtocolError("exactly one Host field is required")
+    elif not fields.valid_host(hosts[0]):
+        raise RemoteProtocolError(f"invalid Host {hosts[0]!r}")
+    if target[:1] != b"/" or b"#" in target or method == b"CONNECT":
+        target, headers = _read_target(method, target, headers)
     event = RequestReceived(
-        stream_id, "1.0" if http10 else "1.1", head.method.decode("ascii"), target, headers
+        stream_id,
+        "1.0" if http10 else "1.1",
+        _METHODS.get(method) or method.decode("ascii"),
+        target,
+        headers,
     )
     if raw_headers:
-        event.raw_headers = head.raw_headers
+        event.raw_headers = received
     if not found:
         event.end_stream = True
-        return Request(event, 0, False, not http10, [])
+        return Request(event, 0, False, not http10)
+    return _read_options(event, found, http10)
+
+
+def _read_options(event: RequestReceived, found: dict[bytes, list[bytes]], http10: bool) -> Request:
+    """Framing, persistence, expectations and upgrades."""
     length, chunked = _read_framing(found, http10)
-    options = [t for value in found.get(b"connection", ()) for t in fields.split_tokens(value)]
+    options: list[bytes] = []
+    for value in found.get(b"connection", ()):
+        options += fields.split_tokens(value)
     keep_alive = b"close" not in options and (not http10 or b"keep-alive" in options)
-    event.expects_continue = not http10 and _expects_continue(found.get(b"expect", ()))
-    event.accepts_trailers = any(fields.wants_trailers(v) for v in found.get(b"te", ()))
-    request = Request(event, length, chunked, keep_alive, [])
+    if b"expect" in found:
+        event.expects_continue = not http10 and _expects_continue(found[b"expect"])
+    if b"te" in found:
+        event.accepts_trailers = any(fields.wants_trailers(v) for v in found[b"te"])
+    request = Request(event, length, chunked, keep_alive)
     if b"upgrade" in options and not http10:
         _read_upgrade(request, found, options)
-    event.end_stream = not request.has_body and event.protocol is None
+    event.end_stream = not chunked and length == 0 and event.protocol is None
     return request
 
 
-def _read_target(
-    head: RequestHead, headers: Headers, hosts: list[bytes] | tuple[()], http10: bool
-) -> tuple[bytes, Headers]:
+def _read_target(method: bytes, target: bytes, headers: Headers) -> tuple[bytes, Headers]:
     """The origin-form target and the headers, whose Host an absolute-form target replaces."""
-    # RFC 9112 3.2: 400 for a missing, repeated or invalid Host.
-    if len(hosts) > 1 or (not hosts and not http10):
-        raise RemoteProtocolError("exactly one Host field is required")
-    if hosts and not fields.valid_host(hosts[0]):
-        raise RemoteProtocolError(f"invalid Host {hosts[0]!r}")
-    target = head.target
-    if head.method == b"CONNECT":
+    if method == b"CONNECT":
         # A tunnel is not something this server is capable of (RFC 9110 9.3.6, 15.6.2).
         raise RemoteProtocolError("CONNECT is not supported", 501)
     if target.startswith(b"/"):
@@ -181,7 +221,7 @@ def _read_target(
             raise RemoteProtocolError("fragment in the request target")
         return target, headers
     if target == b"*":
-        if head.method != b"OPTIONS":
+        if method != b"OPTIONS":
             raise RemoteProtocolError("asterisk-form is for OPTIONS only")
         return target, headers
     match = _ABSOLUTE.fullmatch(target)
@@ -196,7 +236,7 @@ def _read_target(
     others = [header for header in headers if header[0] != b"host"]
     if not rest.startswith(b"/"):
         # RFC 9112 3.2.4: OPTIONS without a path means the server as a whole.
-        rest = b"*" if not rest and head.method == b"OPTIONS" else b"/" + rest
+        rest = b"*" if not rest and method == b"OPTIONS" else b"/" + rest
     return rest, [(b"host", authority), *others]
 
 
@@ -220,12 +260,13 @@ def _read_framing(found: dict[bytes, list[bytes]], http10: bool) -> tuple[int, b
         return 0, True
     if lengths is None:
         return 0, False
-    if len(set(lengths)) > 1 or _DIGITS.fullmatch(lengths[0]) is None:
+    # RFC 9110 8.6: one of several equal lengths may be taken, or the message refused.
+    if len(lengths) > 1 or _DIGITS.fullmatch(lengths[0]) is None:
         raise RemoteProtocolError(f"invalid Content-Length {b', '.join(lengths)!r}")
     return int(lengths[0]), False
 
 
-def _expects_continue(values: list[bytes] | tuple[()]) -> bool:
+def _expects_continue(values: list[bytes]) -> bool:
     """Whether 100-continue is expected; other expectations are refused (RFC 9110 10.1.1)."""
     expectations = [token for value in values for token in fields.split_tokens(value)]
     if any(token != b"100-continue" for token in expectations):

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from tricorn.protocol import fields
 from tricorn.protocol.flow import FileRegion, WriteQueue
-from tricorn.types import Headers
+from tricorn.types import Header, Headers
 
 # Reason phrases are read by load testers and old clients (RFC 9112 4 lets them be empty).
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
@@ -25,14 +25,35 @@ def status_line(status: int) -> bytes:
     return _status_lines.get(status) or b"HTTP/1.1 %d \r\n" % status
 
 
+# Lines of small fields, of which an application sends the same few again and again.
+_lines: dict[Header, bytes] = {}
+_MAX_LINES = 1024
+_LONGEST_VALUE = 128
+
+
+def _new_line(field: Header) -> bytes:
+    name, value = field
+    line = b"%b: %b\r\n" % field
+    if len(value) <= _LONGEST_VALUE and name != b"set-cookie":
+        if len(_lines) >= _MAX_LINES:
+            _lines.clear()
+        _lines[field] = line
+    return line
+
+
 def head(status: int, headers: Headers, framing: bytes) -> bytes:
     """A response head.
 
     :param headers: checked fields, lower-case names.
     :param framing: further whole field lines, each with its CRLF, or nothing.
     """
-    lines = [b"%b: %b\r\n" % header for header in headers]
-    return b"%b%b%b\r\n" % (status_line(status), b"".join(lines), framing)
+    known = _lines
+    parts = [_status_lines.get(status) or status_line(status)]
+    for field in headers:
+        parts.append(known.get(field) or _new_line(field))  # noqa: PERF401 (not the first)
+    parts.append(framing)
+    parts.append(b"\r\n")
+    return b"".join(parts)
 
 
 def error(status: int, headers: Headers) -> bytes:

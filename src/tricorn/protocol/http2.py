@@ -16,8 +16,8 @@ from tricorn.codecs import base as frames
 from tricorn.codecs.base import HTTP2Codec, HTTP2Event
 from tricorn.config import Config
 from tricorn.exceptions import RemoteProtocolError
-from tricorn.protocol import fields, scheduler
 from tricorn.protocol import http2_errors as errors
+from tricorn.protocol import scheduler
 from tricorn.protocol.events import (
     DataReceived,
     Event,
@@ -32,7 +32,7 @@ from tricorn.protocol.flow import Buffer
 from tricorn.protocol.http2_drain import Drain
 from tricorn.protocol.http2_flood import CONTROL_FRAME, FloodGuard
 from tricorn.protocol.http2_push import PushPolicy
-from tricorn.protocol.http2_request import read_request
+from tricorn.protocol.http2_request import check_trailers, read_request
 from tricorn.protocol.http2_response import response_fields
 from tricorn.protocol.http2_streams import CREDIT_STEP, HTTP2Stream, StreamTable
 from tricorn.protocol.idleness import Idleness
@@ -192,15 +192,10 @@ class HTTP2Connection(Idleness):
         if stream is None:
             return
         try:
-            if len(frame.headers) > self._config.max_header_count:
-                reason = "too many trailer fields"
-                raise RemoteProtocolError(reason, 431, limit="max_header_count")
-            fields.check_trailers(frame.headers)
-            fields.check_http2_fields(frame.headers)
+            # Behind the response nobody counts what comes.
+            check_trailers(frame, None if stream.sent else stream.still_due, self._config)
         except RemoteProtocolError as exc:
             events.append(PeerFault(frame.stream_id, str(exc), limit=exc.limit))
-            events.append(StreamReset(frame.stream_id, errors.PROTOCOL_ERROR))
-            self._drop(frame.stream_id)
             self._reset_by_us(frame.stream_id, errors.PROTOCOL_ERROR, events)
             return
         events.append(TrailersReceived(frame.stream_id, frame.headers))
@@ -219,6 +214,10 @@ class HTTP2Connection(Idleness):
             if stream.credit * 2 >= self._config.h2_stream_window_size and not frame.end_stream:
                 self._end_unwanted(stream_id)
                 return
+        elif not stream.takes(size, ended=frame.end_stream):
+            events.append(PeerFault(stream_id, "content of another length than Content-Length"))
+            self._reset_by_us(stream_id, errors.PROTOCOL_ERROR, events)
+            return
         elif size:
             self._streams.received(stream, size)
             events.append(DataReceived(stream_id, frame.data))
@@ -236,6 +235,8 @@ class HTTP2Connection(Idleness):
     def _on_reset(self, frame: frames.ResetFrame, events: list[Event]) -> None:
         stream = self._streams.get(frame.stream_id)
         if stream is not None:
+            if frame.limit is not None:
+                events.append(PeerFault(frame.stream_id, "window overrun", limit=frame.limit))
             events.append(StreamReset(frame.stream_id, frame.code))
             self._drop(frame.stream_id)
         # After a whole response a reset is a courtesy, not an attack.
@@ -246,9 +247,6 @@ class HTTP2Connection(Idleness):
         if not self._codec.reprioritize(
             frame.stream_id, frame.depends_on, frame.weight, frame.exclusive
         ):
-            if frame.stream_id in self._streams:
-                events.append(StreamReset(frame.stream_id, errors.PROTOCOL_ERROR))
-                self._drop(frame.stream_id)
             self._reset_by_us(frame.stream_id, errors.PROTOCOL_ERROR, events)
 
     def _on_priority_update(self, frame: frames.PriorityUpdateFrame, events: list[Event]) -> None:
@@ -284,7 +282,7 @@ class HTTP2Connection(Idleness):
         if failure is None or self.closing:
             return
         debug = failure.reason.encode()[:64]
-        self._codec.goaway(self._codec.highest_stream_id, failure.code, debug)
+        self._codec.goaway(self._drain.last_taken(self._codec), failure.code, debug)
         self._on_failed(failure, events)
 
     def _lose_streams(self, events: list[Event]) -> None:
@@ -294,6 +292,9 @@ class HTTP2Connection(Idleness):
 
     def _reset_by_us(self, stream_id: int, code: int, events: list[Event]) -> None:
         """Reset for what the peer did, and charge it."""
+        if stream_id in self._streams:
+            events.append(StreamReset(stream_id, code))
+            self._drop(stream_id)
         self._codec.reset(stream_id, code)
         self._fail(self._floods.reset("too many stream errors"), events)
 
@@ -303,7 +304,8 @@ class HTTP2Connection(Idleness):
         """A 1xx response; dropped once the final one has begun."""
         stream = self._streams.get(stream_id)
         needless = status == 100 and stream and (stream.request_ended or stream.buffered)
-        if stream is None or stream.response_started or needless:
+        # On a push h2 has no place for one.
+        if stream is None or stream.response_started or stream.pushed or needless:
             return
         self._codec.send_headers(stream_id, [(b":status", b"%d" % status), *headers], False)
 
@@ -321,9 +323,9 @@ class HTTP2Connection(Idleness):
             self._response_ended(stream_id, stream)
 
     def send_data(self, stream_id: int, data: Buffer, end_stream: bool = False) -> None:
-        """Body or tunnel bytes."""
+        """Body or tunnel bytes, behind the head."""
         stream = self._streams.get(stream_id)
-        if stream is None or stream.response_ended:
+        if stream is None or stream.response_ended or not stream.response_started:
             return
         self._codec.send_data(stream_id, data, end_stream)  # type: ignore[arg-type]
         if end_stream:
@@ -332,7 +334,7 @@ class HTTP2Connection(Idleness):
     def send_trailers(self, stream_id: int, headers: Headers) -> None:
         """The trailer section, which ends the response."""
         stream = self._streams.get(stream_id)
-        if stream is not None and not stream.response_ended:
+        if stream is not None and stream.response_started and not stream.response_ended:
             self._codec.send_trailers(stream_id, headers)
             stream.response_ended = True
 
@@ -467,7 +469,7 @@ class HTTP2Connection(Idleness):
 
     def end_idle(self) -> None:
         """Close with no stream open."""
-        self._codec.goaway(self._codec.highest_stream_id, errors.NO_ERROR)
+        self._codec.goaway(self._drain.last_taken(self._codec), errors.NO_ERROR)
         self.closing = True
 
     def _check_streams(self, now: float, events: list[Event]) -> None:
@@ -478,8 +480,6 @@ class HTTP2Connection(Idleness):
             if type(late) is LimitReached:
                 self._end_unwanted(stream_id)
                 continue
-            events.append(StreamReset(stream_id, errors.CANCEL))
-            self._drop(stream_id)
             self._reset_by_us(stream_id, errors.CANCEL, events)
             if self.closing:
                 return

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from tricorn.codecs.base import HeadersFrame
 from tricorn.config import Config
 from tricorn.exceptions import RemoteProtocolError
 from tricorn.protocol import fields
 from tricorn.protocol.events import RequestReceived
 from tricorn.types import Headers
 
+_MAX_LENGTH_DIGITS = 19
 _PSEUDO = frozenset({b":method", b":scheme", b":authority", b":path", b":protocol"})
 
 
@@ -53,6 +55,15 @@ def read_request(
         protocol=protocol,
         end_stream=end_stream,
     )
+    _read_fields(event, regular)
+    if end_stream and event.content_length:
+        # RFC 9113 8.1.1: it must equal what comes in DATA.
+        raise RemoteProtocolError(f"Content-Length {event.content_length} without content")
+    return event
+
+
+def _read_fields(event: RequestReceived, regular: Headers) -> None:
+    """Note what some of the regular fields say."""
     cookies: list[bytes] = []
     for name, value in regular:
         if name == b"cookie":
@@ -62,15 +73,39 @@ def read_request(
         elif name == b"expect":
             if value.lower() != b"100-continue":
                 raise RemoteProtocolError("expectation cannot be met", 417)
-            event.expects_continue = not end_stream
-        elif name == b"content-length" and end_stream and value.strip(b"0"):
-            # RFC 9113 8.1.1: it must equal what comes in DATA.
-            raise RemoteProtocolError(f"Content-Length {value!r} without content")
+            event.expects_continue = not event.end_stream
+        elif name == b"content-length":
+            event.content_length = _content_length(value, event.content_length)
     if len(cookies) > 1:
         # RFC 9113 8.2.3: split for compression, to be joined before it goes further.
         others = [header for header in event.headers if header[0] != b"cookie"]
         event.headers = [*others, (b"cookie", b"; ".join(cookies))]
-    return event
+
+
+def check_trailers(frame: HeadersFrame, still_due: int | None, config: Config) -> None:
+    """Refuse a trailer section that is malformed, too long, or comes before its time.
+
+    :param still_due: what Content-Length announced and has not come (bytes), if it did.
+    :raises RemoteProtocolError: with the option whose bound it passed, if any.
+    """
+    if not frame.end_stream:
+        raise RemoteProtocolError("trailers that do not end the stream")
+    if still_due:
+        raise RemoteProtocolError("content shorter than Content-Length")
+    if len(frame.headers) > config.max_header_count:
+        raise RemoteProtocolError("too many trailer fields", 431, limit="max_header_count")
+    fields.check_trailers(frame.headers)
+    fields.check_http2_fields(frame.headers)
+
+
+def _content_length(value: bytes, before: int | None) -> int:
+    """RFC 9110 section 8.6; several must agree."""
+    if not value.isdigit() or len(value) > _MAX_LENGTH_DIGITS:
+        raise RemoteProtocolError(f"invalid Content-Length {value!r}")
+    length = int(value)
+    if before not in (None, length):
+        raise RemoteProtocolError("several Content-Length fields that differ")
+    return length
 
 
 def _check_connect(pseudo: dict[bytes, bytes], protocol: bytes | None) -> None:

@@ -32,6 +32,7 @@ class HTTP2Stream:
         "response_started",
         "sent",
         "since",
+        "still_due",
         "taken",
         "touched",
         "tunnel",
@@ -49,10 +50,18 @@ class HTTP2Stream:
         self.sent = False  # END_STREAM is framed; a tunnel then waits for the peer's
         self.buffered = 0  # body bytes the application has not taken
         self.credit = 0  # bytes taken and not yet given back to the peer
+        self.still_due = event.content_length  # bytes, if the request told
         self.touched = True  # progress since the last tick
         self.phase = ""  # what was waited for at the last tick, since ``since``
         self.taken = 0  # response bytes sent when something last moved
         self.since = 0.0
+
+    def takes(self, size: int, *, ended: bool) -> bool:
+        """Body bytes came; whether Content-Length allows them (RFC 9113 8.1.1)."""
+        if self.still_due is None:
+            return True
+        self.still_due -= size
+        return not self.still_due if ended else self.still_due >= 0
 
     def stands_still(self, now: float, unsent: int, taken: int) -> bool:
         """Note the time; whether nothing worth the name has moved since it last did.

@@ -1,29 +1,40 @@
 """Which connection class serves these bytes: ALPN, prior knowledge, or an h2c upgrade.
 
-Also where the codecs are chosen: the one place that knows their names.
+The codecs are those that the configuration names; see `tricorn.codecs.choice`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from tricorn.codecs import choice
 from tricorn.codecs.base import HTTP2Settings
 from tricorn.codecs.frame_scanner import PREFACE
-from tricorn.codecs.http1_h11 import H11Codec
-from tricorn.codecs.http2_h2 import H2Codec
 from tricorn.config import Config
 from tricorn.protocol.http1 import HTTP1Connection
 from tricorn.protocol.http2 import HTTP2Connection
 from tricorn.protocol.scheduler import PriorityDispatcher
 from tricorn.types import Headers
 
-#: Codec in use by slot, for ``--version`` and the start-up lines.
-CODECS = {"http1": "h11", "http2": "h2", "websocket": "wsproto"}
+
+def codecs(config: Config) -> dict[str, choice.Codec]:
+    """The codecs in use, by slot; without HTTP/2's where no address speaks it.
+
+    They are imported here, so that neither the first connection nor an import that fails
+    surprises a server that serves.
+
+    :raises ConfigError: for one that cannot be had.
+    """
+    wanted = {"http1": config.http1_codec}
+    if config.speaks_http2:
+        wanted["http2"] = config.http2_codec
+    wanted["websocket"] = config.websocket_codec
+    return {slot: choice.choose(slot, name) for slot, name in wanted.items()}
 
 
 def http1(config: Config, defaults: Callable[[], Headers] = list) -> HTTP1Connection:
     """A new HTTP/1.1 connection; ``defaults`` gives the fields of its own answers."""
-    return HTTP1Connection(H11Codec(), config, defaults)
+    return HTTP1Connection(choice.http1(config.http1_codec)(), config, defaults)
 
 
 def http2(
@@ -38,7 +49,8 @@ def http2(
         max_header_list_size=config.h2_max_header_list_size,
         max_continuation_frames=config.h2_max_continuation_frames,
     )
-    codec = H2Codec(settings, PriorityDispatcher(config.h2_priority_closed_streams))
+    scheduler = PriorityDispatcher(config.h2_priority_closed_streams)
+    codec = choice.http2(config.http2_codec)(settings, scheduler)
     return HTTP2Connection(codec, config, defaults, secure=secure)
 
 

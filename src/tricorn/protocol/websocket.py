@@ -17,6 +17,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from tricorn.codecs import choice
 from tricorn.codecs.websocket_base import (
     BytesPiece,
     CloseFrame,
@@ -27,7 +28,6 @@ from tricorn.codecs.websocket_base import (
     TextPiece,
     WebSocketCodecFactory,
 )
-from tricorn.codecs.websocket_wsproto import WsprotoCodec
 from tricorn.exceptions import LocalProtocolError
 
 NO_STATUS_RECEIVED = 1005
@@ -84,20 +84,6 @@ class CompressionOptions:
 
 
 @dataclass(slots=True)
-class TextReceived:
-    """A whole text message."""
-
-    text: str
-
-
-@dataclass(slots=True)
-class BytesReceived:
-    """A whole binary message."""
-
-    data: bytes
-
-
-@dataclass(slots=True)
 class PongReceived:
     """A pong, asked for or not, with at most 125 bytes of payload."""
 
@@ -126,9 +112,8 @@ class ConnectionFailed:
     limit: str | None = None
 
 
-WebSocketEvent: TypeAlias = (
-    TextReceived | BytesReceived | PongReceived | CloseReceived | ConnectionFailed
-)
+#: A whole text message is a ``str``, a whole binary message is ``bytes``.
+WebSocketEvent: TypeAlias = str | bytes | PongReceived | CloseReceived | ConnectionFailed
 
 
 class WebSocketState(enum.Enum):
@@ -165,8 +150,9 @@ class WebSocketConnection:
     """Server side of one WebSocket after its handshake.
 
     ``deflate`` is what the handshake agreed on, None for no compression; ``min_size`` (bytes)
-    the smallest message worth compressing. ``close_code`` and ``close_reason`` say how the
-    connection ended and are None and "" until then.
+    the smallest message worth compressing; ``codec_factory`` None takes the fastest codec.
+    ``close_code`` and ``close_reason`` say how the connection ended and are None and "" until
+    then.
     """
 
     def __init__(
@@ -174,15 +160,17 @@ class WebSocketConnection:
         limits: WebSocketLimits,
         deflate: DeflateParameters | None = None,
         min_size: int = 0,
-        codec_factory: WebSocketCodecFactory = WsprotoCodec,
+        codec_factory: WebSocketCodecFactory | None = None,
     ) -> None:
         self.close_code: int | None = None
         self.close_reason = ""
         self.close_received = False
         self.close_sent = False
         self.wants_abort = False
+        self.has_output = False  # data_to_send has news, be it that we are closed
+        self.has_held = False  # settle has something to do
         self._limits = limits
-        self._codec = codec_factory(
+        self._codec = (codec_factory or choice.websocket())(
             max_message_size=limits.max_message_size,
             max_frame_size=limits.max_frame_size,
             max_fragments=limits.max_fragments,
@@ -228,25 +216,24 @@ class WebSocketConnection:
             return events
         if self._held is not None:
             return self.settle()
+        is_open = self._state is _OPEN
         for piece in self._codec.receive_data(data):
+            kind = piece.__class__
             # Messages that come in one piece are nearly all there are.
-            if isinstance(piece, TextPiece):
-                if piece.finished and self._text is None and self._state is _OPEN:
-                    events.append(TextReceived(piece.data))
-                else:
-                    self._add_text(piece, events)
-            elif isinstance(piece, BytesPiece):
-                if piece.finished and self._bytes is None and self._state is _OPEN:
-                    events.append(BytesReceived(piece.data))
-                else:
-                    self._add_bytes(piece, events)
-            elif isinstance(piece, ParseFailure) and events:
-                self._held = piece
+            if kind is str or kind is bytes:
+                if is_open:
+                    events.append(piece)  # type: ignore[arg-type]
+            elif kind is TextPiece:
+                self._add_text(piece, events)  # type: ignore[arg-type]
+            elif kind is BytesPiece:
+                self._add_bytes(piece, events)  # type: ignore[arg-type]
+            elif kind is ParseFailure and events:
+                self._held = piece  # type: ignore[assignment]
+                self.has_held = True
                 break
             else:
-                self._control(piece, events)
-                if self._state is _CLOSED:
-                    break
+                # The ends are the last there is.
+                self._control(piece, events)  # type: ignore[arg-type]
         return events
 
     def settle(self) -> list[WebSocketEvent]:
@@ -256,6 +243,7 @@ class WebSocketConnection:
         ``receive_data``, ``receive_eof`` or ``handle_timeout`` does it too.
         """
         held, self._held = self._held, None
+        self.has_held = False
         return [] if held is None else self._broken(held)
 
     def _add_text(self, piece: TextPiece, events: list[WebSocketEvent]) -> None:
@@ -265,7 +253,7 @@ class WebSocketConnection:
             self._text = io.StringIO()
         self._text.write(piece.data)
         if piece.finished:
-            events.append(TextReceived(self._text.getvalue()))
+            events.append(self._text.getvalue())
             self._text = None
 
     def _add_bytes(self, piece: BytesPiece, events: list[WebSocketEvent]) -> None:
@@ -275,7 +263,7 @@ class WebSocketConnection:
             self._bytes = bytearray()
         self._bytes += piece.data
         if piece.finished:
-            events.append(BytesReceived(bytes(self._bytes)))
+            events.append(bytes(self._bytes))
             self._bytes = None
 
     def _control(
@@ -286,6 +274,7 @@ class WebSocketConnection:
         if isinstance(frame, PingFrame):
             if self._state is _OPEN:
                 self._pongs.append(frame.payload)
+                self.has_output = True
         elif isinstance(frame, PongFrame):
             events.append(PongReceived(frame.payload))
         elif isinstance(frame, CloseFrame):
@@ -320,23 +309,30 @@ class WebSocketConnection:
         Raises LocalProtocolError once closing has begun, or for a ``text`` with surrogates,
         which UTF-8 cannot carry.
         """
-        self._require_open("text message")
-        try:
-            payload = text.encode()
-        except UnicodeEncodeError as error:
-            raise LocalProtocolError(f"text is not valid Unicode: {error.reason}") from error
+        if self._state is not _OPEN:
+            self._refuse("text message")
         if self._pongs:
             self._write_pongs()
-        compress = self._compresses and len(payload) >= self._min_size
-        self._output.append(self._codec.text(payload, compress))
+        try:
+            if self._compresses:
+                payload = text.encode()
+                frame = self._codec.text(payload, len(payload) >= self._min_size)
+            else:
+                frame = self._codec.text(text, False)
+        except UnicodeEncodeError as error:
+            raise LocalProtocolError(f"text is not valid Unicode: {error.reason}") from error
+        self._output.append(frame)
+        self.has_output = True
 
     def send_bytes(self, data: bytes) -> None:
         """Queue a binary message. Raises LocalProtocolError once closing has begun."""
-        self._require_open("binary message")
+        if self._state is not _OPEN:
+            self._refuse("binary message")
         if self._pongs:
             self._write_pongs()
         compress = self._compresses and len(data) >= self._min_size
         self._output.append(self._codec.binary(data, compress))
+        self.has_output = True
 
     def send_close(self, code: int = 1000, reason: str = "") -> None:
         """Begin the closing handshake (RFC 6455 section 7.1.2).
@@ -344,7 +340,8 @@ class WebSocketConnection:
         Raises LocalProtocolError once closing has begun, for a ``code`` that may not be sent
         (section 7.4), or a ``reason`` over 123 bytes of UTF-8.
         """
-        self._require_open("close frame")
+        if self._state is not _OPEN:
+            self._refuse("close frame")
         if not is_sendable_close_code(code):
             raise LocalProtocolError(f"close code {code} may not be sent")
         try:
@@ -424,7 +421,7 @@ class WebSocketConnection:
             due = False
         if due:
             self._pings += 1
-            self._output.append(self._codec.ping(self._pings.to_bytes(8)))
+            self._put(self._codec.ping(self._pings.to_bytes(8)))
             self._ping_sent = now
         return []
 
@@ -432,12 +429,17 @@ class WebSocketConnection:
         """Everything queued for the wire since the last call; empty when there is nothing."""
         if self._pongs:
             self._write_pongs()
+        self.has_output = False
         output = self._output
-        if not output:
-            return b""
-        data = output[0] if len(output) == 1 else b"".join(output)
+        if len(output) == 1:
+            return output.pop()
+        data = b"".join(output)
         output.clear()
         return data
+
+    def _put(self, frame: bytes) -> None:
+        self._output.append(frame)
+        self.has_output = True
 
     def _write_pongs(self) -> None:
         # Before a message that is sent later than the ping came in, or the answer overtakes it.
@@ -446,7 +448,7 @@ class WebSocketConnection:
 
     def _write_close(self, code: int | None, reason: str) -> None:
         self._write_pongs()
-        self._output.append(self._codec.close(code, reason))
+        self._put(self._codec.close(code, reason))
         self.close_sent = True
 
     def _end(self, code: int, reason: str, limit: str | None = None) -> list[WebSocketEvent]:
@@ -462,12 +464,10 @@ class WebSocketConnection:
 
     def _move(self, trigger: _Trigger) -> None:
         self._state = TRANSITIONS[self._state, trigger]
+        self.has_output = True
 
-    def _require_open(self, what: str) -> None:
-        if self._state is not _OPEN:
-            raise LocalProtocolError(
-                f"{what} cannot be sent: the connection is {self._state.value}"
-            )
+    def _refuse(self, what: str) -> None:
+        raise LocalProtocolError(f"{what} cannot be sent: the connection is {self._state.value}")
 
 
 def is_sendable_close_code(code: int) -> bool:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from tricorn.codecs.websocket_base import DeflateParameters, WebSocketCodecFactory
-from tricorn.codecs.websocket_wsproto import WsprotoCodec
 from tricorn.exceptions import LocalProtocolError, RemoteProtocolError
 from tricorn.protocol.websocket import CompressionOptions, WebSocketConnection, WebSocketLimits
 from tricorn.types import Header, Headers
@@ -98,7 +97,7 @@ class WebSocketHandshake:
         headers: Headers | None = None,
         compression: CompressionOptions | None = None,
         limits: WebSocketLimits | None = None,
-        codec_factory: WebSocketCodecFactory = WsprotoCodec,
+        codec_factory: WebSocketCodecFactory | None = None,
     ) -> tuple[int, Headers, WebSocketConnection]:
         """Accept: the status (101 or 200), the response headers and the open connection.
 

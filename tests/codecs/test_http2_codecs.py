@@ -1,4 +1,4 @@
-"""The HTTP/2 slot on h2: what it adds to h2, in the terms of codecs.base."""
+"""The HTTP/2 slot, in the terms of codecs.base, by every codec there is."""
 
 import hpack
 import pytest
@@ -19,6 +19,8 @@ from playbook_http2 import (
     window,
 )
 
+from helpers.codecs import present
+from tricorn.codecs import choice
 from tricorn.codecs.base import (
     CodecFailed,
     DataFrame,
@@ -29,7 +31,6 @@ from tricorn.codecs.base import (
     ResetFrame,
     SettingsReceived,
 )
-from tricorn.codecs.http2_h2 import H2Codec
 from tricorn.codecs.send_buffer import SendBuffer
 from tricorn.exceptions import RemoteProtocolError
 from tricorn.protocol.scheduler import PriorityDispatcher
@@ -40,9 +41,15 @@ LIMITS = HTTP2Settings(
 )  # fmt: skip
 
 
+@pytest.fixture(params=present("http2"))
+def fresh(request):
+    """A codec on which nothing was called."""
+    return choice.http2(request.param)(LIMITS, PriorityDispatcher())
+
+
 @pytest.fixture
-def codec():
-    codec = H2Codec(LIMITS, PriorityDispatcher())
+def codec(fresh):
+    codec = fresh
     codec.initiate()
     codec.receive_data(PREFACE + settings() + SETTINGS_ACK)
     codec.data_to_send(0)
@@ -92,8 +99,8 @@ def test_streams_over_the_announced_limit_are_left_to_the_policy(codec):
     assert [event.stream_id for event in events] == list(range(1, 41, 2))
 
 
-def test_mid_frame_tells_a_peer_that_stops():
-    codec = H2Codec(LIMITS, PriorityDispatcher())
+def test_mid_frame_tells_a_peer_that_stops(fresh):
+    codec = fresh
     codec.initiate()
     assert codec.mid_frame
     codec.receive_data(PREFACE + settings())
@@ -129,10 +136,13 @@ def test_frames_without_use_are_counted(codec, frame, cost):
     assert codec.glitches == cost
 
 
-def test_no_rfc7540_priorities_may_not_change_its_meaning(codec):
-    (event,) = codec.receive_data(settings({0x9: 1}))
-    assert event == SettingsReceived(True)
-    *_, event = codec.receive_data(settings({0x9: 7}))
+@pytest.mark.parametrize("second", [0, 7])
+def test_no_rfc7540_priorities_may_not_change_its_meaning(fresh, second):
+    fresh.initiate()
+    assert fresh.receive_data(PREFACE + settings({0x9: 1})) == [SettingsReceived(True)]
+    if second == 0 and fresh.name == "h2":
+        return  # which takes it, as if it had never been 1
+    *_, event = fresh.receive_data(settings({0x9: second}))
     assert type(event) is CodecFailed
 
 
@@ -230,10 +240,10 @@ def test_calls_on_an_unknown_stream_are_quiet(codec):
     assert codec.data_to_send(1000) == []
 
 
-def test_malformed_upgrade_settings_are_refused():
-    codec = H2Codec(LIMITS, PriorityDispatcher())
+@pytest.mark.parametrize("settings", [b"AA", b"A", b"AAT_____"])
+def test_malformed_upgrade_settings_are_refused(fresh, settings):
     with pytest.raises(RemoteProtocolError):
-        codec.initiate_upgrade(b"AA")
+        fresh.initiate_upgrade(settings)
 
 
 class TestSendBuffer:

@@ -1,15 +1,18 @@
-"""The WebSocket codec against RFC 6455 section 5 and RFC 7692, whole and in every cut."""
+"""The WebSocket codecs against RFC 6455 section 5 and RFC 7692, whole and in every cut."""
 
 import itertools
 import random
 import struct
 import tracemalloc
 import zlib
+from contextvars import ContextVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.codecs import present
+from tricorn.codecs import choice
 from tricorn.codecs.websocket_base import (
     BytesPiece,
     CloseFrame,
@@ -19,11 +22,20 @@ from tricorn.codecs.websocket_base import (
     PongFrame,
     TextPiece,
 )
-from tricorn.codecs.websocket_wsproto import WsprotoCodec
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 RSV1, RSV2, RSV3 = 0x40, 0x20, 0x10
 DEFLATE = DeflateParameters()
+
+codec_under_test = ContextVar("codec_under_test")
+
+
+@pytest.fixture(params=present("websocket"), autouse=True, scope="module")
+def websocket_codec(request):
+    """The codec that ``make_codec`` makes."""
+    token = codec_under_test.set(request.param)
+    yield request.param
+    codec_under_test.reset(token)
 
 
 def frame(opcode, payload=b"", *, fin=True, rsv=0, mask=b"\x37\xfa\x21\x3d", length=None):
@@ -74,7 +86,8 @@ def deflate(data, *, wbits=-15, compressor=None):
 
 def make_codec(deflate_parameters=None, **limits):
     sizes = {"max_message_size": 1 << 20, "max_frame_size": 1 << 20, "max_fragments": 64}
-    return WsprotoCodec(**(sizes | limits), deflate=deflate_parameters)
+    factory = choice.websocket(codec_under_test.get())
+    return factory(**(sizes | limits), deflate=deflate_parameters)
 
 
 def parse(codec, chunks):
@@ -82,7 +95,12 @@ def parse(codec, chunks):
     result, parts = [], []
     for chunk in chunks:
         for event in codec.receive_data(chunk):
+            if isinstance(event, str | bytes):
+                assert not parts, "a message inside another"
+                result.append(event)
+                continue
             if isinstance(event, TextPiece | BytesPiece):
+                assert parts or not event.finished, "a whole message is no piece"
                 parts.append(event.data)
                 if event.finished:
                     result.append(type(parts[0])().join(parts))
@@ -465,6 +483,75 @@ def test_sent_control_frames():
 def test_parsing_is_lazy():
     codec = make_codec()
     events = codec.receive_data(frame(TEXT, b"a") + frame(TEXT, b"b"))
-    assert next(events) == TextPiece("a", True)
+    assert next(events) == "a"
     del events
     assert parse(codec, [b""]) == ["b"]
+
+
+def test_bytes_of_an_iteration_that_was_left_are_not_lost():
+    codec = make_codec()
+    data = frame(TEXT, b"a") + frame(TEXT, b"b") + frame(PING, b"c")
+    next(iter(codec.receive_data(data[:-2])))
+    assert parse(codec, [data[-2:]]) == ["b", PingFrame(b"c")]
+
+
+@pytest.mark.parametrize("text", ["", "ascii", "é", "\U0001f600", "x" * 200, "é" * 40_000])
+def test_text_is_taken_as_str_and_as_utf_8(text):
+    codec = make_codec()
+    assert codec.text(text, False) == codec.text(text.encode(), False)
+    assert unframe(codec.text(text, False)) == [(0x81, text.encode())]
+    ((_, payload),) = unframe(make_codec(DEFLATE).text(text + "x", True))
+    inflated = zlib.decompressobj(wbits=-15).decompress(payload + b"\x00\x00\xff\xff")
+    assert inflated == (text + "x").encode()
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_surrogate_raises(compress):
+    codec = make_codec(DEFLATE)
+    with pytest.raises(UnicodeEncodeError):
+        codec.text("a\ud800", compress)
+
+
+@pytest.mark.parametrize(
+    ("limits", "wire", "limit"),
+    [
+        ({"max_frame_size": 5}, frame(BINARY, length=6), "max_frame_size"),
+        ({"max_message_size": 5}, frame(BINARY, length=6), "max_message_size"),
+        ({"max_fragments": 1}, frame(TEXT, fin=False) + frame(CONT), "max_fragments"),
+        ({}, frame(3), None),
+    ],
+)
+def test_a_failure_names_the_limit(limits, wire, limit):
+    *_, failure = make_codec(**limits).receive_data(wire)
+    assert failure.limit == limit
+
+
+def test_a_compressed_message_over_its_limit_names_it():
+    wire = frame(BINARY, deflate(bytes(5001)), rsv=RSV1)
+    *_, failure = make_codec(DEFLATE, max_message_size=5000).receive_data(wire)
+    assert (failure.code, failure.limit) == (1009, "max_message_size")
+
+
+def test_limits_beyond_a_machine_word_are_none():
+    huge = 1 << 80
+    codec = make_codec(max_message_size=huge, max_frame_size=huge, max_fragments=huge)
+    assert parse(codec, [frame(BINARY, b"a", fin=False) + frame(CONT, b"b")]) == [b"ab"]
+    assert parse(codec, [frame(BINARY, length=(1 << 63) - 1)]) == []
+
+
+def test_a_character_in_four_fragments_with_a_ping_in_each_gap():
+    smile = "\U0001f600".encode()
+    wire = frame(TEXT, smile[:1], fin=False)
+    for i in range(1, 4):
+        wire += frame(PING) + frame(CONT, smile[i : i + 1], fin=i == 3)
+    assert parse(make_codec(), [wire]) == [*[PingFrame(b"")] * 3, "\U0001f600"]
+
+
+@pytest.mark.parametrize("size", [2044, 2045, 2046, 2047, 2048, 2049, 5000])
+@pytest.mark.parametrize("start", [0, 1, 2, 3])
+def test_text_of_any_length_behind_a_cut_character(size, start):
+    """The compiled codec decodes short text and long text in different places."""
+    text = "\U0001f600" + "y" * size
+    data = text.encode()
+    wire = frame(TEXT, data[:start], fin=False) + frame(CONT, data[start:])
+    assert parse(make_codec(), [wire]) == [text]

@@ -1,0 +1,129 @@
+"""Constants, helpers, and what is kept of one stream."""
+
+cdef enum:
+    ALTSVC = 0xA
+    PRIORITY_UPDATE = 0x10
+    PROTOCOL_ERROR = 0x1
+    INTERNAL_ERROR = 0x2
+    FLOW_CONTROL_ERROR = 0x3
+    AFTER_THE_END = 0x5  # STREAM_CLOSED, a name that nghttp2.h has for something else
+    FRAME_SIZE_ERROR = 0x6
+    ENHANCE_YOUR_CALM = 0xB
+    NO_RFC7540_PRIORITIES = 0x9
+    HEADER = 9  # bytes before a frame's payload (RFC 9113 section 4.1)
+    LARGEST_FRAME = 16384  # any peer takes frames of this size (RFC 9113 section 4.2)
+    # Frames dealt with before the peer's budgets are looked at.
+    RUN = 32
+    MAX_SETTINGS_ENTRIES = 32
+    # A window of fewer bytes than this with more to send makes work, not progress
+    # (CVE-2019-9511).
+    TINY = 256
+    # The connection window is topped up in steps of at least this share of its target.
+    WINDOW_STEP = 4
+    # What is kept of a connection's past: streams that were reset, and that ended.
+    MAX_RESETS = 1024
+    MAX_ENDED = 64
+    FIELD_OVERHEAD = 32  # what a field counts for besides its bytes (RFC 9113 6.5.2)
+    # Output up to this size (bytes) is copied out, and its buffer used again.
+    SMALL_OUTPUT = 4096
+    FIELDS_AT_ONCE = 48
+    MAX_RESPONSE_HEADERS = 1048576  # bytes
+    MAX_STREAM_ID = 0x7FFFFFFF
+    NAMES_KEPT = 128
+    LONGEST_NAME_KEPT = 40
+
+cdef const char* PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+cdef Py_ssize_t PREFACE_SIZE = 24
+
+# Field names as last seen, so that most need not be made anew for each request.
+cdef list NAMES = [b""] * NAMES_KEPT
+
+
+cdef inline uint32_t number(const uint8_t* data) noexcept:
+    return <uint32_t>data[0] << 24 | data[1] << 16 | data[2] << 8 | data[3]
+
+
+cdef inline void put_number(uint8_t* into, uint32_t value) noexcept:
+    into[0] = value >> 24
+    into[1] = value >> 16 & 0xFF
+    into[2] = value >> 8 & 0xFF
+    into[3] = value & 0xFF
+
+
+cdef inline int32_t stream_of(const uint8_t* frame) noexcept:
+    return number(frame + 5) & MAX_STREAM_ID
+
+
+cdef inline bytes field_name(const uint8_t* name, size_t size):
+    """The name as bytes, if possible the object it was last time."""
+    cdef size_t place
+    cdef bytes kept
+    if not 0 < size <= LONGEST_NAME_KEPT:
+        return PyBytes_FromStringAndSize(<char*>name, size)
+    place = (size * 31 + name[0] * 7 + name[size - 1] * 3 + name[size >> 1]) % NAMES_KEPT
+    kept = <bytes>NAMES[place]
+    if <size_t>PyBytes_GET_SIZE(kept) != size or memcmp(PyBytes_AS_STRING(kept), name, size):
+        kept = PyBytes_FromStringAndSize(<char*>name, size)
+        NAMES[place] = kept
+    return kept
+
+
+cdef str described(error, ssize_t code):
+    """What went wrong: an exception of ours, or a code of libnghttp2."""
+    if error is not None:
+        return f"{type(error).__name__}: {error}"
+    return nghttp2_strerror(<int>code).decode("ascii", "replace")
+
+
+@cython.final
+@cython.no_gc_clear
+@cython.freelist(64)
+cdef class Stream:
+    """What is kept of a stream until libnghttp2 closes it."""
+
+    cdef int32_t id
+    cdef bint opened  # the response's first HEADERS has left
+    cdef bint half_closed  # nothing more is to come from the peer
+    cdef bint over  # nothing more is sent
+    cdef bint scheduled  # the scheduler knows it
+    cdef bint ended  # the end of what is buffered is the end of the stream
+    cdef Py_ssize_t size  # bytes buffered
+    cdef Py_ssize_t sent  # bytes framed
+    cdef list pieces  # of bytes
+    cdef Py_ssize_t offset  # into the first piece
+    cdef list trailers
+
+    cdef int put(self, bytes data) except -1:
+        """Buffer ``data``."""
+        if self.pieces is None:
+            self.pieces = []
+        self.pieces.append(data)
+        self.size += PyBytes_GET_SIZE(data)
+        return 0
+
+    cdef int take(self, uint8_t* into, Py_ssize_t n) except -1:
+        """Move the next ``n`` bytes, of at least as many buffered, to ``into``."""
+        cdef Py_ssize_t part, done = 0
+        cdef bytes piece
+        self.size -= n
+        self.sent += n
+        while n:
+            piece = <bytes>self.pieces[done]
+            part = min(PyBytes_GET_SIZE(piece) - self.offset, n)
+            memcpy(into, PyBytes_AS_STRING(piece) + self.offset, part)
+            into += part
+            n -= part
+            self.offset += part
+            if self.offset == PyBytes_GET_SIZE(piece):
+                done += 1
+                self.offset = 0
+        if done:
+            del self.pieces[:done]
+        return 0
+
+    cdef void drop(self) noexcept:
+        """Nothing more is sent."""
+        self.over = True
+        self.size = self.offset = 0
+        self.pieces = None
+        self.trailers = None

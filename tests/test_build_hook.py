@@ -1,0 +1,60 @@
+"""The build hook: which compiled codecs are built, and what is said of those that are not."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("hatchling", reason="the build hook is a plugin of hatchling")
+HOOK = Path(__file__).parents[1] / "hatch_build.py"
+
+
+@pytest.fixture
+def hook():
+    return runpy.run_path(str(HOOK))
+
+
+def lacking(hook, monkeypatch):
+    """Let one extension be wanted, whose need is not met."""
+
+    def needs():
+        raise hook["NotBuilt"]("libmissing is not here")
+
+    one = hook["Wanted"]("tricorn.codecs._nghttp2", needs, "HTTP/2 is served by h2")
+    monkeypatch.setitem(hook["build_all"].__globals__, "EXTENSIONS", (one,))
+
+
+def test_what_cannot_be_built_is_left_out_with_one_line(hook, monkeypatch, tmp_path):
+    lacking(hook, monkeypatch)
+    monkeypatch.setenv("TRICORN_EXTENSIONS", "auto")
+    said = []
+    assert hook["build_all"](tmp_path, said.append) == []
+    assert said == [
+        "tricorn.codecs._nghttp2 is not built, HTTP/2 is served by h2: libmissing is not here"
+    ]
+
+
+def test_1_makes_that_an_error(hook, monkeypatch, tmp_path):
+    lacking(hook, monkeypatch)
+    monkeypatch.setenv("TRICORN_EXTENSIONS", "1")
+    with pytest.raises(hook["NotBuilt"], match=r"tricorn\.codecs\._nghttp2: libmissing is not"):
+        hook["build_all"](tmp_path, print)
+
+
+def test_0_builds_nothing_and_says_nothing(hook, monkeypatch, tmp_path):
+    lacking(hook, monkeypatch)
+    monkeypatch.setenv("TRICORN_EXTENSIONS", "0")
+    said = []
+    assert hook["build_all"](tmp_path, said.append) == []
+    assert said == []
+
+
+def test_another_value_is_refused(hook, monkeypatch, tmp_path):
+    monkeypatch.setenv("TRICORN_EXTENSIONS", "yes")
+    with pytest.raises(ValueError, match="must be auto, 0 or 1"):
+        hook["build_all"](tmp_path, print)
+
+
+def test_each_extension_has_its_source(hook):
+    for wanted in hook["EXTENSIONS"]:
+        assert (HOOK.parent / wanted.source).exists()
