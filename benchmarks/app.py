@@ -12,15 +12,22 @@ route                  answer
 ``/slow-stream/N``     the same at `SLOW_RATE`
 ``/stuck``             reads nothing until ``/release`` is asked for
 ``/release``           ends every ``/stuck``
+``/wait``              13 bytes of plain text after `WAIT_SECONDS`
+a WebSocket            every message back
 =====================  ==========================================================
+
+What a server takes to start is a figure too, so nothing is imported here that only the
+routes with a pace need.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import anyio
+if TYPE_CHECKING:
+    import anyio
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -32,6 +39,8 @@ SLOW_RATE = 5_000_000
 
 CHUNK = 65_536
 """Bytes per body message of the streaming routes."""
+
+WAIT_SECONDS = 0.010
 
 STUCK_SECONDS = 60.0
 """A ``/stuck`` nobody releases ends after this time, so that none outlives a run."""
@@ -63,17 +72,31 @@ async def echo(receive: Receive, send: Send) -> None:
     await answer(send, b"".join(parts))
 
 
+def pace(rate: float | None) -> Callable[[int], Awaitable[None]] | None:
+    """What waits until a total of bytes is due at `rate` bytes per second from now."""
+    if rate is None:
+        return None
+    import anyio
+
+    began = anyio.current_time()
+
+    def keep(total: int) -> Awaitable[None]:
+        return anyio.sleep_until(began + total / rate)
+
+    return keep
+
+
 async def count(receive: Receive, send: Send, rate: float | None) -> None:
     """Read the body, no faster than `rate` bytes per second, and answer its length."""
     total = 0
-    began = anyio.current_time()
+    keep_pace = pace(rate)
     while True:
         message = await receive()
         if message["type"] != "http.request":
             return
         total += len(message.get("body", b""))
-        if rate is not None:
-            await anyio.sleep_until(began + total / rate)
+        if keep_pace is not None:
+            await keep_pace(total)
         if not message.get("more_body", False):
             break
     await answer(send, b"%d" % total)
@@ -83,20 +106,22 @@ async def stream(send: Send, size: int, rate: float | None) -> None:
     """Answer with `size` bytes in pieces, no faster than `rate` bytes per second."""
     headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % size)]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    began = anyio.current_time()
+    keep_pace = pace(rate)
     sent = 0
     while sent < size:
         piece = PIECE if size - sent >= CHUNK else PIECE[: size - sent]
         sent += len(piece)
         await send({"type": "http.response.body", "body": piece, "more_body": sent < size})
-        if rate is not None:
-            await anyio.sleep_until(began + sent / rate)
+        if keep_pace is not None:
+            await keep_pace(sent)
     if size == 0:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def stuck(send: Send) -> None:
     """Leave the request body unread until released."""
+    import anyio
+
     released = anyio.Event()
     _stuck.add(released)
     try:
@@ -115,6 +140,34 @@ async def release(send: Send) -> None:
     await answer(send, b"%d" % len(waiting))
 
 
+async def wait(send: Send) -> None:
+    """Answer after a time, slept in whichever event loop this is."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        import trio
+
+        await trio.sleep(WAIT_SECONDS)
+    else:
+        await asyncio.sleep(WAIT_SECONDS)
+    await answer(send, SMALL)
+
+
+async def websocket(receive: Receive, send: Send) -> None:
+    """Send every message back."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    while True:
+        message = await receive()
+        if message["type"] != "websocket.receive":
+            return
+        data = message.get("bytes")
+        if data is not None:
+            await send({"type": "websocket.send", "bytes": data})
+        else:
+            await send({"type": "websocket.send", "text": message["text"]})
+
+
 async def lifespan(receive: Receive, send: Send) -> None:
     """Acknowledge startup and shutdown."""
     while True:
@@ -126,11 +179,13 @@ async def lifespan(receive: Receive, send: Send) -> None:
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     """The ASGI 3 application."""
-    if scope["type"] == "lifespan":
+    kind = scope["type"]
+    if kind == "websocket":
+        await websocket(receive, send)
+        return
+    if kind != "http":
         await lifespan(receive, send)
         return
-    if scope["type"] != "http":
-        raise ValueError(f"the benchmark application does not speak {scope['type']}")
     path: str = scope["path"]
     if path == "/":
         await answer(send, SMALL)
@@ -138,6 +193,8 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await answer(send, TEN_K)
     elif path == "/echo":
         await echo(receive, send)
+    elif path == "/wait":
+        await wait(send)
     else:
         await slow_routes(path, receive, send)
 

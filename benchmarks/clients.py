@@ -1,13 +1,14 @@
 """Clients with a pace, for what load generators do not measure.
 
-HTTP/1.1 over a raw socket and HTTP/2 with prior knowledge through h2. They are plain
-blocking code: each connection has a thread of its own.
+HTTP/1.1 over a raw socket and HTTP/2 through h2, with prior knowledge or over TLS. They
+are plain blocking code: each connection has a thread of its own.
 """
 
 from __future__ import annotations
 
 import select
 import socket
+import ssl
 import time
 from types import TracebackType
 from typing import Self
@@ -54,8 +55,14 @@ class Pace:
                 time.sleep(ahead)
 
 
-def connect(host: str, port: int, *, slow: bool = False) -> socket.socket:
-    """A TCP connection; `slow` keeps its receive buffer small."""
+def connect(
+    host: str, port: int, *, slow: bool = False, protocol: str | None = None
+) -> socket.socket:
+    """A TCP connection; `slow` keeps its receive buffer small.
+
+    With a `protocol`, TLS with that one in ALPN. The certificate is not looked at: it is of
+    our own making, and what costs the server is the same.
+    """
     wire = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         wire.settimeout(OPERATION_SECONDS)
@@ -64,20 +71,29 @@ def connect(host: str, port: int, *, slow: bool = False) -> socket.socket:
             # Before connect(): it bounds the window scale offered in the handshake.
             wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SLOW_RECEIVE_BUFFER)
         wire.connect((host, port))
+        if protocol is None:
+            return wire
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.set_alpn_protocols([protocol])
+        return context.wrap_socket(wire, server_hostname=host)
     except TimeoutError as error:
         wire.close()
         raise ClientError(f"no connection in {OPERATION_SECONDS:.0f} s") from error
     except BaseException:
         wire.close()
         raise
-    return wire
 
 
 class HTTP1Client:
     """One HTTP/1.1 connection. `rate` (bytes per second) slows bodies both ways."""
 
-    def __init__(self, host: str, port: int, rate: float | None = None) -> None:
-        self._wire = connect(host, port, slow=rate is not None)
+    def __init__(
+        self, host: str, port: int, rate: float | None = None, *, tls: bool = False
+    ) -> None:
+        protocol = "http/1.1" if tls else None
+        self._wire = connect(host, port, slow=rate is not None, protocol=protocol)
         self._rate = rate
         self._buffer = b""
 
@@ -152,14 +168,17 @@ class HTTP1Client:
 
 
 class HTTP2Client:
-    """One HTTP/2 connection with prior knowledge (RFC 9113 section 3.3).
+    """One HTTP/2 connection, over TLS or with prior knowledge (RFC 9113 section 3.3).
 
     `rate` (bytes per second) slows bodies both ways. The receive windows are the initial
     64 KiB and are returned as the body is read.
     """
 
-    def __init__(self, host: str, port: int, rate: float | None = None) -> None:
-        self._wire = connect(host, port, slow=rate is not None)
+    def __init__(
+        self, host: str, port: int, rate: float | None = None, *, tls: bool = False
+    ) -> None:
+        self._wire = connect(host, port, slow=rate is not None, protocol="h2" if tls else None)
+        self._scheme = "https" if tls else "http"
         self._rate = rate
         self._pace = Pace(rate)
         config = h2.config.H2Configuration(client_side=True, header_encoding=None)
@@ -238,7 +257,7 @@ class HTTP2Client:
             sent = self._send_piece(stream_id, most - total, end_stream=False)
             total += sent
             self._flush()
-            if not sent and not select.select([self._wire], [], [], patience)[0]:
+            if not sent and not self._readable(patience):
                 break
             self._read(wait=False)
         return total
@@ -250,7 +269,7 @@ class HTTP2Client:
         stream_id = self._h2.get_next_available_stream_id()
         headers = [
             (":method", method),
-            (":scheme", "http"),
+            (":scheme", self._scheme),
             (":authority", "localhost"),
             (":path", path),
         ]
@@ -295,19 +314,30 @@ class HTTP2Client:
             except TimeoutError as error:
                 raise ClientError("stalled: the server takes no more bytes") from error
 
+    def _readable(self, patience: float) -> bool:
+        """Whether something has come, after at most `patience` seconds."""
+        if isinstance(self._wire, ssl.SSLSocket) and self._wire.pending():
+            return True
+        return bool(select.select([self._wire], [], [], patience)[0])
+
     def _read(self, *, wait: bool = True, deadline: float | None = None) -> None:
         """Take in what has come; with `wait`, block until something has."""
         self._allow(deadline)
-        if not wait and not select.select([self._wire], [], [], 0)[0]:
-            return
+        if not wait:
+            if not self._readable(0):
+                return
+            self._wire.settimeout(0)  # over TLS, what has come may hold no bytes for us
         try:
             data = self._wire.recv(PIECE)
+        except (ssl.SSLWantReadError, BlockingIOError):
+            return
         except TimeoutError as error:
             raise ClientError("stalled: nothing came from the server in time") from error
         if not data:
             raise ClientError("the server closed the connection")
         for event in self._h2.receive_data(data):
             self._handle(event)
+        self._allow(deadline)
         self._flush(deadline)
 
     def _handle(self, event: h2.events.Event) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import resource
 import shutil
 import subprocess
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import processes
@@ -14,6 +16,9 @@ from . import processes
 GRACE_SECONDS = 15.0
 """How much longer than asked a generator may run before it is ended."""
 
+
+PROBE_TURNS = 4
+"""Requests of every stream before a server's rate is known."""
 
 INACTIVITY_SECONDS = 5
 """After this time without a byte h2load gives a connection up, its requests failed."""
@@ -29,7 +34,8 @@ class Load:
 
     `requests_per_second` counts complete responses; `failed` counts requests without one
     and responses outside 2xx; `failure` names them as the generator does. Latencies are
-    in seconds, None where the generator does not tell.
+    in seconds, None where the generator does not tell. `busy` is the share of its core the
+    generator used: near 1, the figure may be its own limit and not the server's.
     """
 
     requests_per_second: float
@@ -38,6 +44,11 @@ class Load:
     failure: str
     latency_median: float | None = None
     latency_99: float | None = None
+    busy: float | None = None
+
+    def with_busy(self, busy: float) -> Load:
+        """The same with the generator's share of its core."""
+        return replace(self, busy=busy)
 
     @property
     def problem(self) -> str | None:
@@ -134,10 +145,46 @@ def missing(generator: str) -> str | None:
     return None if shutil.which(generator) else f"{generator} is not on the path"
 
 
-def _run(command: Sequence[str], seconds: float) -> str:
+def combined(runs: Sequence[Load]) -> Load:
+    """Several runs as one: the rate is that of all requests in the time of all runs."""
+    seconds = sum(one.requests / one.requests_per_second for one in runs if one.requests)
+    requests = sum(one.requests for one in runs)
+    shares = [one.busy for one in runs if one.busy is not None]
+    return Load(
+        requests_per_second=requests / seconds if seconds else 0.0,
+        requests=requests,
+        failed=sum(one.failed for one in runs),
+        failure="; ".join(sorted({one.failure for one in runs if one.failure})),
+        busy=sum(shares) / len(shares) if shares else None,
+    )
+
+
+def percentiles(times: Sequence[float]) -> tuple[float, float]:
+    """The median and the 99th percentile of `times`, nearest rank below."""
+    ranked = sorted(times)
+    return ranked[(len(ranked) - 1) // 2], ranked[int(0.99 * (len(ranked) - 1))]
+
+
+def parse_h2load_log(text: str) -> list[float]:
+    """Seconds of each request in h2load's log file: start, status, microseconds."""
+    times = []
+    for line in text.splitlines():
+        fields = line.split("\t")
+        if len(fields) != 3:
+            raise LoadError(f"not a line of h2load's log: {line!r}")
+        times.append(int(fields[2]) / 1e6)
+    return times
+
+
+def run(command: Sequence[str], seconds: float, core: int | str) -> tuple[str, float]:
+    """Run a generator on `core` (or "0,1"); what it printed, and its share of the processor.
+
+    It is ended after `seconds` and `GRACE_SECONDS`. Raises `LoadError`.
+    """
+    before, began = _children_cpu(), time.monotonic()
     try:
         done = subprocess.run(
-            command,
+            processes.pinned(str(core), command),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -152,38 +199,108 @@ def _run(command: Sequence[str], seconds: float) -> str:
         ) from error
     if done.returncode != 0:
         raise LoadError(f"exit status {done.returncode} of {command}:\n{done.stdout}")
-    return done.stdout
+    return done.stdout, (_children_cpu() - before) / (time.monotonic() - began)
 
 
-def run_wrk(
-    url: str, *, connections: int, seconds: int, core: int, script: Path | None = None
-) -> Load:
-    """One round of HTTP/1.1: `connections` kept alive, each with one request at a time."""
-    command = ["wrk", "--latency", "-t", "1", "-c", str(connections), "-d", f"{seconds}s"]
-    if script is not None:
-        command += ["-s", str(script)]
-    return parse_wrk(_run(processes.pinned(core, [*command, url]), seconds))
+def _children_cpu() -> float:
+    """Processor seconds of the children that have ended: here, of the generators."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
-def run_h2load(
-    url: str, *, connections: int, streams: int, seconds: int, core: int, rate: float | None
-) -> Load:
-    """One round of HTTP/2: `connections` with `streams` requests at a time on each.
+@dataclass(frozen=True)
+class Wrk:
+    """One way to load HTTP/1.1: `connections` kept alive, with one request at a time each.
 
-    With a `rate` (requests per second) it is asked for as many requests as fit into
-    `seconds` at that rate. Without one it runs for `seconds`, which is good for finding the
-    rate and no more: timed, h2load forgets the requests of connections that were lost and
-    reports 0 failed for a server that was killed half-way.
+    `script` is a Lua file for anything but GET; `threads` needs as many cores.
     """
-    command = ["h2load", "-t", "1", "-c", str(connections), "-m", str(streams)]
-    if rate is None:
-        command += ["-D", str(seconds)]
-    else:
-        turns = max(1, round(rate * seconds / (connections * streams)))
-        command += ["-n", str(turns * connections * streams)]
-        command += ["-N", f"{INACTIVITY_SECONDS}s"]
-    # The rate may have been taken in a better moment than this one.
-    return parse_h2load(_run(processes.pinned(core, [*command, url]), 4 * seconds))
+
+    connections: int = 64
+    script: Path | None = None
+    threads: int = 1
+
+    def run(self, url: str, seconds: int, core: int | str) -> Load:
+        """One round."""
+        command = ["wrk", "--latency", "-t", str(self.threads), "-c", str(self.connections)]
+        command += ["-d", f"{seconds}s"]
+        if self.script is not None:
+            command += ["-s", str(self.script)]
+        output, busy = run([*command, url], seconds, core)
+        return parse_wrk(output).with_busy(busy)
+
+
+@dataclass(frozen=True)
+class H2Load:
+    """One way to load HTTP/2: `connections` with `streams` requests at a time on each.
+
+    `body` is a file to POST; `size` in bytes is for bodies so large that the figure is
+    wanted in MB/s.
+    """
+
+    connections: int
+    streams: int
+    body: Path | None = None
+    size: int | None = None
+
+    def run(
+        self, url: str, seconds: int, core: int, rate: float | None, most: int | None = None
+    ) -> Load:
+        """One round of about `seconds`: as many requests as fit into them at `rate`.
+
+        Without a rate (requests or MB per second) a few requests find it first. h2load could
+        run for a time instead, but then it forgets the requests of connections that were
+        lost, and reports 0 failed for a server that was killed half-way.
+
+        `most`: the server ends a connection after so many requests. The round is then made
+        of several runs, each with connections of its own.
+        """
+        if self.size is not None:
+            return self.count(url, self._bodies(seconds, rate), seconds, core)
+        together = self.connections * self.streams
+        if rate is None:
+            found = self.count(url, PROBE_TURNS * together, seconds, core)
+            if found.problem is not None:
+                return found
+            rate = found.requests_per_second
+        requests = max(together, round(rate * seconds / together) * together)
+        if most is None or requests <= most * self.connections:
+            return self.count(url, requests, seconds, core)
+        at_once = most // self.streams * together
+        runs = [self.count(url, at_once, seconds, core) for _ in range(round(requests / at_once))]
+        return combined(runs)
+
+    def _bodies(self, seconds: int, rate: float | None) -> int:
+        assert self.size is not None
+        return 1 if rate is None else max(1, round(rate * seconds * 1e6 / self.size))
+
+    def count(self, url: str, requests: int, seconds: int, core: int) -> Load:
+        """One round of `requests` requests, expected to take about `seconds`."""
+        arguments = ["-n", str(requests), "-N", f"{INACTIVITY_SECONDS}s"]
+        # The rate may have been taken in a better moment than this one.
+        return self._run(url, arguments, 4 * seconds, core)
+
+    def fixed_rate(self, url: str, rate: float, seconds: int, core: int, log: Path) -> Load:
+        """`seconds` at `rate` requests per second; the latencies count from the sending."""
+        requests = max(self.connections, round(rate * seconds))
+        log.unlink(missing_ok=True)  # h2load appends
+        arguments = ["-n", str(requests), "-N", f"{INACTIVITY_SECONDS}s"]
+        arguments += [f"--rps={rate / self.connections:.3f}", f"--log-file={log}"]
+        found = self._run(url, arguments, 2 * seconds, core)
+        times = parse_h2load_log(log.read_text())
+        if not times:
+            return found
+        median, tail = percentiles(times)
+        return replace(found, latency_median=median, latency_99=tail)
+
+    def _run(self, url: str, arguments: Sequence[str], seconds: float, core: int) -> Load:
+        command = ["h2load", "-t", "1", "-c", str(self.connections), "-m", str(self.streams)]
+        if self.body is not None:
+            command += ["-d", str(self.body)]
+        output, busy = run([*command, *arguments, url], seconds, core)
+        found = parse_h2load(output).with_busy(busy)
+        if self.size is None:
+            return found
+        return replace(found, requests_per_second=found.requests_per_second * self.size / 1e6)
 
 
 def post_script(folder: Path, size: int) -> Path:

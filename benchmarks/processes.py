@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -32,6 +32,11 @@ class Cores:
         """Whether server and load have a core each."""
         return self.server != self.load
 
+    @property
+    def both(self) -> str:
+        """The two for ``taskset``."""
+        return f"{self.server},{self.load}" if self.apart else str(self.server)
+
 
 def choose_cores() -> Cores:
     """The first two cores this process may use (the same one twice where there is one)."""
@@ -39,9 +44,12 @@ def choose_cores() -> Cores:
     return Cores(server=allowed[0], load=allowed[1] if len(allowed) > 1 else allowed[0])
 
 
-def pinned(core: int, command: Sequence[str]) -> list[str]:
-    """`command` run on `core` only. ``taskset`` replaces itself, so the pid stays the same."""
-    return ["taskset", "--cpu-list", str(core), *command]
+def pinned(cores: str, command: Sequence[str]) -> list[str]:
+    """`command` run on `cores` only, such as "0" or "0,1".
+
+    ``taskset`` replaces itself, so the pid stays the same.
+    """
+    return ["taskset", "--cpu-list", cores, *command]
 
 
 @dataclass(frozen=True)
@@ -111,6 +119,32 @@ def resident(pid: int) -> int:
     return 1024 * sum(_status_kib(process.pid, "VmRSS") for process in tree(pid))
 
 
+def resident_once(pid: int) -> int:
+    """The same with the memory that several of the processes share counted once.
+
+    As far as the kernel tells: what each has for itself, and the most that one of them shares.
+    """
+    private = shared = 0
+    for process in tree(pid):
+        parts = _rollup(process.pid)
+        private += sum(parts.get(f"Private_{kind}", 0) for kind in ("Clean", "Dirty"))
+        shared = max(shared, sum(parts.get(f"Shared_{kind}", 0) for kind in ("Clean", "Dirty")))
+    return 1024 * (private + shared)
+
+
+def _rollup(pid: int) -> dict[str, int]:
+    """The KiB of /proc/PID/smaps_rollup by name; empty once the process is gone."""
+    try:
+        lines = (PROC / str(pid) / "smaps_rollup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+    found = {}
+    for line in lines[1:]:
+        name, _, rest = line.partition(":")
+        found[name] = int(rest.split()[0])
+    return found
+
+
 def peak_resident(pid: int) -> int:
     """Most resident bytes since `reset_peak`, each process at its own peak, added up."""
     return 1024 * sum(_status_kib(process.pid, "VmHWM") for process in tree(pid))
@@ -120,6 +154,9 @@ def reset_peak(pid: int) -> None:
     """Begin a new peak (proc_pid_clear_refs(5), value 5)."""
     for process in tree(pid):
         (PROC / str(process.pid) / "clear_refs").write_text("5")
+
+
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def cpu_ticks(pid: int) -> int:
@@ -147,11 +184,14 @@ def settle(pid: int, limit: float = 2.0) -> None:
         before = now
 
 
-def start(command: Sequence[str], cwd: Path, output: IO[bytes]) -> subprocess.Popen[bytes]:
+def start(
+    command: Sequence[str], cwd: Path, output: IO[bytes], environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
     """Start `command` with everything it prints going to `output`."""
     return subprocess.Popen(
         command,
         cwd=cwd,
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,

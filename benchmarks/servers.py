@@ -1,18 +1,20 @@
-"""The servers: what each speaks, and how it is started, awaited and ended."""
+"""A server: what it speaks, and how it is started, awaited and ended."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.metadata
 import importlib.util
+import os
+import shutil
 import socket
 import ssl
-import sys
+import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
 from typing import Literal
@@ -21,38 +23,30 @@ import trustme
 
 from . import processes
 
-Wire = Literal["http1", "h2-tls", "h2c", "wsgi"]
-"""HTTP/1.1 in the clear, HTTP/2 over TLS, HTTP/2 with prior knowledge in the clear; and
-HTTP/1.1 in the clear with the WSGI application behind it."""
+Wire = Literal["http1", "http1-tls", "http2", "h2c", "websocket"]
+"""HTTP/1.1 in the clear and over TLS, HTTP/2 over TLS and (h2c) with prior knowledge in the
+clear, WebSocket in the clear."""
+
+WORDS: Mapping[Wire, str] = {
+    "http1": "HTTP/1.1",
+    "http1-tls": "TLS",
+    "http2": "HTTP/2 over TLS",
+    "h2c": "HTTP/2 in the clear",
+    "websocket": "WebSocket",
+}
+
+Kind = Literal["own", "peer", "ceiling"]
+"""Ours; another server for Python applications; a server of files that shows the limit."""
+
+Interface = Literal["asgi", "wsgi", "static"]
 
 HOST = "127.0.0.1"
-APP = "benchmarks.app:app"
-WSGI_APP = "benchmarks.wsgi_app:app"
-WSGI_THREADS = 40
-"""Requests that every WSGI server runs at a time: Tricorn's default."""
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 20.0
 
 
 class ServerError(Exception):
     """A server that did not come up, or went down."""
-
-
-@dataclass(frozen=True)
-class Listen:
-    """Where a server listens, and with which certificate (None: in the clear).
-
-    `folder` is for configuration files of servers that have no flag for something.
-    """
-
-    port: int
-    certificate: Certificate | None
-    folder: Path
-
-    @property
-    def bind(self) -> str:
-        """``host:port``."""
-        return f"{HOST}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -68,23 +62,52 @@ class Certificate:
 
 
 @dataclass(frozen=True)
+class Listen:
+    """Where a server listens and for what, and with which certificate (None: in the clear).
+
+    `folder` is for files of servers that need some. `workers` is how many processes serve.
+    """
+
+    port: int
+    wire: Wire
+    certificate: Certificate | None
+    folder: Path
+    workers: int = 1
+
+    @property
+    def bind(self) -> str:
+        """``host:port``."""
+        return f"{HOST}:{self.port}"
+
+
+@dataclass(frozen=True)
 class Server:
     """One way to run one server.
 
-    `distribution` is its name in the package metadata, `modules` what must be importable
-    for it, `wires` what it speaks; `command` gives the arguments after the interpreter's
-    ``-m``.
+    `distribution` is its name in the package metadata, `needs` what must be importable for
+    it, `program` what must be on the path; `command` gives the whole command line, and
+    `environment` what is added to the environment. `python`: its server is written in Python
+    (compiled parts included), as ours is. `most_streams`: it ends an HTTP/2 connection after
+    so many requests, roughly.
     """
 
     name: str
     distribution: str
-    modules: tuple[str, ...]
+    needs: tuple[str, ...]
     wires: frozenset[Wire]
     command: Callable[[Listen], list[str]]
+    kind: Kind = "peer"
+    interface: Interface = "asgi"
+    python: bool = True
+    program: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    most_streams: int | None = None
 
     def missing(self) -> str | None:
         """Why it cannot be run here, or None if it can."""
-        for module in self.modules:
+        if self.program is not None and shutil.which(self.program) is None:
+            return f"{self.program} is not on the path"
+        for module in self.needs:
             try:
                 found = importlib.util.find_spec(module)
             except ModuleNotFoundError:  # of the package it is in
@@ -94,160 +117,26 @@ class Server:
         return None
 
     def version(self) -> str:
-        """The installed version; that of the source tree where it is not installed."""
-        try:
-            return importlib.metadata.version(self.distribution)
-        except importlib.metadata.PackageNotFoundError:
-            module = importlib.import_module(self.distribution)
-            return str(getattr(module, "__version__", "unknown"))
+        """The installed version."""
+        if self.program is not None:
+            done = subprocess.run(
+                [self.program, "-v"], capture_output=True, text=True, timeout=10, check=False
+            )
+            return (done.stdout + done.stderr).strip().rpartition("/")[2]
+        if self.distribution == "tricorn":  # perhaps of the source tree, not installed
+            return str(importlib.import_module("tricorn").__version__)
+        return importlib.metadata.version(self.distribution)
 
+    def cannot(self, wires: tuple[Wire, ...], *, application: bool) -> str | None:
+        """Why it has no part in a workload of one of `wires`, or None if it has.
 
-ALL_WIRES: frozenset[Wire] = frozenset({"http1", "h2-tls", "h2c"})
-WSGI: frozenset[Wire] = frozenset({"wsgi"})
-
-
-def _tricorn(worker: str) -> Callable[[Listen], list[str]]:
-    def command(listen: Listen) -> list[str]:
-        arguments = ["tricorn", "--worker-class", worker, "--bind", listen.bind]
-        arguments += ["--log-level", "WARNING"]
-        if listen.certificate is not None:
-            arguments += ["--certfile", str(listen.certificate.chain)]
-            arguments += ["--keyfile", str(listen.certificate.key)]
-        return [*arguments, APP]
-
-    return command
-
-
-def _uvicorn(parser: str) -> Callable[[Listen], list[str]]:
-    def command(listen: Listen) -> list[str]:
-        arguments = ["uvicorn", "--host", HOST, "--port", str(listen.port), "--loop", "uvloop"]
-        arguments += ["--http", parser, "--no-access-log", "--log-level", "warning"]
-        return [*arguments, "--workers", "1", APP]
-
-    return command
-
-
-def _hypercorn(worker: str) -> Callable[[Listen], list[str]]:
-    def command(listen: Listen) -> list[str]:
-        # Hypercorn ends a connection after 1,000 requests and has no flag for it: the
-        # reconnections would be measured, and under HTTP/2 counted as failures.
-        settings = listen.folder / "hypercorn.toml"
-        settings.write_text("keep_alive_max_requests = 1000000000\n")
-        arguments = ["hypercorn", "--config", str(settings), "-k", worker, "--workers", "1"]
-        arguments += ["--bind", listen.bind, "--log-level", "WARNING"]
-        if listen.certificate is not None:
-            arguments += ["--certfile", str(listen.certificate.chain)]
-            arguments += ["--keyfile", str(listen.certificate.key)]
-        return [*arguments, APP]
-
-    return command
-
-
-def _granian(listen: Listen) -> list[str]:
-    arguments = ["granian", "--interface", "asgi", "--host", HOST, "--port", str(listen.port)]
-    arguments += ["--workers", "1", "--runtime-threads", "1", "--loop", "uvloop"]
-    arguments += ["--no-access-log", "--log-level", "warning"]
-    if listen.certificate is not None:
-        arguments += ["--ssl-certificate", str(listen.certificate.chain)]
-        arguments += ["--ssl-keyfile", str(listen.certificate.key)]
-    return [*arguments, APP]
-
-
-def _daphne(listen: Listen) -> list[str]:
-    # Verbosity 0 is how Daphne is told to write no access log.
-    if listen.certificate is None:
-        return ["daphne", "-v", "0", "-b", HOST, "-p", str(listen.port), APP]
-    endpoint = f"ssl:{listen.port}:interface={HOST}"
-    endpoint += f":privateKey={listen.certificate.key}:certKey={listen.certificate.chain}"
-    return ["daphne", "-v", "0", "-e", endpoint, APP]
-
-
-def _tricorn_wsgi(worker: str) -> Callable[[Listen], list[str]]:
-    def command(listen: Listen) -> list[str]:
-        arguments = ["tricorn", "--worker-class", worker, "--bind", listen.bind]
-        arguments += ["--log-level", "WARNING", "--interface", "wsgi"]
-        return [*arguments, "--wsgi-threads", str(WSGI_THREADS), WSGI_APP]
-
-    return command
-
-
-def _gunicorn(listen: Listen) -> list[str]:
-    # No control socket: it would be a file in the working folder.
-    arguments = ["gunicorn", "--bind", listen.bind, "--workers", "1", "-k", "gthread"]
-    arguments += ["--threads", str(WSGI_THREADS), "--log-level", "warning"]
-    return [*arguments, "--no-control-socket", WSGI_APP]
-
-
-def _granian_wsgi(listen: Listen) -> list[str]:
-    arguments = ["granian", "--interface", "wsgi", "--host", HOST, "--port", str(listen.port)]
-    arguments += ["--workers", "1", "--runtime-threads", "1"]
-    arguments += ["--blocking-threads", str(WSGI_THREADS)]
-    return [*arguments, "--no-access-log", "--log-level", "warning", WSGI_APP]
-
-
-def _waitress(listen: Listen) -> list[str]:
-    threads = f"--threads={WSGI_THREADS}"
-    return ["waitress", f"--listen={listen.bind}", threads, WSGI_APP]
-
-
-SERVERS: dict[str, Server] = {
-    server.name: server
-    for server in (
-        Server(
-            "tricorn-uvloop",
-            "tricorn",
-            ("tricorn.__main__", "uvloop"),
-            ALL_WIRES,
-            _tricorn("uvloop"),
-        ),
-        Server("tricorn-asyncio", "tricorn", ("tricorn.__main__",), ALL_WIRES, _tricorn("asyncio")),
-        Server(
-            "tricorn-trio", "tricorn", ("tricorn.__main__", "trio"), ALL_WIRES, _tricorn("trio")
-        ),
-        Server(
-            "uvicorn-h11",
-            "uvicorn",
-            ("uvicorn", "uvloop", "h11"),
-            frozenset({"http1"}),
-            _uvicorn("h11"),
-        ),
-        Server(
-            "uvicorn-httptools",
-            "uvicorn",
-            ("uvicorn", "uvloop", "httptools"),
-            frozenset({"http1"}),
-            _uvicorn("httptools"),
-        ),
-        Server(
-            "hypercorn-uvloop",
-            "hypercorn",
-            ("hypercorn", "uvloop"),
-            ALL_WIRES,
-            _hypercorn("uvloop"),
-        ),
-        Server("hypercorn-asyncio", "hypercorn", ("hypercorn",), ALL_WIRES, _hypercorn("asyncio")),
-        Server("hypercorn-trio", "hypercorn", ("hypercorn", "trio"), ALL_WIRES, _hypercorn("trio")),
-        Server("granian", "granian", ("granian", "uvloop"), ALL_WIRES, _granian),
-        Server("daphne", "daphne", ("daphne",), frozenset({"http1", "h2-tls"}), _daphne),
-        Server(
-            "tricorn-wsgi-uvloop",
-            "tricorn",
-            ("tricorn.__main__", "uvloop"),
-            WSGI,
-            _tricorn_wsgi("uvloop"),
-        ),
-        Server(
-            "tricorn-wsgi-asyncio",
-            "tricorn",
-            ("tricorn.__main__",),
-            WSGI,
-            _tricorn_wsgi("asyncio"),
-        ),
-        Server("gunicorn-gthread", "gunicorn", ("gunicorn",), WSGI, _gunicorn),
-        Server("granian-wsgi", "granian", ("granian",), WSGI, _granian_wsgi),
-        Server("waitress", "waitress", ("waitress",), WSGI, _waitress),
-    )
-}
+        `application`: files alone will not do.
+        """
+        if not self.wires.intersection(wires):
+            return "does not speak " + " or ".join(WORDS[wire] for wire in wires)
+        if application and self.interface == "static":
+            return "serves files only"
+        return None
 
 
 @contextmanager
@@ -273,23 +162,40 @@ def certificates() -> Iterator[Certificate]:
         yield found
 
 
+@contextmanager
+def certificate_for(wire: Wire) -> Iterator[Certificate | None]:
+    """A certificate where `wire` needs one."""
+    if wire not in ("http1-tls", "http2"):
+        yield None
+        return
+    with certificates() as issued:
+        yield issued
+
+
 @dataclass(frozen=True)
 class Running:
     """A server that answers."""
 
     server: Server
-    port: int
-    tls: bool
+    listen: Listen
     pid: int
+
+    @property
+    def port(self) -> int:
+        """Its TCP port."""
+        return self.listen.port
 
     def url(self, path: str) -> str:
         """The address of a route."""
-        return f"{'https' if self.tls else 'http'}://{HOST}:{self.port}{path}"
+        scheme = "http" if self.listen.certificate is None else "https"
+        return f"{scheme}://{self.listen.bind}{path}"
 
 
 @contextmanager
-def running(server: Server, core: int, certificate: Certificate | None) -> Iterator[Running]:
-    """Start `server` on `core`, wait until it answers, and end it afterwards.
+def running(
+    server: Server, cores: str, wire: Wire, certificate: Certificate | None, workers: int = 1
+) -> Iterator[Running]:
+    """Start `server` on `cores`, wait until it answers, and end it afterwards.
 
     Raises `ServerError` with the last lines it printed if it does not answer in time.
     """
@@ -297,29 +203,30 @@ def running(server: Server, core: int, certificate: Certificate | None) -> Itera
         tempfile.TemporaryDirectory(prefix="tricorn-benchmarks-") as folder,
         tempfile.TemporaryFile() as output,
     ):
-        listen = Listen(_free_port(), certificate, Path(folder))
-        command = processes.pinned(core, [sys.executable, "-m", *server.command(listen)])
-        main = processes.start(command, ROOT, output)
+        listen = Listen(free_port(), wire, certificate, Path(folder), workers)
+        command = processes.pinned(cores, server.command(listen))
+        main = processes.start(command, ROOT, output, {**os.environ, **server.environment})
         try:
-            problem = _await_answer(main, listen)
+            problem = await_answer(main, listen, 0.05)
             if problem is not None:
                 output.seek(0)
                 printed = output.read().decode(errors="replace").strip().splitlines()[-5:]
                 raise ServerError("\n    ".join([f"{server.name}: {problem}", *printed]))
-            yield Running(server, listen.port, certificate is not None, main.pid)
+            yield Running(server, listen, main.pid)
         finally:
             processes.stop(main)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of the loopback address that nobody has just now."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def _await_answer(main: Popen[bytes], listen: Listen) -> str | None:
-    """None once a GET is answered with 200, else what went wrong."""
+def await_answer(main: Popen[bytes], listen: Listen, pause: float) -> str | None:
+    """None once a GET is answered with 200, else what went wrong. Asks every `pause` seconds."""
     deadline = time.monotonic() + READY_SECONDS
     problem = "no answer"
     while time.monotonic() < deadline:
@@ -329,7 +236,7 @@ def _await_answer(main: Popen[bytes], listen: Listen) -> str | None:
             status = _probe(listen)
         except OSError as error:  # also ssl.SSLError: not listening yet
             problem = f"no answer in {READY_SECONDS:.0f} s ({error})"
-            time.sleep(0.05)
+            time.sleep(pause)
             continue
         return None if b" 200" in status else f"answered {status!r}"
     return problem

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 from .clients import ClientError, HTTP1Client, HTTP2Client
-from .servers import HOST
+from .servers import HOST, Running
 
 UPLOADS = 64
 UPLOAD_SIZE = 524_288
@@ -21,15 +21,16 @@ STUCK_SIZE = 1_048_576
 LIMIT_SECONDS = 10.0
 
 
-def uploads(port: int, *, stuck: bool) -> float:
+def uploads(running: Running, *, stuck: bool) -> float:
     """Seconds that `UPLOADS` parallel uploads on one connection take.
 
     With `stuck`, after one more stream has sent all that its window lets it to an
     application that reads nothing. Raises ClientError if they are not done in
     `LIMIT_SECONDS`.
     """
+    port, tls = running.port, running.listen.certificate is not None
     try:
-        with HTTP2Client(HOST, port) as client:
+        with HTTP2Client(HOST, port, tls=tls) as client:
             if stuck:
                 client.fill(client.open("POST", "/stuck"), STUCK_SIZE)
             began = time.monotonic()
@@ -37,7 +38,7 @@ def uploads(port: int, *, stuck: bool) -> float:
             took = time.monotonic() - began
     finally:
         if stuck:
-            with HTTP1Client(HOST, port) as helper:
+            with HTTP1Client(HOST, port, tls=tls) as helper:
                 helper.get("/release")
     if answers != [b"%d" % UPLOAD_SIZE] * UPLOADS:
         raise ClientError("not all of the uploads arrived")

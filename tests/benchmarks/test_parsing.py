@@ -6,27 +6,23 @@ common head and without lines that are not read.
 
 from __future__ import annotations
 
-import json
-import sys
+import math
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))  # `benchmarks` is run from the tree, never installed
-
-from benchmarks.load import LoadError, parse_h2load, parse_wrk, post_script  # noqa: E402
-from benchmarks.report import (  # noqa: E402
-    Cell,
-    Ratio,
-    Table,
-    as_json,
-    judge,
-    ratio,
-    render,
-    write_json,
+from benchmarks.load import (
+    H2Load,
+    Load,
+    LoadError,
+    combined,
+    parse_h2load,
+    parse_h2load_log,
+    parse_wrk,
+    percentiles,
+    post_script,
 )
+
+from benchmarks import generator
 
 WRK = """\
 Running 1s test @ http://127.0.0.1:37211/
@@ -232,98 +228,97 @@ def test_post_script_has_the_size(tmp_path: Path) -> None:
     assert 'string.rep("x", 10240)' in post_script(tmp_path, 10240).read_text()
 
 
-def test_median_is_of_the_rounds() -> None:
-    assert Cell([30.0, 10.0, 20.0]).median == 20.0
-    assert Cell([]).median is None
+def test_h2load_log_gives_the_time_of_each_request() -> None:
+    times = parse_h2load_log("1790000000000000\t200\t1500\n1790000000001000\t200\t250\n")
+    assert times == [0.0015, 0.00025]
 
 
-def test_a_problem_takes_the_figure_away() -> None:
-    assert Cell([10.0, 20.0], problem="1 of 20 requests: 1 failed").median is None
+def test_h2load_log_of_another_kind_is_an_error() -> None:
+    with pytest.raises(LoadError, match="not a line"):
+        parse_h2load_log("127.0.0.1 - GET /")
 
 
-def test_ratio_is_taken_round_by_round() -> None:
-    # The machine slowed down threefold; each round alone says 2 x or 3 x.
-    found = ratio(Cell([200.0, 300.0, 60.0]), Cell([100.0, 100.0, 30.0]))
-    assert found == Ratio(median=2.0, least=2.0, greatest=3.0)
+def test_percentiles_are_of_the_sorted_times() -> None:
+    assert percentiles([float(time) for time in range(101, 0, -1)]) == (51.0, 100.0)
+    assert percentiles([3.0]) == (3.0, 3.0)
 
 
-def test_no_ratio_with_a_failed_side() -> None:
-    good, bad = Cell([1.0]), Cell([1.0], problem="stalled")
-    assert ratio(good, bad) is None
-    assert ratio(bad, good) is None
-    assert ratio(good, Cell([0.0])) is None
+def test_generator_rate_and_latencies() -> None:
+    output = (
+        '{"done": 5000, "failed": 0, "why": "", "seconds": 2.0, "p50": 0.000067, "p99": 0.0037}\n'
+    )
+    found = generator.parse(output)
+    assert found.requests_per_second == 2500.0
+    assert found.latency_median == pytest.approx(0.000067)
+    assert found.latency_99 == pytest.approx(0.0037)
+    assert found.problem is None
 
 
-def small(**cells: Cell) -> dict[str, Table]:
-    """An http1-small table; the underscores of the names stand for dashes."""
-    named = {name.replace("_", "-"): cell for name, cell in cells.items()}
-    return {"http1-small": Table("http1-small", "requests/s", True, named)}
+def test_generator_counts_bodies_by_their_size() -> None:
+    output = '{"done": 6, "failed": 0, "why": "", "seconds": 3.0, "p50": 0.0, "p99": 0.0}'
+    found = generator.parse(output, scale=100.0)
+    assert found.requests_per_second == 200.0
+    assert found.latency_median is None
 
 
-@pytest.mark.parametrize(("own", "met"), [(12.0, True), (13.0, True), (11.9, False)])
-def test_factor_bar(own: float, met: bool) -> None:
-    (verdict,) = judge(small(tricorn_uvloop=Cell([own]), uvicorn_h11=Cell([10.0])))
-    assert verdict.met is met
-    assert "1.2 x uvicorn-h11" in verdict.bar
+def test_generator_failure_is_a_problem() -> None:
+    output = (
+        '{"done": 0, "failed": 1, "why": "no connection", "seconds": 0.0, "p50": 0.0, "p99": 0.0}'
+    )
+    assert generator.parse(output).problem == "1 of 1 requests: no connection"
 
 
-def test_factor_bar_is_missed_by_our_failure_and_unknown_with_theirs() -> None:
-    good, bad = Cell([50.0]), Cell([50.0], problem="7 of 9 requests: 7 failed")
-    (verdict,) = judge(small(tricorn_uvloop=bad, uvicorn_h11=good))
-    assert verdict.met is False
-    (verdict,) = judge(small(tricorn_uvloop=good, uvicorn_h11=bad))
-    assert verdict.met is None
+@pytest.mark.parametrize("output", ["", "Segmentation fault", '{"done": 1}', "[]"])
+def test_generator_unknown_output_is_an_error(output: str) -> None:
+    with pytest.raises(LoadError, match="printed"):
+        generator.parse(output)
 
 
-def test_bars_are_judged_only_where_both_sides_were_run() -> None:
-    assert judge(small(tricorn_uvloop=Cell([1.0]), granian=Cell([9.0]))) == []
-    assert judge({}) == []
+def test_several_runs_make_one_rate() -> None:
+    # A second each: one had 100 requests, the other 300.
+    one, other = Load(100.0, 100, 0, "", busy=0.2), Load(300.0, 300, 0, "", busy=0.4)
+    found = combined([one, other])
+    assert (found.requests_per_second, found.requests) == (200.0, 400)
+    assert found.busy == pytest.approx(0.3)
+    assert found.problem is None
 
 
-def test_memory_bar_is_for_tricorn_alone() -> None:
-    name = "memory-growth-h2c-download-slow-peer"
-    cells = {
-        "tricorn-uvloop": Cell([4.0]),
-        "tricorn-trio": Cell([4.1]),
-        "tricorn-asyncio": Cell([], problem="stalled"),
-        "hypercorn-uvloop": Cell([10.4]),
-    }
-    verdicts = judge({name: Table(name, "MiB/connection", False, cells)})
-    assert [verdict.met for verdict in verdicts] == [True, False, False]
-    assert all(name in verdict.bar for verdict in verdicts)
+def test_a_failure_in_one_of_several_runs_is_kept() -> None:
+    found = combined([Load(100.0, 100, 0, ""), Load(0.0, 0, 7, "7 errored")])
+    assert found.problem == "7 of 107 requests: 7 errored"
 
 
-def test_idle_size_has_no_bar() -> None:
-    table = Table("memory-idle-h2c", "KiB/connection", False, {"tricorn-uvloop": Cell([50.0])})
-    assert judge({table.name: table}) == []
+class Counted(H2Load):
+    """Takes the number of requests of each run instead of making it, at 1,000 a second."""
+
+    runs: list[int]
+
+    def count(self, url: str, requests: int, seconds: int, core: int) -> Load:
+        self.runs.append(requests)
+        return Load(1000.0, requests, 0, "")
 
 
-def test_a_failed_run_is_shown_as_such_and_last() -> None:
-    failed = Cell([99_999.0], problem="3 of 9 requests: 3 failed\nand more")
-    tables = small(granian=failed, uvicorn_h11=Cell([5.0]), tricorn_uvloop=Cell([20.0, 10.0]))
-    lines = render(tables["http1-small"]).splitlines()
-    assert [line.split()[0] for line in lines[1:]] == ["tricorn-uvloop", "uvicorn-h11", "granian"]
-    assert "15.00  (10.00 .. 20.00)  1.00 x" in lines[1]
-    assert lines[3].endswith("FAILED: 3 of 9 requests: 3 failed")
-    assert "99,999" not in lines[3]
+def counted(streams: int) -> Counted:
+    made = Counted(connections=2, streams=streams)
+    object.__setattr__(made, "runs", [])
+    return made
 
 
-def test_less_is_first_where_less_is_better() -> None:
-    table = Table("memory-at-start", "MiB", False, {"a": Cell([70.0]), "b": Cell([30.0])})
-    assert [line.split()[0] for line in render(table).splitlines()[1:]] == ["b", "a"]
+def test_h2load_is_asked_for_what_fits_into_the_time() -> None:
+    load = counted(streams=10)
+    load.run("https://localhost/", 3, 0, 1000.0)
+    assert load.runs == [3000]
 
 
-def test_json_has_every_round_and_the_problem(tmp_path: Path) -> None:
-    bad = Cell([7.0], problem="stalled")
-    tables = small(tricorn_uvloop=Cell([24.0, 36.0]), uvicorn_h11=Cell([10.0, 10.0]), daphne=bad)
-    path = tmp_path / "results" / "run.json"
-    write_json(path, as_json({"rounds": 2}, tables, judge(tables)))
-    content = json.loads(path.read_text())
-    servers = content["tables"]["http1-small"]["servers"]
-    assert content["meta"] == {"rounds": 2}
-    assert servers["tricorn-uvloop"]["rounds"] == [24.0, 36.0]
-    assert servers["tricorn-uvloop"]["median"] == 30.0
-    assert servers["uvicorn-h11"]["ratio"] == pytest.approx((10 / 24 + 10 / 36) / 2)
-    assert servers["daphne"]["median"] is None
-    assert servers["daphne"]["problem"] == "stalled"
-    assert content["bars"][0]["met"] is True
+def test_h2load_finds_the_rate_with_a_few_requests_first() -> None:
+    load = counted(streams=10)
+    load.run("https://localhost/", 2, 0, None)
+    assert load.runs == [80, 2000]
+
+
+def test_h2load_keeps_under_the_requests_a_connection_may_have() -> None:
+    load = counted(streams=10)
+    found = load.run("https://localhost/", 10, 0, 1000.0, most=400)
+    assert max(load.runs) <= 400 * load.connections
+    assert math.isclose(sum(load.runs), 10_000, rel_tol=0.1)
+    assert found.requests == sum(load.runs)
