@@ -358,8 +358,6 @@ async def _open_anyio(intake: Intake, accepted: Accepted) -> AnyioTransport | No
         if tls is not None:
             left = await intake.before_tls(accepted)
         server = listener.address if listener.is_unix else _pair(accepted.socket.getsockname())
-        if not listener.is_unix:  # asyncio and uvloop do so by themselves
-            accepted.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stream = plain = await anyio.abc.SocketStream.from_socket(accepted.socket)
         if tls is not None:
             with anyio.fail_after(left):
