@@ -15,7 +15,7 @@ PACKAGE = Path(tricorn.exceptions.__file__).parent
 FLOORS = {
     "config": 0, "config_binds": 0, "config_certificates": 0, "config_check": 0,
     "config_docs": 6, "config_mounts": 0, "config_options": 0, "config_proxies": 0,
-    "config_sources": 0, "config_values": 0,
+    "config_sources": 0, "config_values": 0, "records": 0,
     "exceptions": 0, "file_fingerprint": 0, "types": 0, "dev_certificate": 0,
     "codecs": 1, "protocol": 2, "asgi": 3, "io": 4, "privileges": 4, "systemd": 4,
     "counters": 0, "health_server": 5, "config_health": 0,
@@ -29,7 +29,8 @@ FLOORS = {
     "supervisor_signals": 5, "supervisor_slots": 5, "supervisor_fleet": 5,
     "supervisor_handover": 5, "worker_process": 5, "launch": 5,
     "threaded": 6, "testing": 6, "pytest_plugin": 6, "gunicorn": 6,
-    "cli": 6, "migrate": 6, "__main__": 6, "demo": 6, "__init__": 6,
+    "cli": 6, "cli_command": 6, "cli_parser": 6, "cli_versions": 6,
+    "migrate": 6, "__main__": 6, "demo": 6, "__init__": 6,
     "serverless": 6,
 }  # fmt: skip
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import os
 import re
@@ -16,8 +15,9 @@ from tricorn.config_limits import limit_faults
 from tricorn.config_mounts import parse_field, site_faults
 from tricorn.config_options import Options
 from tricorn.config_proxies import proxy_faults
-from tricorn.config_values import Option, coerce, nearest
+from tricorn.config_values import Option, coerce, nearest, rows_of
 from tricorn.exceptions import ConfigError
+from tricorn.records import replace
 
 if TYPE_CHECKING:
     import ssl
@@ -38,8 +38,7 @@ class CombinationError(ConfigError):
         self.options = options
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Config(Options):
+class Config(Options, kw_only=True):
     """Every option of the server. Raises `ConfigError` for a value or combination it cannot take.
 
     Lists may be given as a list, a tuple or a single str; durations and sizes also as text
@@ -88,7 +87,7 @@ class Config(Options):
         seen: set[Bind] = set()
         for text in (*self.bind, *self.insecure_bind):
             address = parse_bind(text)
-            address = dataclasses.replace(address, host=address.host.lower())
+            address = replace(address, host=address.host.lower())
             if address in seen and (address.kind, address.port) != ("tcp", 0):
                 raise CombinationError(f"bind: {text!r} is there twice", "bind", "insecure_bind")
             seen.add(address)
@@ -171,7 +170,7 @@ class Config(Options):
     def replace(self, **changes: object) -> Self:
         """A copy with `changes`, checked like any other; raises `ConfigError`."""
         known = {option_named(name, "argument").name: value for name, value in changes.items()}
-        return dataclasses.replace(self, **known)  # type: ignore[arg-type]
+        return replace(self, **known)
 
     def to_dict(self) -> dict[str, Any]:
         """Field name to value; tuples stay tuples."""
@@ -207,12 +206,7 @@ class Config(Options):
         return merge(read_object(instance)).config
 
 
-OPTIONS: dict[str, Option] = {
-    field.name: dataclasses.replace(
-        field.metadata["option"], name=field.name, optional=str(field.type).endswith("| None")
-    )
-    for field in dataclasses.fields(Config)
-}
+OPTIONS: dict[str, Option] = rows_of(Config)
 _ALIASES = {alias: row.name for row in OPTIONS.values() for alias in row.aliases}
 
 

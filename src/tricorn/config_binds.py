@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
-from dataclasses import dataclass
 from typing import Literal
 
 from tricorn.exceptions import ConfigError
+from tricorn.records import Record
 
 DEFAULT_PORT = 8000
 LONGEST_UNIX_PATH = 103  # bytes; sun_path holds 104 on macOS and 108 on Linux, NUL included
 
 
-@dataclass(frozen=True, slots=True)
-class Bind:
+class Bind(Record):
     """One address to listen on.
 
     ``host`` is a name or an address without brackets, empty for all interfaces; ``port`` is
@@ -85,6 +83,8 @@ def _parse_bind(text: str) -> Bind:
 
 
 def _parse_bracketed(text: str) -> Bind:
+    import ipaddress  # not above: few addresses need it
+
     host, bracket, rest = text[1:].partition("]")
     try:
         ipaddress.IPv6Address(host)

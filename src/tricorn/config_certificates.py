@@ -7,13 +7,13 @@ at 0.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tricorn.config_values import Kind, Option, coerce, nearest, option, refuse
+from tricorn.config_values import Kind, Option, coerce, nearest, option, refuse, rows_of
 from tricorn.exceptions import ConfigError
+from tricorn.records import Record, replace
 
 if TYPE_CHECKING:
     from tricorn.config import Config
@@ -23,8 +23,7 @@ _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*")
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Certificate:
+class Certificate(Record, kw_only=True):
     """One certificate and the server names it is for, lower case and without a last dot."""
 
     # fmt: off
@@ -37,12 +36,7 @@ class Certificate:
     # fmt: on
 
 
-KEYS: dict[str, Option] = {
-    field.name: dataclasses.replace(
-        field.metadata["option"], name=field.name, optional=field.name == "keyfile_password"
-    )
-    for field in dataclasses.fields(Certificate)
-}
+KEYS: dict[str, Option] = rows_of(Certificate, optional=("keyfile_password",))
 
 
 def server_name(text: str) -> str:
@@ -83,7 +77,7 @@ def _parse(table: Mapping[str, Any], name: str) -> Certificate:
     for key, value in table.items():
         if key not in KEYS:
             raise ConfigError(f"{name}: unknown key {key!r} ({origin}){nearest(key, KEYS)}")
-        row = dataclasses.replace(KEYS[key], name=f"{name}.{key}")
+        row = replace(KEYS[key], name=f"{name}.{key}")
         values[key] = coerce(row, value, origin=origin)
     for key in ("names", "certfile", "keyfile"):
         if not values.get(key):
@@ -91,7 +85,7 @@ def _parse(table: Mapping[str, Any], name: str) -> Certificate:
     try:
         values["names"] = tuple(server_name(text) for text in values["names"])
     except ValueError:
-        row = dataclasses.replace(KEYS["names"], name=f"{name}.names")
+        row = replace(KEYS["names"], name=f"{name}.names")
         wanted = "host names such as example.org or *.example.org"
         raise refuse(row, table["names"], origin, wanted) from None
     return Certificate(**values)

@@ -101,10 +101,12 @@ def _check_accounts(config: Config) -> None:
 
 
 def _check_codecs(config: Config) -> None:
-    from tricorn.codecs import choice  # not above: a container of Lambda's has no use for it
+    for slot in ("http1", "http2", "websocket"):
+        wanted = getattr(config, f"{slot}_codec")
+        if wanted != "auto":
+            from tricorn.codecs import choice  # not above: few need it
 
-    for slot in choice.CODECS:
-        choice.check(slot, getattr(config, f"{slot}_codec"))
+            choice.check(slot, wanted)
 
 
 def check_event_loop(config: Config) -> None:

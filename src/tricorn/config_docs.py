@@ -16,7 +16,7 @@ from tricorn.config import OPTIONS
 from tricorn.config_certificates import KEYS as CERTIFICATE_KEYS
 from tricorn.config_mounts import APPLICATION, DIRECTORY, KEYS, REDIRECT
 from tricorn.config_sources import LoadedConfig
-from tricorn.config_values import Kind, Option, expected
+from tricorn.config_values import Kind, Option, expected, flags_of
 
 EXAMPLE: dict[str, object] = {
     "application": "tricorn.demo:app",
@@ -73,16 +73,6 @@ def _sections() -> Iterator[tuple[str, list[Option]]]:
 def _mount_sections() -> Iterator[tuple[str, list[Option]]]:
     for section, rows in groupby(KEYS.values(), key=lambda row: row.section):
         yield section, list(rows)
-
-
-def flags_of(row: Option) -> list[str]:
-    """Every flag spelling of the option, its own name first."""
-    flags: list[str] = []
-    for flag in (row.flag, *row.flags):
-        flags.append(flag)
-        if row.kind is Kind.BOOL and flag.startswith("--"):
-            flags.append("--no-" + flag.removeprefix("--"))
-    return list(dict.fromkeys(flags))
 
 
 def options_markdown() -> str:

@@ -6,19 +6,18 @@ and documented in the same way. Where an error names ``mounts[2]``, counting beg
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from tricorn.config_binds import parse_bind
-from tricorn.config_values import Kind, Option, coerce, nearest, option, refuse
+from tricorn.config_values import Kind, Option, coerce, nearest, option, refuse, rows_of
 from tricorn.exceptions import ConfigError
-from tricorn.types import Header
+from tricorn.records import Record, replace
 
 if TYPE_CHECKING:
     from tricorn.config import Config
+    from tricorn.types import Header
 
 EVERY = "Every mount"
 APPLICATION = "An application"
@@ -38,8 +37,7 @@ _FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e\xa0-\xff\t
 _REFERENCE = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Mount:
+class Mount(Record, kw_only=True):
     """One mount; exactly one of ``application``, ``directory`` and ``redirect`` is set."""
 
     # fmt: off
@@ -94,12 +92,7 @@ class Mount:
         return [parse_field(text) for text in self.headers]
 
 
-KEYS: dict[str, Option] = {
-    field.name: dataclasses.replace(
-        field.metadata["option"], name=field.name, optional=str(field.type).endswith("| None")
-    )
-    for field in dataclasses.fields(Mount)
-}
+KEYS: dict[str, Option] = rows_of(Mount)
 _TARGETS = {APPLICATION: "application", DIRECTORY: "directory", REDIRECT: "redirect"}
 
 
@@ -137,7 +130,7 @@ def _parse(table: Mapping[str, Any], name: str) -> Mount:
     for key, value in table.items():
         if key not in KEYS:
             raise ConfigError(f"{name}: unknown key {key!r} ({origin}){nearest(key, KEYS)}")
-        row = dataclasses.replace(KEYS[key], name=f"{name}.{key}")
+        row = replace(KEYS[key], name=f"{name}.{key}")
         values[key] = coerce(row, value, origin=origin)
     targets = [key for key in _TARGETS.values() if values.get(key) is not None]
     if len(targets) != 1:
@@ -152,9 +145,9 @@ def _parse(table: Mapping[str, Any], name: str) -> Mount:
             raise ConfigError(f"{name}.{key}: it goes with {_TARGETS[group]} ({origin})")
     mount = Mount(**values)
     for key, wanted in _faults(mount):
-        row = dataclasses.replace(KEYS[key], name=f"{name}.{key}")
+        row = replace(KEYS[key], name=f"{name}.{key}")
         raise refuse(row, table[key], origin, wanted)
-    return dataclasses.replace(mount, host=tuple(host.lower() for host in mount.host))
+    return replace(mount, host=tuple(host.lower() for host in mount.host))
 
 
 def _faults(mount: Mount) -> Iterator[tuple[str, str]]:
@@ -190,6 +183,8 @@ def _is_reference(text: str) -> bool:
         return False
     if text.startswith("/"):
         return not text.startswith("//")
+    from urllib.parse import urlsplit  # not above: for redirects only
+
     try:
         parts = urlsplit(text)
     except ValueError:

@@ -8,11 +8,11 @@ int bytes, ``None`` means no limit or not set, and lists are stored as tuples of
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 from tricorn.config_values import Kind, option
+from tricorn.records import Record
 
 APP = "Application"
 ADDRESSES = "Addresses"
@@ -35,8 +35,7 @@ _HYPERCORN_ACCESS_FORMAT = '%(h)s %(l)s %(l)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" 
 _WINDOW_BITS: dict[str, Any] = {"low": 9, "high": 15, "unit": "bits"}
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(Record, kw_only=True):
     """The options as fields; `tricorn.config.Config` checks them."""
 
     # fmt: off
@@ -222,7 +221,7 @@ class Options:
     max_request_body_size: int | None = option(Kind.SIZE, LIMITS, None,
         "Largest request body; above it the answer is 413, at once where Content-Length says so.",
         "bodies are streamed, not held", low=0)
-    max_request_body_sizes: dict[str, Any] | None = option(  # noqa: RUF009 (a field)
+    max_request_body_sizes: dict[str, Any] | None = option(
         Kind.TABLE, LIMITS, None,
         "Path prefix, whole segments, to its own max_request_body_size; the longest wins.")
     blocked_loop_warning: float | None = option(Kind.SECONDS, LIMITS, 5.0,
@@ -373,7 +372,7 @@ class Options:
         choices=("text", "json"))
     logconfig: str | None = option(Kind.PATH, LOGS, None,
         "Logging configuration: an ini file, or json:FILE, or toml:FILE.", flags=("--log-config",))
-    logconfig_dict: dict[str, Any] | None = option(Kind.TABLE, LOGS, None,  # noqa: RUF009 (a field)
+    logconfig_dict: dict[str, Any] | None = option(Kind.TABLE, LOGS, None,
         "Logging configuration as logging.config.dictConfig takes it.")
     use_colors: bool | None = option(Kind.BOOL, LOGS, None,
         "Colours in the error log; not set: on a terminal.")

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
-import ipaddress
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
 from tricorn.config_binds import Bind, parse_bind
 from tricorn.exceptions import ConfigError
+from tricorn.records import replace
 
 if TYPE_CHECKING:
+    import ipaddress
+
     from tricorn.config import Config
 
-Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address: TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
+Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
 
 #: Every address of ``bind`` and ``insecure_bind``, in ``proxy_protocol``.
 ALL = "all"
@@ -28,6 +29,8 @@ def parse_address(text: str) -> Address:
 
     :raises ValueError: if it is none.
     """
+    import ipaddress  # not above: few processes need it
+
     address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
@@ -102,6 +105,8 @@ def _address(text: str) -> Address:
 
 
 def _network(text: str) -> Network:
+    import ipaddress
+
     try:
         return ipaddress.ip_network(text)
     except ValueError:
@@ -116,7 +121,7 @@ def _network(text: str) -> Network:
 
 def compared(bind: Bind) -> Bind:
     """An address in the form in which two are compared."""
-    return dataclasses.replace(bind, host=bind.host.lower())
+    return replace(bind, host=bind.host.lower())
 
 
 def _named(text: str) -> Bind:

@@ -14,13 +14,12 @@ import re
 import sys
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from tricorn.config import OPTIONS, CombinationError, Config, option_named
 from tricorn.config_values import Option, coerce, nearest
 from tricorn.exceptions import ConfigError
+from tricorn.records import Record
 
 PREFIX = "TRICORN_"
 CONFIG_VARIABLE = "TRICORN_CONFIG"  # names the file, as -c does
@@ -32,8 +31,7 @@ _SERVICE_LINK = re.compile(r"TRICORN_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|
 _MISSING = object()
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Record):
     """One value in its stored form, and the place it came from in words."""
 
     value: Any
@@ -43,8 +41,7 @@ class Setting:
 Layer = dict[str, Setting]
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedConfig:
+class LoadedConfig(Record):
     """A configuration with the origin of each value that is not a default.
 
     ``notes`` are lines an operator should see, about what was read rather than its values.
@@ -52,7 +49,7 @@ class LoadedConfig:
 
     config: Config
     origins: dict[str, str]
-    notes: list[str] = field(default_factory=list)
+    notes: list[str]
 
     def origin(self, name: str) -> str:
         """Where the value of option `name` came from."""
@@ -134,7 +131,8 @@ def read_pyfile(path: str | os.PathLike[str]) -> Layer:
     module = types.ModuleType("tricorn_config")
     module.__file__ = where
     try:
-        source = Path(where).read_bytes()
+        with open(where, "rb") as file:
+            source = file.read()
         exec(compile(source, where, "exec", dont_inherit=True), module.__dict__)
     except OSError as exc:
         raise ConfigError(f"cannot read {where}: {exc.strerror}") from exc
@@ -279,12 +277,13 @@ def read_default_file(directory: str) -> Layer:
     A pyproject.toml that cannot be parsed is an error only if it mentions us. Raises
     `ConfigError`.
     """
-    own = Path(directory, DEFAULT_FILE)
-    if own.exists():
+    own = os.path.normpath(os.path.join(directory, DEFAULT_FILE))
+    if os.path.exists(own):
         return read_toml(own)
-    shared = Path(directory, PYPROJECT)
+    shared = os.path.normpath(os.path.join(directory, PYPROJECT))
     try:
-        mentioned = b"tool.tricorn" in shared.read_bytes()
+        with open(shared, "rb") as file:
+            mentioned = b"tool.tricorn" in file.read()
     except OSError:
         return {}
     return read_toml(shared) if mentioned else {}

@@ -15,11 +15,11 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from tricorn.config_binds import parse_bind
 from tricorn.exceptions import ConfigError
+from tricorn.records import Field, Record
 
 LONGEST_DURATION = 31_536_000.0  # one year; "none" says "no limit"
 LARGEST_COUNT = 2**31 - 1
@@ -48,8 +48,7 @@ class Kind(enum.Enum):
     CLASS = "class"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
+class Option(Record, kw_only=True):
     """One row of the schema: what every source, the help text and the reference page use.
 
     ``flags`` are extra flag spellings and ``aliases`` extra file keys. ``low`` and ``high``
@@ -107,17 +106,41 @@ _HIGHS: dict[Kind, float] = {
 def option(
     kind: Kind, section: str, default: object, help: str, reason: str = "", **extra: Any
 ) -> Any:
-    """A dataclass field whose metadata is the `Option`; ``extra`` are further `Option` fields."""
+    """A field whose metadata is the `Option`'s; ``extra`` are further `Option` fields."""
     extra.setdefault("unit", _UNITS.get(kind, ""))
     extra.setdefault("low", _LOWS.get(kind))
     extra.setdefault("high", _HIGHS.get(kind))
-    row = Option(kind=kind, section=section, default=default, help=help, reason=reason, **extra)
-    return field(
-        default=default,
-        repr=not (row.secret or row.hides),
+    extra.update(kind=kind, section=section, default=default, help=help, reason=reason)
+    return Field(
+        default,
+        repr=not (extra.get("secret") or extra.get("hides")),
         hash=kind not in (Kind.TABLE, Kind.TABLES),  # a dict has no hash
-        metadata={"option": row},
+        metadata=extra,
     )
+
+
+def flags_of(row: Option) -> list[str]:
+    """Every flag spelling of the option, its own name first."""
+    flags: list[str] = []
+    for flag in (row.flag, *row.flags):
+        flags.append(flag)
+        if row.kind is Kind.BOOL and flag.startswith("--"):
+            flags.append("--no-" + flag.removeprefix("--"))
+    return list(dict.fromkeys(flags))
+
+
+def rows_of(record: type[Record], optional: tuple[str, ...] | None = None) -> dict[str, Option]:
+    """The options among the fields of a class, by name.
+
+    :param optional: the names of those that may be None; else the types of the fields say.
+    """
+    rows = {}
+    for name, field in record.__record_fields__.items():
+        may = record.__record_types__[name].endswith("| None")
+        rows[name] = Option(
+            name=name, optional=may if optional is None else name in optional, **field.metadata
+        )
+    return rows
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:

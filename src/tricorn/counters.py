@@ -13,13 +13,13 @@ import itertools
 import logging
 import mmap
 import os
-import tempfile
 import zlib
 from array import array
 from collections.abc import Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from tricorn.records import Record
 
 #: The options that are bounds: each has a series of ``tricorn_limit_total``.
 LIMITS = (
@@ -82,8 +82,7 @@ CURRENT: ContextVar[Counters] = ContextVar("tricorn.counters")
 _Numbers: TypeAlias = "array[int] | memoryview[int]"
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(Record):
     """One metric: its name, type and meaning, and the label sets of its series."""
 
     name: str
@@ -313,6 +312,8 @@ def _make_memory(size: int) -> int:
     if hasattr(os, "memfd_create"):
         fd = os.memfd_create("tricorn-counters")
     else:
+        import tempfile  # not above: for systems without memfd_create
+
         with tempfile.TemporaryFile() as file:
             fd = os.dup(file.fileno())
     try:

@@ -6,14 +6,14 @@ import importlib
 import os
 import traceback
 
-from tricorn import app_loader
 from tricorn.exceptions import AppImportError, LifespanError, TricornError
 
 # Frames that lead from here to the application.
+_HERE = os.path.dirname(__file__)
 _OURS = (
-    app_loader.__file__,
+    os.path.join(_HERE, "app_loader.py"),
     importlib.__file__,
-    os.path.join(os.path.dirname(app_loader.__file__), "asgi", "lifespan.py"),
+    os.path.join(_HERE, "asgi", "lifespan.py"),
 )
 
 

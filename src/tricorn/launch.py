@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from tricorn.config import Config
 from tricorn.exceptions import ConfigError
-from tricorn.supervisor import supervise
-from tricorn.supervisor_workers import worker_count
-from tricorn.types import Application
+
+if TYPE_CHECKING:
+    from tricorn.types import Application
 
 
 def run(app: Application | str | None, config: Config | None = None) -> None:
@@ -29,6 +30,8 @@ def run(app: Application | str | None, config: Config | None = None) -> None:
     if app is None or isinstance(app, str):
         run_named(config)
         return
+    from tricorn.supervisor_workers import worker_count
+
     if worker_count(config) > 1:
         raise ConfigError(
             f"workers: expected 1 or 0 for an application object, got {config.workers!r}; give "
@@ -52,4 +55,6 @@ def run_named(config: Config, load_config: Callable[[], Config] | None = None) -
         return
     if threading.current_thread() is not threading.main_thread():
         raise ConfigError("workers: only the main thread can supervise; set workers = 0")
+    from tricorn.supervisor import supervise
+
     supervise(config, load_config)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 from tricorn.exceptions import ConfigError
 
@@ -23,11 +22,11 @@ class PidFile:
         """
         if self.path is None:
             return
-        target = Path(self.path)
-        fresh = target.with_name(f"{target.name}.{os.getpid()}")
+        fresh = f"{self.path}.{os.getpid()}"
         try:
-            fresh.write_text(f"{os.getpid()}\n", "ascii")
-            fresh.replace(target)
+            with open(fresh, "w", encoding="ascii") as file:
+                file.write(f"{os.getpid()}\n")
+            os.replace(fresh, self.path)
         except OSError as exc:
             raise ConfigError(f"pid_path: cannot write {self.path!r}: {exc.strerror}") from None
 
@@ -35,10 +34,11 @@ class PidFile:
         """Remove it, unless another process has written itself there."""
         if self.path is None:
             return
-        target = Path(self.path)
         with suppress(OSError):
-            if target.read_text("ascii").strip() == str(os.getpid()):
-                target.unlink()
+            with open(self.path, encoding="ascii") as file:
+                written = file.read().strip()
+            if written == str(os.getpid()):
+                os.unlink(self.path)
 
 
 @contextmanager

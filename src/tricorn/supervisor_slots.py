@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from tricorn.exceptions import TricornError
 from tricorn.supervisor_workers import WorkerProcess
@@ -13,15 +12,15 @@ _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
 
 
-@dataclass
 class Slot:
     """The place of one worker after the other."""
 
-    number: int
-    current: WorkerProcess | None = None  # serves, or is the first to start here
-    incoming: WorkerProcess | None = None  # starts to replace it
-    failures: int = 0
-    retry_at: float | None = None
+    def __init__(self, number: int, current: WorkerProcess | None = None) -> None:
+        self.number = number
+        self.current = current  # serves, or is the first to start here
+        self.incoming: WorkerProcess | None = None  # starts to replace it
+        self.failures = 0
+        self.retry_at: float | None = None
 
     def workers(self) -> list[WorkerProcess]:
         """Those that are there."""

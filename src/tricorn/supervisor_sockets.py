@@ -8,7 +8,6 @@ for TCP addresses.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import socket
 from collections import Counter
@@ -18,6 +17,7 @@ from typing import Any, TypeAlias
 from tricorn.config import Bind, Config, parse_bind
 from tricorn.exceptions import BindError
 from tricorn.io.listener import Address, Listener, addresses, another
+from tricorn.records import replace
 
 # An address, and which time it is named: with port 0 it may be several times.
 _Key: TypeAlias = tuple[Bind, int]
@@ -29,7 +29,7 @@ def _keyed(wanted: list[Address]) -> list[tuple[_Key, Address]]:
     keyed = []
     for address in wanted:
         bind = parse_bind(address.text)
-        bind = dataclasses.replace(bind, host=bind.host.lower())
+        bind = replace(bind, host=bind.host.lower())
         keyed.append(((bind, counts[bind]), address))
         counts[bind] += 1
     return keyed

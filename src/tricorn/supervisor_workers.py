@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 import logging
 import os
-import random
 import re
 import signal
 import subprocess
@@ -13,8 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tricorn.config import Config
 from tricorn.control_channel import Channel, Message
@@ -26,8 +24,10 @@ from tricorn.exceptions import (
     LifespanError,
     TricornError,
 )
-from tricorn.io.listener import Address, Listener
 from tricorn.supervisor_sockets import to_worker
+
+if TYPE_CHECKING:
+    from tricorn.io.listener import Address, Listener
 
 _log = logging.getLogger("tricorn.error")
 
@@ -289,6 +289,8 @@ def _signal_name(number: int) -> str:
 def _with_jitter(config: Config) -> int | None:
     if config.max_requests is None:
         return None
+    import random  # not above: few need it
+
     return config.max_requests + random.randint(0, config.max_requests_jitter)
 
 
@@ -329,14 +331,19 @@ def _environment() -> dict[str, str]:
 def oom_kills() -> int:
     """Processes that the kernel has killed for want of memory: in our cgroup, else in all."""
     try:
-        group = Path("/proc/self/cgroup").read_text().partition("::")[2].strip()
-        return _counted(Path(f"/sys/fs/cgroup{group}/memory.events").read_text())
+        group = _text("/proc/self/cgroup").partition("::")[2].strip()
+        return _counted(_text(f"/sys/fs/cgroup{group}/memory.events"))
     except OSError:
         pass
     try:
-        return _counted(Path("/proc/vmstat").read_text())
+        return _counted(_text("/proc/vmstat"))
     except OSError:
         return 0
+
+
+def _text(path: str) -> str:
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
 
 
 def _counted(text: str) -> int:

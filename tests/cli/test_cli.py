@@ -16,7 +16,7 @@ from cli_process import Run
 from tricorn import logs
 from tricorn.cli import main
 from tricorn.config import OPTIONS, Config
-from tricorn.config_docs import flags_of
+from tricorn.config_values import flags_of
 from tricorn.exceptions import BindError, LifespanError
 
 APP = "async def app(scope, receive, send): ...\n"

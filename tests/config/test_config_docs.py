@@ -15,12 +15,12 @@ from tricorn.config_docs import (
     config_json,
     config_toml,
     example_toml,
-    flags_of,
     main,
     options_markdown,
     toml_value,
 )
 from tricorn.config_sources import load, merge, read_mapping
+from tricorn.config_values import flags_of
 
 EXAMPLE_FILE = Path(__file__).parents[2] / "config.example.toml"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -12,9 +11,10 @@ from typing import Any
 import pytest
 from option_samples import COMPANIONS, SAMPLES
 
-from tricorn.cli import build_parser
+from tricorn import cli_parser
+from tricorn.cli_command import plain
 from tricorn.config import OPTIONS, Config
-from tricorn.config_docs import flags_of, toml_value
+from tricorn.config_docs import toml_value
 from tricorn.config_sources import (
     LoadedConfig,
     load,
@@ -24,6 +24,7 @@ from tricorn.config_sources import (
     read_named,
     read_object,
 )
+from tricorn.config_values import flags_of
 from tricorn.exceptions import ConfigError
 
 
@@ -42,10 +43,11 @@ def flags_of_sample(name: str, flag: str | None = None) -> list[str]:
 
 
 def parse(*argv: str) -> dict[str, Any]:
-    arguments, rest = build_parser().parse_known_args(argv, argparse.Namespace(given={}))
-    assert rest == []
-    given: dict[str, Any] = arguments.given
-    return given
+    command = cli_parser.parse(argv)
+    assert command is not None
+    quick = plain(argv)
+    assert quick is None or vars(quick) == vars(command)
+    return command.given
 
 
 def check_loaded(loaded: LoadedConfig, name: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
 import os
 import re
@@ -18,7 +17,7 @@ from docs_pages import DOCS, ROOT, Block, anchors, blocks, commands, links, name
 import tricorn
 from tricorn import exceptions
 from tricorn.access_log import _ATOMS, compile_format
-from tricorn.cli import build_parser
+from tricorn.cli_parser import parse
 from tricorn.config import OPTIONS, Config, option_named
 from tricorn.config_docs import options_markdown
 from tricorn.config_sources import read_flags
@@ -59,9 +58,9 @@ def test_there_are_commands_to_check() -> None:
 
 @pytest.mark.parametrize(("block", "arguments"), COMMANDS, ids=lambda value: str(value))
 def test_flags_and_their_values_exist(block: Block, arguments: list[str]) -> None:
-    parsed, rest = build_parser().parse_known_args(arguments, argparse.Namespace(given={}))
-    assert not rest
-    read_flags(parsed.given)
+    parsed = parse(arguments)
+    if parsed is not None:
+        read_flags(parsed.given)
 
 
 @pytest.mark.parametrize("module", MODULES)

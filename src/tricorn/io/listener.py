@@ -8,7 +8,6 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from tricorn.config import Bind, Config, parse_bind
 from tricorn.exceptions import BindError
@@ -16,15 +15,21 @@ from tricorn.privileges import group_id, user_id
 from tricorn.systemd import named_sockets
 
 
-@dataclass
 class Listener:
     """One bound socket; ``secure`` where it speaks TLS."""
 
-    socket: socket.socket
-    bind: Bind
-    secure: bool
-    inode: tuple[int, int] | None = None  # of a Unix socket we made
-    health: bool = False  # of health_bind
+    def __init__(
+        self,
+        sock: socket.socket,
+        bind: Bind,
+        secure: bool,
+        inode: tuple[int, int] | None = None,
+    ) -> None:
+        self.socket = sock
+        self.bind = bind
+        self.secure = secure
+        self.inode = inode  # of a Unix socket we made
+        self.health = False  # of health_bind
 
     @property
     def address(self) -> tuple[str, int | None]:
@@ -60,13 +65,13 @@ class Listener:
                     os.unlink(path)
 
 
-@dataclass(frozen=True)
 class Address:
     """One entry of an option that names addresses."""
 
-    option: str
-    text: str
-    secure: bool
+    def __init__(self, option: str, text: str, secure: bool) -> None:
+        self.option = option
+        self.text = text
+        self.secure = secure
 
     def bind(self, config: Config) -> list[Listener]:
         """Make its sockets; a name or an empty host may have several.
@@ -153,9 +158,9 @@ def _resolve(bind: Bind) -> list[tuple[int, str]]:
         if _has_ipv6():
             families.append((int(socket.AF_INET6), "::"))
         return families
-    found = socket.getaddrinfo(
-        bind.host, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
+    # As bytes it is taken as it is: a str goes through the IDNA codec, which takes a megabyte.
+    host = bind.host.encode() if bind.host.isascii() else bind.host
+    found = socket.getaddrinfo(host, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     unique: dict[tuple[int, str], None] = {}
     for family, _, _, _, address in found:
         if family == socket.AF_INET or (family == socket.AF_INET6 and _has_ipv6()):
