@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from tricorn.app_loader import interface_of, load_app
 from tricorn.asgi.interface import adapt
-from tricorn.asgi.mounts import Mounts
-from tricorn.asgi.redirect import HTTPSRedirect, Redirect, StrictTransportSecurity
-from tricorn.asgi.static import StaticFiles
 from tricorn.config import Config
 from tricorn.config_mounts import Mount, parse_mounts
 from tricorn.exceptions import AppImportError, ConfigError
@@ -41,12 +38,18 @@ def compose(app: Application | None, config: Config) -> ASGIApplication:
     """
     served = None if app is None else adapt(app, config.interface, config)
     if config.mounts:
+        from tricorn.asgi.mounts import Mounts  # what an option asks for is imported for it
+
         served = Mounts(_mounted(served, config), config)
     if served is None:
         raise ConfigError("no application and no mounts: there is nothing to serve")
     if config.hsts_max_age is not None:
+        from tricorn.asgi.redirect import StrictTransportSecurity
+
         served = StrictTransportSecurity(served, config)
     if config.https_redirect:
+        from tricorn.asgi.redirect import HTTPSRedirect
+
         served = HTTPSRedirect(served, config)
     return served
 
@@ -63,8 +66,12 @@ def _mounted(app: ASGIApplication | None, config: Config) -> list[tuple[Mount, A
     for place, mount in enumerate(mounts):
         target: ASGIApplication
         if mount.directory is not None:
+            from tricorn.asgi.static import StaticFiles
+
             target = StaticFiles(mount)
         elif mount.redirect is not None:
+            from tricorn.asgi.redirect import Redirect
+
             target = Redirect(mount)
         else:
             # One object at several places stays one, with one lifespan.

@@ -205,6 +205,23 @@ class Record(metaclass=RecordType):
             _set(self, name, value)
 
 
+class Plain:
+    """The base of values that are made often: they have slots and set them themselves."""
+
+    __slots__: tuple[str, ...] = ()
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        shown = (f"{name}={getattr(self, name)!r}" for name in self.__slots__)
+        return f"{type(self).__qualname__}({', '.join(shown)})"
+
+
 _R = TypeVar("_R", bound=Record)
 
 

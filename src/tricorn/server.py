@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import anyio.abc
@@ -28,10 +28,8 @@ from tricorn.exceptions import ConfigError, TricornError
 from tricorn.health_server import HealthServer
 from tricorn.io import ending
 from tricorn.io.accepting import AsyncioAcceptor, Intake, accept_anyio
-from tricorn.io.certificates import CertificateWatch
 from tricorn.io.listener import Listener, bind_all
 from tricorn.io.registry import Registry
-from tricorn.io.tls import TLSContext
 from tricorn.last_resort import LastResort
 from tricorn.logs import RateLimitedLog
 from tricorn.loop_watch import watching
@@ -40,6 +38,9 @@ from tricorn.pid_file import PidFile
 from tricorn.protocol import negotiate
 from tricorn.start_lines import announce
 from tricorn.types import Application, ASGIApplication
+
+if TYPE_CHECKING:
+    from tricorn.io.tls import TLSContext
 
 _log = logging.getLogger("tricorn.error")
 
@@ -229,6 +230,8 @@ class Server:
         self._on_asyncio = anyio.get_cancelled_exc_class() is asyncio.CancelledError
         negotiate.codecs(self.config)
         if self._tls is None and self.config.ssl_enabled:
+            from tricorn.io.tls import TLSContext  # not above: for TLS only
+
             self._tls = TLSContext(self.config)
         every = self._every = self._listeners or bind_all(self.config)
         self._listeners = [listener for listener in every if not listener.health]
@@ -277,6 +280,8 @@ class Server:
         tasks.start_soon(self._tick)
         interval = self.config.certificate_watch if self.watches_certificates else None
         if self._tls is not None and interval is not None:
+            from tricorn.io.certificates import CertificateWatch
+
             tasks.start_soon(CertificateWatch(self._tls).run, interval)
 
     def _watching_loop(self) -> AbstractContextManager[None]:

@@ -214,13 +214,16 @@ def _reopen_logs(number: int, frame: FrameType | None) -> None:
 def _serve(link: Link, config: Config, start: Message) -> None:
     """Serve to the end. What needs the rights the process began with comes first."""
     from tricorn.application import compose, load
-    from tricorn.io.tls import TLSContext
     from tricorn.server import Server
 
     listeners = in_worker(start["listeners"])
     counters = Counters.create(**start["counters"])
     os.close(start["counters"]["fd"])
-    tls = TLSContext(config) if config.ssl_enabled else None
+    tls: TLSContext | None = None
+    if config.ssl_enabled:
+        from tricorn.io.tls import TLSContext  # not above: for TLS only
+
+        tls = TLSContext(config)
     dropped = drop(config)
     app, config = load(config)
     served = compose(app, config)

@@ -6,9 +6,9 @@ import contextvars
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from email.utils import formatdate
 from typing import Any, Protocol
 
+from tricorn.asgi.dates import http_date
 from tricorn.asgi.forwarded import Proxies, Via
 from tricorn.asgi.health import Health
 from tricorn.asgi.hosts import HostNames
@@ -133,7 +133,7 @@ class Worker:
             self._second = now
             self._defaults = list(self._static)
             if self._dated:
-                self._defaults.append((b"date", formatdate(now, usegmt=True).encode()))
+                self._defaults.append((b"date", http_date(now)))
         return self._defaults
 
     def missing_defaults(self, headers: Headers) -> Headers:

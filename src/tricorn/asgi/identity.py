@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 from typing import Any
 
 from tricorn.config import Config
@@ -65,7 +65,7 @@ class Identity:
 
 
 def _new_id() -> bytes:
-    return secrets.token_hex(16).encode("ascii")
+    return os.urandom(16).hex().encode("ascii")
 
 
 def read_trace_context(headers: Headers) -> dict[str, Any]:
@@ -83,14 +83,14 @@ def read_trace_context(headers: Headers) -> dict[str, Any]:
         if invalid or trace in _NEVER or span in _NEVER:
             found = None
     if found is None:
-        trace_id, parent_id, sampled, state = secrets.token_hex(16), None, False, ""
+        trace_id, parent_id, sampled, state = os.urandom(16).hex(), None, False, ""
     else:
         trace_id, parent_id = trace.decode("ascii"), span.decode("ascii")
         sampled = bool(int(flags, 16) & 1)
         members = b",".join(value for name, value in headers if name.lower() == b"tracestate")
         listed = [part.strip() for part in members.split(b",") if part.strip()]
         state = b",".join(listed).decode("latin-1") if len(listed) <= _MAX_TRACESTATE else ""
-    span_id = secrets.token_hex(8)
+    span_id = os.urandom(8).hex()
     return {
         "trace_id": trace_id,
         "span_id": span_id,

@@ -8,8 +8,6 @@ import types
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from tricorn.asgi.asgi2 import ASGI2Adapter
-from tricorn.asgi.wsgi import WSGIAdapter
 from tricorn.config import Config
 from tricorn.exceptions import ConfigError
 from tricorn.types import ASGI2Application, ASGIApplication, WSGIApplication
@@ -38,12 +36,16 @@ def adapt(app: object, interface: str, config: Config) -> ASGIApplication:
         raise ConfigError(f"the application cannot be called: {_name(app)}")
     match detect(app) if interface == "auto" else interface:
         case "wsgi":
+            from tricorn.asgi.wsgi import WSGIAdapter  # not above: for such applications only
+
             return WSGIAdapter(
                 cast("WSGIApplication", app),
                 threads=config.wsgi_threads,
                 max_body_size=config.wsgi_max_body_size,
             )
         case "asgi2":
+            from tricorn.asgi.asgi2 import ASGI2Adapter
+
             return ASGI2Adapter(cast("ASGI2Application", app))
     return cast("ASGIApplication", app)
 

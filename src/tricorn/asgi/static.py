@@ -10,14 +10,14 @@ a thread takes thirty times as long as they do.
 from __future__ import annotations
 
 import errno
-import secrets
+import os
 import time
 from dataclasses import dataclass
-from email.utils import formatdate
 from functools import lru_cache
 from urllib.parse import quote
 
 from tricorn.asgi import preconditions
+from tricorn.asgi.dates import http_date
 from tricorn.asgi.file_tree import DIRECTORY, FileTree, OpenFile, safe_segments
 from tricorn.asgi.files import read_piece
 from tricorn.asgi.media_types import content_type
@@ -184,7 +184,7 @@ class StaticFiles:
             return
         headers = self._describe(found, current)
         headers.append((b"accept-ranges", b"bytes"))
-        headers.append((b"last-modified", _http_date(current.modified)))
+        headers.append((b"last-modified", _file_date(current.modified)))
         if found.coding:
             headers.append((b"content-encoding", found.coding.encode()))
         kind = content_type(found.relative)
@@ -233,8 +233,8 @@ def _slash_location(scope: Scope) -> tuple[bytes, bytes]:
 
 
 @lru_cache(512)
-def _http_date(seconds: int) -> bytes:
-    return formatdate(seconds, usegmt=True).encode("ascii")
+def _file_date(seconds: int) -> bytes:
+    return http_date(seconds)
 
 
 def _content_range(offset: int, count: int, size: int) -> bytes:
@@ -245,7 +245,7 @@ async def _send_parts(
     send: Send, scope: Scope, file: OpenFile, ranges: list[Range], headers: Headers, kind: bytes
 ) -> None:
     """Several ranges as ``multipart/byteranges`` (RFC 9110 section 14.6)."""
-    boundary = secrets.token_hex(12).encode()
+    boundary = os.urandom(12).hex().encode()
     heads = [
         b"\r\n--%b\r\ncontent-type: %b\r\ncontent-range: %b\r\n\r\n"
         % (boundary, kind, _content_range(offset, count, file.size))

@@ -6,14 +6,16 @@ decisions, push rules and drain live above, once, in ``tricorn.protocol``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from tricorn.types import Headers
+from tricorn.records import Plain, Record
+
+if TYPE_CHECKING:
+    from tricorn.types import Headers
 
 #: A parsed HTTP/1.1 request head: method, target, version (such as ``b"1.1"``) and the fields,
 #: with their names as received and their values without white space around them.
-RequestHead: TypeAlias = tuple[bytes, bytes, bytes, Headers]
+RequestHead: TypeAlias = "tuple[bytes, bytes, bytes, Headers]"
 
 
 class HTTP1Codec(Protocol):
@@ -32,88 +34,110 @@ class HTTP1Codec(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class HeadersFrame:
+class HeadersFrame(Plain):
     """A header block: a request, or (``trailers``) the end of one."""
 
-    stream_id: int
-    headers: Headers
-    end_stream: bool
-    trailers: bool = False
+    __slots__ = ("end_stream", "headers", "stream_id", "trailers")
+
+    def __init__(
+        self, stream_id: int, headers: Headers, end_stream: bool, trailers: bool = False
+    ) -> None:
+        self.stream_id = stream_id
+        self.headers = headers
+        self.end_stream = end_stream
+        self.trailers = trailers
 
 
-@dataclass(slots=True)
-class DataFrame:
+class DataFrame(Plain):
     """Body bytes; ``flow`` is what they cost in flow control, padding included (bytes)."""
 
-    stream_id: int
-    data: bytes
-    flow: int
-    end_stream: bool
+    __slots__ = ("data", "end_stream", "flow", "stream_id")
+
+    def __init__(self, stream_id: int, data: bytes, flow: int, end_stream: bool) -> None:
+        self.stream_id = stream_id
+        self.data = data
+        self.flow = flow
+        self.end_stream = end_stream
 
 
-@dataclass(slots=True)
-class ResetFrame:
+class ResetFrame(Plain):
     """The stream was reset, by the peer or (``local``) by the codec for a stream error.
 
     ``limit`` is the option whose bound was passed, None where it was another rule.
     """
 
-    stream_id: int
-    code: int
-    local: bool = False
-    limit: str | None = None
+    __slots__ = ("code", "limit", "local", "stream_id")
+
+    def __init__(
+        self, stream_id: int, code: int, local: bool = False, limit: str | None = None
+    ) -> None:
+        self.stream_id = stream_id
+        self.code = code
+        self.local = local
+        self.limit = limit
 
 
-@dataclass(slots=True)
-class PriorityFrame:
+class PriorityFrame(Plain):
     """An RFC 7540 priority signal."""
 
-    stream_id: int
-    depends_on: int
-    weight: int
-    exclusive: bool
+    __slots__ = ("depends_on", "exclusive", "stream_id", "weight")
+
+    def __init__(self, stream_id: int, depends_on: int, weight: int, exclusive: bool) -> None:
+        self.stream_id = stream_id
+        self.depends_on = depends_on
+        self.weight = weight
+        self.exclusive = exclusive
 
 
-@dataclass(slots=True)
-class PriorityUpdateFrame:
+class PriorityUpdateFrame(Plain):
     """An RFC 9218 PRIORITY_UPDATE frame, undecoded."""
 
-    payload: bytes
+    __slots__ = ("payload",)
+
+    def __init__(self, payload: bytes) -> None:
+        self.payload = payload
 
 
-@dataclass(slots=True)
-class PingAck:
+class PingAck(Plain):
     """The peer acknowledged a PING."""
 
-    data: bytes
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
 
 
-@dataclass(slots=True)
-class GoAwayFrame:
+class GoAwayFrame(Plain):
     """The peer will open no more streams, and accept no push above ``last_stream_id``."""
 
-    last_stream_id: int
-    code: int
+    __slots__ = ("code", "last_stream_id")
+
+    def __init__(self, last_stream_id: int, code: int) -> None:
+        self.last_stream_id = last_stream_id
+        self.code = code
 
 
-@dataclass(slots=True)
-class SettingsReceived:
+class SettingsReceived(Plain):
     """The peer's settings arrived or changed (already acknowledged)."""
 
-    no_rfc7540_priorities: bool = False
+    __slots__ = ("no_rfc7540_priorities",)
+
+    def __init__(self, no_rfc7540_priorities: bool = False) -> None:
+        self.no_rfc7540_priorities = no_rfc7540_priorities
 
 
-@dataclass(slots=True)
-class CodecFailed:
+class CodecFailed(Plain):
     """A connection error; the GOAWAY is queued. Nothing follows it.
 
     ``limit`` is the option whose bound was passed, None where it was another rule.
     """
 
-    code: int
-    reason: str
-    limit: str | None = None
+    __slots__ = ("code", "limit", "reason")
+
+    def __init__(self, code: int, reason: str, limit: str | None = None) -> None:
+        self.code = code
+        self.reason = reason
+        self.limit = limit
 
 
 HTTP2Event: TypeAlias = (
@@ -152,8 +176,7 @@ class Scheduler(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class HTTP2Settings:
+class HTTP2Settings(Record):
     """What we announce and bound: counts, bytes."""
 
     max_concurrent_streams: int

@@ -9,12 +9,12 @@ only it can stop inflating half way. When to ping, close or answer is decided ab
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from tricorn.records import Plain, Record
 
-@dataclass(frozen=True, slots=True)
-class DeflateParameters:
+
+class DeflateParameters(Record):
     """permessage-deflate as agreed in the handshake (RFC 7692 section 7.1).
 
     The window sizes are base-2 logarithms of bytes: the server's 9 to 15, the client's 8
@@ -27,59 +27,71 @@ class DeflateParameters:
     client_no_context_takeover: bool = False
 
 
-@dataclass(slots=True)
-class TextPiece:
+class TextPiece(Plain):
     """Part of a text message, decoded; ``finished`` (bool) on the last part of the message.
 
     A message that is whole in its first piece is no piece but the ``str`` itself: nearly all
     messages are.
     """
 
-    data: str
-    finished: bool
+    __slots__ = ("data", "finished")
+
+    def __init__(self, data: str, finished: bool) -> None:
+        self.data = data
+        self.finished = finished
 
 
-@dataclass(slots=True)
-class BytesPiece:
+class BytesPiece(Plain):
     """Part of a binary message, likewise; one that is whole in its first piece is ``bytes``."""
 
-    data: bytes
-    finished: bool
+    __slots__ = ("data", "finished")
+
+    def __init__(self, data: bytes, finished: bool) -> None:
+        self.data = data
+        self.finished = finished
 
 
-@dataclass(slots=True)
-class PingFrame:
+class PingFrame(Plain):
     """A ping with at most 125 bytes of payload."""
 
-    payload: bytes
+    __slots__ = ("payload",)
+
+    def __init__(self, payload: bytes) -> None:
+        self.payload = payload
 
 
-@dataclass(slots=True)
-class PongFrame:
+class PongFrame(Plain):
     """A pong with at most 125 bytes of payload."""
 
-    payload: bytes
+    __slots__ = ("payload",)
+
+    def __init__(self, payload: bytes) -> None:
+        self.payload = payload
 
 
-@dataclass(slots=True)
-class CloseFrame:
+class CloseFrame(Plain):
     """A valid close frame; ``code`` is None where the frame was empty. Nothing follows it."""
 
-    code: int | None
-    reason: str
+    __slots__ = ("code", "reason")
+
+    def __init__(self, code: int | None, reason: str) -> None:
+        self.code = code
+        self.reason = reason
 
 
-@dataclass(slots=True)
-class ParseFailure:
+class ParseFailure(Plain):
     """The peer broke a rule; ``code`` is the close code that says so. Nothing follows it.
 
     ``limit`` is the limit that was passed, by its argument's name in ``WebSocketCodecFactory``;
     None where it was another rule.
     """
 
-    code: int
-    reason: str
-    limit: str | None = None
+    __slots__ = ("code", "limit", "reason")
+
+    def __init__(self, code: int, reason: str, limit: str | None = None) -> None:
+        self.code = code
+        self.reason = reason
+        self.limit = limit
 
 
 CodecEvent: TypeAlias = (

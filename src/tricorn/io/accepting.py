@@ -15,12 +15,11 @@ import select
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.abc
 import anyio.lowlevel
-from anyio.streams.tls import TLSStream
 
 from tricorn.asgi.host import Worker
 from tricorn.counters import TLS_FAILED
@@ -31,7 +30,9 @@ from tricorn.io.cleartext import before_tls
 from tricorn.io.listener import Listener
 from tricorn.io.proxy_header import ProxyGate
 from tricorn.io.registry import Registry
-from tricorn.io.tls import TLSContext
+
+if TYPE_CHECKING:
+    from tricorn.io.tls import TLSContext
 
 # Connections taken in one turn of the loop.
 _BATCH = 128
@@ -361,6 +362,8 @@ async def _open_anyio(intake: Intake, accepted: Accepted) -> AnyioTransport | No
         stream = plain = await anyio.abc.SocketStream.from_socket(accepted.socket)
         if tls is not None:
             with anyio.fail_after(left):
+                from anyio.streams.tls import TLSStream  # not above: for TLS on trio only
+
                 stream = await TLSStream.wrap(plain, server_side=True, ssl_context=tls.ssl)
     except BaseException as exc:
         # Failed or, in the handshake, cancelled.

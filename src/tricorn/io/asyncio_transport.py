@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, TypeVarTuple, cast
+from typing import TYPE_CHECKING, Any, TypeVarTuple, cast
 
 from tricorn.asgi.host import Worker
 from tricorn.io import pacing, sendfile
@@ -17,9 +17,11 @@ from tricorn.io.admission import Place
 from tricorn.io.connection import Connection
 from tricorn.io.registry import Registry
 from tricorn.io.sendfile import FileSender
-from tricorn.io.tls import TLSContext
 from tricorn.protocol.flow import FileRegion
 from tricorn.protocol.proxy_protocol import ProxyHeader
+
+if TYPE_CHECKING:
+    from tricorn.io.tls import TLSContext
 
 # Below this size (bytes) joining costs less than a vectored write.
 _JOIN_LIMIT = 65536
