@@ -10,21 +10,24 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from tricorn import collector, first_worker, logs
 from tricorn.cli_command import plain
 from tricorn.config import Config
 from tricorn.config_sources import LoadedConfig, load
 from tricorn.exceptions import ConfigError, TricornError
+from tricorn.launch import run_named
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (default: the process's); the exit code."""
+    is_command = argv is None
     argv = sys.argv[1:] if argv is None else argv
     try:
         if argv and argv[0] == "migrate":  # an application of that name is migrate:app
             from tricorn import migrate
 
             return migrate.main(argv[1:])
-        return _main(argv)
+        return _main(argv, is_command=is_command)
     except KeyboardInterrupt:
         return 130
     except TricornError as exc:
@@ -32,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return exc.exit_code
 
 
-def _main(argv: Sequence[str]) -> int:
+def _main(argv: Sequence[str], *, is_command: bool) -> int:
     command = plain(argv)
     if command is None:
         from tricorn.cli_parser import parse  # not above: see cli_command
@@ -57,7 +60,7 @@ def _main(argv: Sequence[str]) -> int:
         return _print((config_docs.config_json if as_json else config_docs.config_toml)(loaded))
     if command.check_config:
         return _check(loaded)
-    return _run(loaded, load_config)
+    return _run(loaded, load_config, is_command=is_command)
 
 
 def _print(text: str) -> int:
@@ -100,7 +103,9 @@ def _check(loaded: LoadedConfig) -> int:
     return 0
 
 
-def _run(loaded: LoadedConfig, load_again: Callable[[], LoadedConfig]) -> int:
+def _run(loaded: LoadedConfig, load_again: Callable[[], LoadedConfig], *, is_command: bool) -> int:
+    logger = logging.getLogger("tricorn.error")
+
     def reload() -> Config:
         again = load_again()
         _check_target(again.config)
@@ -112,18 +117,20 @@ def _run(loaded: LoadedConfig, load_again: Callable[[], LoadedConfig]) -> int:
     config = loaded.config
     _check_target(config)
     config.check()
-    from tricorn import logs
-
-    logs.setup(config)
-    logger = logging.getLogger("tricorn.error")
-    for line in [*loaded.notes, *config.warnings()]:
-        logger.warning(line)
-    from tricorn.launch import run_named
-
+    first = None
+    if is_command and not loaded.ran_code:
+        collector.pause()
+        if config.workers != 0:
+            first = first_worker.fork()
     try:
-        run_named(config, reload)
+        logs.setup(config)
+        for line in [*loaded.notes, *config.warnings()]:
+            logger.warning(line)
+        run_named(config, reload, first)
     finally:
         logs.shutdown()  # what is reported next is the last line
+        if first is not None:
+            first.discard()
     return 0
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from tricorn.config import OPTIONS, CombinationError, Config, option_named
 from tricorn.config_values import Option, coerce, nearest
 from tricorn.exceptions import ConfigError
-from tricorn.records import Record
+from tricorn.records import Record, replace
 
 PREFIX = "TRICORN_"
 CONFIG_VARIABLE = "TRICORN_CONFIG"  # names the file, as -c does
@@ -45,11 +45,13 @@ class LoadedConfig(Record):
     """A configuration with the origin of each value that is not a default.
 
     ``notes`` are lines an operator should see, about what was read rather than its values.
+    ``ran_code``: reading it took a Python file or module.
     """
 
     config: Config
     origins: dict[str, str]
     notes: list[str]
+    ran_code: bool = False
 
     def origin(self, name: str) -> str:
         """Where the value of option `name` came from."""
@@ -258,6 +260,10 @@ def _from_flag(row: Option, value: object, origin: str) -> object:
     return coerce(row, value, text=True, origin=origin)
 
 
+def _is_python(name: str) -> bool:
+    return name.startswith(("python:", "file:")) or name.endswith(".py")
+
+
 def read_named(name: str) -> Layer:
     """The options of the file that ``-c`` names: TOML, ``file:x.py`` or ``python:module``."""
     if name.startswith("python:"):
@@ -304,4 +310,5 @@ def load(
     from_environment, notes = read_environment(environ)
     name = config or environ.get(CONFIG_VARIABLE)
     from_file = read_named(name) if name else read_default_file(directory)
-    return merge(from_file, from_environment, read_flags(flags or {}), notes=notes)
+    loaded = merge(from_file, from_environment, read_flags(flags or {}), notes=notes)
+    return replace(loaded, ran_code=name is not None and _is_python(name))

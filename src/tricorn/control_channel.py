@@ -9,11 +9,16 @@ from __future__ import annotations
 import json
 import socket
 import threading
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 Message: TypeAlias = dict[str, Any]
 
+#: SCM_MAX_FD of Linux: descriptors that one message can carry.
+MOST_DESCRIPTORS = 253
+
 _READ_SIZE = 65536  # bytes
+_CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
 class Channel:
@@ -37,15 +42,20 @@ class Channel:
         """The descriptor, for selectors."""
         return self.socket.fileno()
 
-    def send(self, kind: str, *, wait: bool = False, **fields: object) -> bool:
+    def send(
+        self, kind: str, *, wait: bool = False, descriptors: Sequence[int] = (), **fields: object
+    ) -> bool:
         """Send a message; whether it went.
 
         :param wait: for room. Without it a message that finds none is dropped: nobody reads.
+        :param descriptors: to be sent with it; only with ``wait``.
         :raises TypeError: if JSON cannot hold a field.
         """
         data = json.dumps({"type": kind, **fields}).encode() + b"\n"
         with self._lock:
             try:
+                if descriptors:
+                    data = data[socket.send_fds(self.socket, [data], descriptors) :]
                 if not wait:
                     data = data[self.socket.send(data, socket.MSG_DONTWAIT) :]
                 if data:
@@ -54,14 +64,24 @@ class Channel:
                 return False
         return True
 
-    def receive(self, *, wait: bool = False) -> list[Message] | None:
+    def receive(
+        self, *, wait: bool = False, descriptors: list[int] | None = None
+    ) -> list[Message] | None:
         """The messages that are there; None once the other end is closed and all is read.
 
         :param wait: for at least one.
+        :param descriptors: those that came with them are added to it.
         """
+        flags = 0 if wait else socket.MSG_DONTWAIT
         while True:
             try:
-                data = self.socket.recv(_READ_SIZE, 0 if wait else socket.MSG_DONTWAIT)
+                if descriptors is None:
+                    data = self.socket.recv(_READ_SIZE, flags)
+                else:
+                    data, found, _, _ = socket.recv_fds(
+                        self.socket, _READ_SIZE, MOST_DESCRIPTORS, flags | _CLOSE_ON_EXEC
+                    )
+                    descriptors += found
             except BlockingIOError:
                 return []
             except OSError:

@@ -6,10 +6,12 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tricorn import collector
 from tricorn.config import Config
 from tricorn.exceptions import ConfigError
 
 if TYPE_CHECKING:
+    from tricorn.first_worker import FirstWorker
     from tricorn.types import Application
 
 
@@ -42,19 +44,26 @@ def run(app: Application | str | None, config: Config | None = None) -> None:
     run_here(app, config)
 
 
-def run_named(config: Config, load_config: Callable[[], Config] | None = None) -> None:
+def run_named(
+    config: Config,
+    load_config: Callable[[], Config] | None = None,
+    first: FirstWorker | None = None,
+) -> None:
     """Serve what the configuration names.
 
     :param load_config: reads the configuration again, for SIGHUP.
+    :param first: a process that waits to be the first worker.
     """
     if config.workers == 0:
         from tricorn.application import load
         from tricorn.server import run as run_here
 
+        collector.resume()
         run_here(*load(config))
         return
     if threading.current_thread() is not threading.main_thread():
         raise ConfigError("workers: only the main thread can supervise; set workers = 0")
     from tricorn.supervisor import supervise
 
-    supervise(config, load_config)
+    collector.resume()
+    supervise(config, load_config, first)

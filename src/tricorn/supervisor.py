@@ -36,6 +36,7 @@ from tricorn.supervisor_workers import worker_count
 from tricorn.systemd import Notifier
 
 if TYPE_CHECKING:
+    from tricorn.first_worker import FirstWorker
     from tricorn.supervisor_reloader import CodeWatch
 
 _log = logging.getLogger("tricorn.error")
@@ -44,13 +45,19 @@ _log = logging.getLogger("tricorn.error")
 _TICK = 0.5
 
 
-def supervise(config: Config, load: Callable[[], Config] | None = None) -> None:
+def supervise(
+    config: Config, load: Callable[[], Config] | None = None, first: FirstWorker | None = None
+) -> None:
     """Run the daemon until it is told to stop.
 
     :param load: reads the configuration again, for a reload; raises `ConfigError`.
+    :param first: a process that waits to be the first worker; whoever gave it discards it if
+        it never was.
     :raises TricornError: why the daemon could not start, as the worker had it.
     """
-    Supervisor(config, load).run()
+    supervisor = Supervisor(config, load)
+    supervisor.first = first
+    supervisor.run()
 
 
 class Supervisor(Fleet):

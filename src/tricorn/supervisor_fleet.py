@@ -21,6 +21,7 @@ from tricorn.supervisor_sockets import Sockets
 from tricorn.supervisor_workers import State, WorkerProcess, oom_kills, working_directory
 
 if TYPE_CHECKING:
+    from tricorn.first_worker import FirstWorker
     from tricorn.supervisor_reload import Reload
 
 _log = logging.getLogger("tricorn.error")
@@ -40,6 +41,8 @@ class Fleet:
         self.slots: list[Slot] = []
         self.leaving: set[WorkerProcess] = set()
         self.reload: Reload | None = None
+        #: A process that waits to be the first worker.
+        self.first: FirstWorker | None = None
         self.directory = working_directory()
         self.serving = False  # all of the first workers have been ready
         self.stopping = 0  # how often we were told to stop
@@ -70,14 +73,19 @@ class Fleet:
 
         :raises TricornError: if that fails.
         """
-        return WorkerProcess(
+        first, self.first = self.first, None
+        worker = WorkerProcess(
             slot,
             config,
             sockets.of_slot(slot),
             self.counters,
             announce=announce,
             directory=self.directory,
+            first=first,
         )
+        if first is not None and worker.pid != first.pid:
+            first.discard()
+        return worker
 
     def start(self, slot: Slot, *, announce: bool = False) -> None:
         """Start a worker in a slot: its first, a replacement, or one more attempt."""

@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -19,10 +18,9 @@ from contextlib import suppress
 from tricorn.config import Config
 from tricorn.control_channel import Channel
 from tricorn.exceptions import TricornError
+from tricorn.supervisor_environment import HANDOVER
 from tricorn.supervisor_sockets import Sockets
 
-# Not among TRICORN_ variables, which are options.
-_VARIABLE = "_TRICORN_HANDOVER"
 # Seconds for a process to end that has closed its channel.
 _END_TIME = 5.0
 
@@ -36,6 +34,8 @@ class Handover:
 
     def __init__(self, sockets: Sockets, directory: str) -> None:
         self.silent_since: float | None = None  # it has closed its end of the channel
+        import subprocess  # not above: few supervisors have a successor
+
         text, fds = sockets.dump()
         self._channel, other = Channel.pair()
         told = json.dumps({"sockets": text, "channel": other.fileno()})
@@ -44,7 +44,7 @@ class Handover:
                 [sys.executable, *sys.orig_argv[1:]],
                 pass_fds=[*fds, other.fileno()],
                 cwd=directory,
-                env={**os.environ, _VARIABLE: told},
+                env={**os.environ, HANDOVER: told},
             )
         except OSError as exc:
             self._channel.close()
@@ -114,7 +114,7 @@ class Origin:
     @classmethod
     def take(cls) -> Origin:
         """Read, and remove, what the environment says."""
-        return cls(os.environ.pop(_VARIABLE, ""))
+        return cls(os.environ.pop(HANDOVER, ""))
 
     def __bool__(self) -> bool:
         return bool(self._text)

@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from tricorn.config import Config
-from tricorn.control_channel import Channel, Message
+from tricorn.control_channel import MOST_DESCRIPTORS, Channel, Message
 from tricorn.counters import Counters
 from tricorn.exceptions import (
     AppImportError,
@@ -24,9 +23,13 @@ from tricorn.exceptions import (
     LifespanError,
     TricornError,
 )
+from tricorn.supervisor_environment import for_worker
 from tricorn.supervisor_sockets import to_worker
 
 if TYPE_CHECKING:
+    import subprocess
+
+    from tricorn.first_worker import FirstWorker
     from tricorn.io.listener import Address, Listener
 
 _log = logging.getLogger("tricorn.error")
@@ -71,6 +74,7 @@ class WorkerProcess:
 
     :param slot: whose place it has; its sockets are that slot's.
     :param counters: shared by all workers.
+    :param first: a process that waits for what it is to do; else a new one is started.
     :raises ConfigError: if the configuration holds what cannot be handed over.
     """
 
@@ -83,6 +87,7 @@ class WorkerProcess:
         *,
         announce: bool,
         directory: str,
+        first: FirstWorker | None = None,
     ) -> None:
         self.slot = slot
         self.config = config
@@ -104,20 +109,20 @@ class WorkerProcess:
             start["counters"] = {"fd": counters.fd, "slot": self._lease}
             fds.append(counters.fd)
         self.silent = False  # it has closed its end of the channel
+        self._process: subprocess.Popen[bytes] | FirstWorker
+        if first is not None and len(fds) <= MOST_DESCRIPTORS:
+            self._process, self.channel = first, first.channel
+            self.channel.send("start", wait=True, descriptors=fds, passed=fds, **start)
+            return
         self.channel, other = Channel.pair()
         try:
-            self._process = subprocess.Popen(
-                [*_command(), str(other.fileno())],
-                pass_fds=[*fds, other.fileno()],
-                cwd=directory,
-                env=_environment(),
-            )
+            self._process = _started(directory, fds, other.fileno())
         except OSError as exc:
             self.close(counters)
             raise TricornError(f"cannot start a worker: {exc}") from None
         finally:
             other.close()
-        self.channel.send("start", wait=True, **start)
+        self.channel.send("start", wait=True, passed=[], **start)
 
     def __repr__(self) -> str:
         return f"<worker {self.pid} in slot {self.slot}: {self.state.value}>"
@@ -315,17 +320,19 @@ def _is_plain(value: object) -> bool:
     return value is None or isinstance(value, bool | int | float | str)
 
 
-def _command() -> list[str]:
+def _started(directory: str, fds: list[int], channel: int) -> subprocess.Popen[bytes]:
+    import subprocess  # not above: most supervisors have the first worker only
+
     # The interpreter's own flags (-O, -W, -X), as multiprocessing hands them on.
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     if not {"", os.getcwd()} & set(sys.path) and "-P" not in flags:
         flags.append("-P")  # else -m would put the working directory in front
-    return [sys.executable, *flags, "-m", "tricorn.worker_process"]
-
-
-def _environment() -> dict[str, str]:
-    # What systemd said was for the supervisor alone.
-    return {k: v for k, v in os.environ.items() if k not in ("NOTIFY_SOCKET", "WATCHDOG_USEC")}
+    return subprocess.Popen(
+        [sys.executable, *flags, "-m", "tricorn.worker_process", str(channel)],
+        pass_fds=[*fds, channel],
+        cwd=directory,
+        env=for_worker(),
+    )
 
 
 def oom_kills() -> int:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.abc
 
-from tricorn import error_report, logs
+from tricorn import collector, error_report, logs
 from tricorn.config import Config
 from tricorn.control_channel import Channel, Message
 from tricorn.counters import Counters
@@ -225,6 +225,7 @@ def _serve(link: Link, config: Config, start: Message) -> None:
 
         tls = TLSContext(config)
     dropped = drop(config)
+    collector.resume()
     app, config = load(config)
     served = compose(app, config)
 
@@ -239,6 +240,12 @@ def _serve(link: Link, config: Config, start: Message) -> None:
     run_on(config, main)
 
 
+def _rename(start: Message, numbers: dict[int, int]) -> None:
+    """Write the numbers that descriptors have here, where they came over the channel."""
+    for row in (*start["listeners"], start["counters"]):
+        row["fd"] = numbers.get(row["fd"], row["fd"])
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run a worker; its exit code."""
     argv = sys.argv[1:] if argv is None else argv
@@ -249,10 +256,12 @@ def main(argv: list[str] | None = None) -> int:
         faulthandler.register(DUMP_SIGNAL, sys.__stderr__, all_threads=True)
     channel = Channel(socket.socket(fileno=int(argv[0])))
     channel.socket.set_inheritable(False)
-    messages = channel.receive(wait=True)
+    passed: list[int] = []
+    messages = channel.receive(wait=True, descriptors=passed)
     if not messages:
         return 0  # the supervisor was gone before it could say anything
     start = messages[0]
+    _rename(start, dict(zip(start["passed"], passed, strict=True)))
     sys.path[:] = start["path"]
     config = Config(**start["config"])
     link = Link(channel, config)

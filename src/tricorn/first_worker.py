@@ -1,0 +1,115 @@
+"""The first worker of a daemon: forked off the command before there is anything to inherit.
+
+All other workers are new interpreters. This one would be the second that starts within the
+same tenth of a second and imports the same: so it is a copy of the command, made while that is
+nothing but an interpreter with a configuration: one thread, no socket, no log, no signal
+handler, no code of anybody else's. It imports what a worker needs while the supervisor binds.
+
+The listening sockets come to it over the control channel (SCM_RIGHTS, unix(7)).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+
+from tricorn.control_channel import Channel
+from tricorn.supervisor_environment import HANDOVER, for_worker
+
+
+class FirstWorker:
+    """It, as the supervisor sees it: what the supervisor uses of `subprocess.Popen`."""
+
+    def __init__(self, pid: int, channel: Channel) -> None:
+        self.pid = pid
+        #: The supervisor's end.
+        self.channel = channel
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit status, negative for a signal; None while it runs."""
+        if self.returncode is None:
+            self._wait(os.WNOHANG)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it is gone."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def discard(self) -> None:
+        """End it before it had anything to do."""
+        self.kill()
+        if self.returncode is None:
+            self._wait(0)
+        self.channel.close()
+
+    def _wait(self, flags: int) -> None:
+        try:
+            pid, status = os.waitpid(self.pid, flags)
+        except ChildProcessError:  # somebody else has waited for it
+            self.returncode = 0
+            return
+        if pid == self.pid:
+            self.returncode = os.waitstatus_to_exitcode(status)
+
+
+def fork() -> FirstWorker | None:
+    """Fork it, in the command; None where that is not wise. In the worker it does not return.
+
+    :raises SystemExit: in the worker, at its end.
+    """
+    if not _is_clean():
+        return None
+    ours, other = Channel.pair()
+    # Without this what is buffered would be written twice.
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    try:
+        pid = os.fork()
+    except OSError:  # a new interpreter will fail in the same way, and say so
+        ours.close()
+        other.close()
+        return None
+    if pid:
+        other.close()
+        return FirstWorker(pid, ours)
+    _close_all_but(other.fileno())
+    for name in os.environ.keys() - for_worker().keys():
+        del os.environ[name]
+    from tricorn import worker_process
+
+    sys.argv = [worker_process.__file__, str(other.socket.detach())]
+    sys.exit(worker_process.main())
+
+
+def _is_clean() -> bool:
+    """Whether there is nothing that a worker should not have."""
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    file = os.path.basename(getattr(main, "__file__", None) or "")
+    return (
+        sys.platform == "linux"  # on macOS its libraries do not survive it
+        and HANDOVER not in os.environ  # with the descriptors of another supervisor
+        and threading.active_count() == 1
+        and sys.gettrace() is None
+        and sys.getprofile() is None
+        and (getattr(spec, "name", None) == "tricorn.__main__" or file == "tricorn")
+    )
+
+
+def _close_all_but(own: int) -> None:
+    """Close what the command has inherited, as `subprocess` does it."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) != own:
+            with suppress(OSError):  # that of the listing
+                os.close(int(name))
