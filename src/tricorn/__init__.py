@@ -1,8 +1,8 @@
 """Tricorn: an ASGI server for HTTP/1.1, HTTP/2 with server push, and WebSocket over both."""
 
 import importlib
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # typing itself takes a megabyte
 if TYPE_CHECKING:
     from tricorn import exceptions as exceptions
     from tricorn import logs as logs

@@ -7,11 +7,14 @@ worker, so it is built only for what is not plain: help, mistakes, values that l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from tricorn.config import OPTIONS
 from tricorn.config_binds import DEFAULT_PORT
 from tricorn.config_values import Kind, flags_of
+
+TYPE_CHECKING = False  # typing itself takes a megabyte
+if TYPE_CHECKING:
+    from typing import Any
 
 _OWN_FLAGS = {
     "-c": "config",

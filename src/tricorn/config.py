@@ -6,7 +6,6 @@ import importlib.util
 import os
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, Self
 
 from tricorn.config_binds import Bind, parse_bind
 from tricorn.config_certificates import certificate_faults
@@ -19,8 +18,10 @@ from tricorn.config_values import Option, coerce, nearest, rows_of
 from tricorn.exceptions import ConfigError
 from tricorn.records import replace
 
+TYPE_CHECKING = False  # typing itself takes a megabyte
 if TYPE_CHECKING:
     import ssl
+    from typing import Any, Literal, Self
 
 __all__ = ["OPTIONS", "Bind", "CombinationError", "Config", "option_named", "parse_bind"]
 

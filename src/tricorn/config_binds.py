@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Literal
 
 from tricorn.exceptions import ConfigError
 from tricorn.records import Record
+
+TYPE_CHECKING = False  # typing itself takes a megabyte
+if TYPE_CHECKING:
+    from typing import Literal
 
 DEFAULT_PORT = 8000
 LONGEST_UNIX_PATH = 103  # bytes; sun_path holds 104 on macOS and 108 on Linux, NUL included

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from tricorn.config_binds import parse_bind
 
+TYPE_CHECKING = False  # typing itself takes a megabyte
 if TYPE_CHECKING:
     from tricorn.config import Config
 

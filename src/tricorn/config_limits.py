@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from tricorn.config_values import parse_size
 
+TYPE_CHECKING = False  # typing itself takes a megabyte
 if TYPE_CHECKING:
     from tricorn.config import Config
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
 from tricorn.config_binds import parse_bind
 from tricorn.config_values import Kind, Option, coerce, nearest, option, refuse, rows_of
 from tricorn.exceptions import ConfigError
 from tricorn.records import Record, replace
 
+TYPE_CHECKING = False  # typing itself takes a megabyte
 if TYPE_CHECKING:
+    from typing import Any
+
     from tricorn.config import Config
     from tricorn.types import Header
 

@@ -9,10 +9,13 @@ int bytes, ``None`` means no limit or not set, and lists are stored as tuples of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from tricorn.config_values import Kind, option
 from tricorn.records import Record
+
+TYPE_CHECKING = False  # typing itself takes a megabyte
+if TYPE_CHECKING:
+    from typing import Any
 
 APP = "Application"
 ADDRESSES = "Addresses"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, TypeAlias
 
 from tricorn.config_binds import Bind, parse_bind
 from tricorn.exceptions import ConfigError
 from tricorn.records import replace
 
+TYPE_CHECKING = False  # typing itself takes a megabyte
 if TYPE_CHECKING:
     import ipaddress
+    from typing import TypeAlias
 
     from tricorn.config import Config
 

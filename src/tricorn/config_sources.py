@@ -14,12 +14,15 @@ import re
 import sys
 import types
 from collections.abc import Mapping
-from typing import Any
 
 from tricorn.config import OPTIONS, CombinationError, Config, option_named
 from tricorn.config_values import Option, coerce, nearest
 from tricorn.exceptions import ConfigError
 from tricorn.records import Record, replace
+
+TYPE_CHECKING = False  # typing itself takes a megabyte
+if TYPE_CHECKING:
+    from typing import Any
 
 PREFIX = "TRICORN_"
 CONFIG_VARIABLE = "TRICORN_CONFIG"  # names the file, as -c does

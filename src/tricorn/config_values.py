@@ -15,11 +15,14 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from tricorn.config_binds import parse_bind
 from tricorn.exceptions import ConfigError
 from tricorn.records import Field, Record
+
+TYPE_CHECKING = False  # typing itself takes a megabyte
+if TYPE_CHECKING:
+    from typing import Any
 
 LONGEST_DURATION = 31_536_000.0  # one year; "none" says "no limit"
 LARGEST_COUNT = 2**31 - 1

@@ -10,9 +10,12 @@ import json
 import socket
 import threading
 from collections.abc import Sequence
-from typing import Any, TypeAlias
 
-Message: TypeAlias = dict[str, Any]
+TYPE_CHECKING = False  # typing itself takes a megabyte
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
+
+Message: TypeAlias = "dict[str, Any]"
 
 #: SCM_MAX_FD of Linux: descriptors that one message can carry.
 MOST_DESCRIPTORS = 253

@@ -17,9 +17,12 @@ import zlib
 from array import array
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Literal, TypeAlias
 
 from tricorn.records import Record
+
+TYPE_CHECKING = False  # typing itself takes a megabyte
+if TYPE_CHECKING:
+    from typing import Literal, TypeAlias
 
 #: The options that are bounds: each has a series of ``tricorn_limit_total``.
 LIMITS = (

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from tricorn import collector
 from tricorn.config import Config
 from tricorn.exceptions import ConfigError
 
+TYPE_CHECKING = False  # typing itself takes a megabyte
 if TYPE_CHECKING:
     from tricorn.first_worker import FirstWorker
     from tricorn.types import Application

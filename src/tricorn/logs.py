@@ -19,11 +19,14 @@ import re
 import sys
 import time
 from collections import OrderedDict
-from typing import Any, Final
 
 from tricorn.config import Config
 from tricorn.exceptions import ConfigError
 from tricorn.log_sink import Sink
+
+TYPE_CHECKING = False  # typing itself takes a megabyte
+if TYPE_CHECKING:
+    from typing import Any, Final
 
 ERROR: Final = "tricorn.error"
 ACCESS: Final = "tricorn.access"

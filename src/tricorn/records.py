@@ -9,7 +9,16 @@ know it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
+TYPE_CHECKING = False  # typing itself takes a megabyte
+if TYPE_CHECKING:
+    from typing import Any, ClassVar, TypeVar, dataclass_transform
+
+    _R = TypeVar("_R", bound="Record")
+else:
+
+    def dataclass_transform():
+        return lambda kind: kind
+
 
 _set = object.__setattr__
 _REQUIRED: Any = object()
@@ -220,9 +229,6 @@ class Plain:
     def __repr__(self) -> str:
         shown = (f"{name}={getattr(self, name)!r}" for name in self.__slots__)
         return f"{type(self).__qualname__}({', '.join(shown)})"
-
-
-_R = TypeVar("_R", bound=Record)
 
 
 def replace(record: _R, **changes: object) -> _R:

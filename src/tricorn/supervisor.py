@@ -18,7 +18,6 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from tricorn import logs
 from tricorn.config import Config
@@ -35,6 +34,7 @@ from tricorn.supervisor_sockets import Sockets
 from tricorn.supervisor_workers import worker_count
 from tricorn.systemd import Notifier
 
+TYPE_CHECKING = False  # typing itself takes a megabyte
 if TYPE_CHECKING:
     from tricorn.first_worker import FirstWorker
     from tricorn.supervisor_reloader import CodeWatch

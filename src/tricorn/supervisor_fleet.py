@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import time
-from typing import TYPE_CHECKING
 
 from tricorn.config import Config
 from tricorn.counters import WORKER_DEATHS, Counters
@@ -20,6 +19,7 @@ from tricorn.supervisor_slots import Slot, count_of, unready
 from tricorn.supervisor_sockets import Sockets
 from tricorn.supervisor_workers import State, WorkerProcess, oom_kills, working_directory
 
+TYPE_CHECKING = False  # typing itself takes a megabyte
 if TYPE_CHECKING:
     from tricorn.first_worker import FirstWorker
     from tricorn.supervisor_reload import Reload

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from tricorn.config import Config
 from tricorn.error_report import told
@@ -17,6 +16,7 @@ from tricorn.exceptions import ConfigError, TricornError
 from tricorn.supervisor_sockets import Sockets
 from tricorn.supervisor_workers import State, WorkerProcess, worker_count
 
+TYPE_CHECKING = False  # typing itself takes a megabyte
 if TYPE_CHECKING:
     from tricorn.supervisor import Supervisor
 

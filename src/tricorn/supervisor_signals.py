@@ -5,7 +5,10 @@ from __future__ import annotations
 import signal
 import socket
 from types import FrameType, TracebackType
-from typing import Self
+
+TYPE_CHECKING = False  # typing itself takes a megabyte
+if TYPE_CHECKING:
+    from typing import Self
 
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _HEEDED = (

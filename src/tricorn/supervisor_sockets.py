@@ -12,12 +12,15 @@ import json
 import socket
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, TypeAlias
 
 from tricorn.config import Bind, Config, parse_bind
 from tricorn.exceptions import BindError
 from tricorn.io.listener import Address, Listener, addresses, another
 from tricorn.records import replace
+
+TYPE_CHECKING = False  # typing itself takes a megabyte
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
 
 # An address, and which time it is named: with port 0 it may be several times.
 _Key: TypeAlias = tuple[Bind, int]

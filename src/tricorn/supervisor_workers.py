@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
 
 from tricorn.config import Config
 from tricorn.control_channel import MOST_DESCRIPTORS, Channel, Message
@@ -26,8 +25,10 @@ from tricorn.exceptions import (
 from tricorn.supervisor_environment import for_worker
 from tricorn.supervisor_sockets import to_worker
 
+TYPE_CHECKING = False  # typing itself takes a megabyte
 if TYPE_CHECKING:
     import subprocess
+    from typing import Any
 
     from tricorn.first_worker import FirstWorker
     from tricorn.io.listener import Address, Listener
