@@ -44,7 +44,7 @@ from typing import Any, Protocol
 
 from tricorn.config import Config
 from tricorn.exceptions import ConfigError
-from tricorn.logs import ACCESS, ERROR, LogHandler, escape, rfc3339
+from tricorn.logs import ACCESS, ERROR, LogHandler, escape, rfc3339, wants_access
 
 # Sent by nobody: the mark nginx gives to a request whose client closed the connection.
 CLIENT_CLOSED_REQUEST = 499
@@ -111,14 +111,9 @@ class AccessLog:
     def create(cls, config: Config) -> AccessLog | None:
         """The log asked for, None for none; call it after `tricorn.logs.setup`.
 
-        A logging configuration that gives ``tricorn.access`` handlers switches it on too.
-
         :raises ConfigError: an unknown atom in ``access_log_format``, named.
         """
-        configured = config.logconfig is not None or config.logconfig_dict is not None
-        handlers = logging.getLogger(ACCESS).handlers + logging.getLogger("tricorn").handlers
-        heard = any(not isinstance(handler, logging.NullHandler) for handler in handlers)
-        if not (config.accesslog or (configured and heard)):
+        if not wants_access(config):
             return None
         return cls(config.access_log_format, as_json=config.log_format == "json")
 

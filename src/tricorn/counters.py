@@ -13,8 +13,6 @@ import itertools
 import logging
 import mmap
 import os
-import zlib
-from array import array
 from collections.abc import Iterator
 from contextvars import ContextVar
 
@@ -22,6 +20,7 @@ from tricorn.records import Record
 
 TYPE_CHECKING = False  # typing itself takes a megabyte
 if TYPE_CHECKING:
+    from array import array
     from typing import Literal, TypeAlias
 
 #: The options that are bounds: each has a series of ``tricorn_limit_total``.
@@ -175,7 +174,8 @@ WEBSOCKETS = {
 # The shared memory begins with the checksum of the layout and the number of rows; rows of 64-bit
 # integers follow, the supervisor's first.
 _HEADER = 2
-_CHECKSUM = zlib.crc32(repr(METRICS).encode())
+# zlib has a better one, and is a library that the supervisor has no other use for.
+_CHECKSUM = int.from_bytes(repr(METRICS).encode(), "big") % (2**61 - 1)
 _SIZE = 8  # bytes of one number
 
 
@@ -201,6 +201,8 @@ class Counters:
         :raises ValueError: if there is no such slot.
         """
         if fd is None and slots == 1:
+            from array import array  # not above: without a supervisor only
+
             row = array("Q", bytes(_WIDTH * _SIZE))
             alone = cls(row, row, None)
             alone._begin()

@@ -16,7 +16,7 @@ import anyio.abc
 from tricorn.asgi.health import Health
 from tricorn.asgi.host import Worker
 from tricorn.config import Config
-from tricorn.io.accepting import AsyncioAcceptor, Intake, accept_anyio
+from tricorn.io.accepting import AsyncioAcceptor, Intake
 from tricorn.io.listener import Listener
 from tricorn.io.registry import Registry
 from tricorn.types import Receive, Scope, Send
@@ -97,6 +97,8 @@ class HealthServer:
         task_status: anyio.abc.TaskStatus[None],
     ) -> None:
         """Accept until ``leave``; the connections go on."""
+        from tricorn.io.accepting_anyio import accept_anyio  # not above: not for asyncio
+
         with listener.socket, anyio.CancelScope() as scope:
             self._stops.append(scope.cancel)
             await accept_anyio(intake, listener, tasks, task_status=task_status)

@@ -19,6 +19,7 @@ import re
 import sys
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 
 from tricorn.config import Config
 from tricorn.exceptions import ConfigError
@@ -27,6 +28,8 @@ from tricorn.log_sink import Sink
 TYPE_CHECKING = False  # typing itself takes a megabyte
 if TYPE_CHECKING:
     from typing import Any, Final
+
+    from tricorn.asgi.host import Exchange
 
 ERROR: Final = "tricorn.error"
 ACCESS: Final = "tricorn.access"
@@ -183,6 +186,29 @@ def setup(config: Config) -> None:
     _close_unused()
     atexit.unregister(shutdown)
     atexit.register(shutdown)
+
+
+def wants_access(config: Config) -> bool:
+    """Whether requests are logged; to be asked after `setup`.
+
+    A logging configuration that gives ``tricorn.access`` handlers switches that on too.
+    """
+    configured = config.logconfig is not None or config.logconfig_dict is not None
+    handlers = logging.getLogger(ACCESS).handlers + logging.getLogger("tricorn").handlers
+    heard = any(not isinstance(handler, logging.NullHandler) for handler in handlers)
+    return bool(config.accesslog) or (configured and heard)
+
+
+def access_log(config: Config) -> Callable[[Exchange], None] | None:
+    """What logs a request at its end, None where nobody wants that; to be asked after `setup`.
+
+    :raises ConfigError: an unknown atom in ``access_log_format``, named.
+    """
+    if not wants_access(config):
+        return None
+    from tricorn.access_log import AccessLog  # not above: large, and off by default
+
+    return AccessLog.create(config)
 
 
 def reopen() -> None:

@@ -8,7 +8,6 @@ can be reached and the files opened anew after a rotation.
 from __future__ import annotations
 
 import contextlib
-import grp
 import logging
 import os
 import pwd
@@ -40,6 +39,8 @@ def group_id(group: str | int | None) -> int:
     """
     if group is None or isinstance(group, int):
         return -1 if group is None else group
+    import grp  # not above: few ask for a group
+
     try:
         return grp.getgrnam(group).gr_gid
     except KeyError:

@@ -16,7 +16,6 @@ import anyio.abc
 import anyio.lowlevel
 
 from tricorn import logs
-from tricorn.access_log import AccessLog
 from tricorn.application import compose
 from tricorn.asgi.exchange_count import counted, wants_metrics
 from tricorn.asgi.host import Worker
@@ -27,7 +26,7 @@ from tricorn.event_loop import run_on
 from tricorn.exceptions import ConfigError, TricornError
 from tricorn.health_server import HealthServer
 from tricorn.io import ending
-from tricorn.io.accepting import AsyncioAcceptor, Intake, accept_anyio
+from tricorn.io.accepting import AsyncioAcceptor, Intake
 from tricorn.io.listener import Listener, bind_all
 from tricorn.io.registry import Registry
 from tricorn.last_resort import LastResort
@@ -185,7 +184,7 @@ class Server:
         self.worker = Worker(
             app,
             config,
-            access_log=counted(AccessLog.create(config), config, counters),
+            access_log=counted(logs.access_log(config), config, counters),
             peer_log=self._log_peer,
             counters=counters,
         )
@@ -372,6 +371,8 @@ class Server:
                 acceptor.stop()
                 self._stop_listening()
         else:
+            from tricorn.io.accepting_anyio import accept_anyio  # not above: not for asyncio
+
             # Connections outlive the accept loops, so they have a task group of their own.
             async with anyio.create_task_group() as connections:
                 try:

@@ -6,10 +6,9 @@ import contextvars
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tricorn.asgi.dates import http_date
-from tricorn.asgi.forwarded import Proxies, Via
 from tricorn.asgi.health import Health
 from tricorn.asgi.hosts import HostNames
 from tricorn.asgi.identity import Identity
@@ -21,6 +20,9 @@ from tricorn.counters import CURRENT, PEER_FAULTS, Counters
 from tricorn.protocol.connection import HTTPConnection
 from tricorn.protocol.events import PeerFault
 from tricorn.types import ASGIApplication, Headers, Scope
+
+if TYPE_CHECKING:
+    from tricorn.asgi.forwarded import Proxies, Via
 
 
 class Exchange(Protocol):
@@ -84,7 +86,11 @@ class Worker:
         self.link_preload = config.link_preload != "off"
         self.identity = Identity.create(config)
         self.server_names = HostNames(config.server_names)
-        self.proxies = Proxies.create(config, self.report)
+        self.proxies: Proxies | None = None
+        if config.trusted_proxies:
+            from tricorn.asgi.forwarded import Proxies  # not above: large, and few believe any
+
+            self.proxies = Proxies(config, self.report)
         self.gate = Gate.create(config)
         self.limits = Limits.create(config)
         self.warned: set[str] = set()

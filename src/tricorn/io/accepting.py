@@ -18,20 +18,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import anyio.abc
 import anyio.lowlevel
 
 from tricorn.asgi.host import Worker
 from tricorn.counters import TLS_FAILED
 from tricorn.io.admission import Admission, Place
-from tricorn.io.anyio_transport import AnyioTransport, cut
 from tricorn.io.asyncio_transport import AsyncioTransport
 from tricorn.io.cleartext import before_tls
 from tricorn.io.listener import Listener
-from tricorn.io.proxy_header import ProxyGate
 from tricorn.io.registry import Registry
 
 if TYPE_CHECKING:
+    from tricorn.io.proxy_header import ProxyGate
     from tricorn.io.tls import TLSContext
 
 # Connections taken in one turn of the loop.
@@ -52,7 +50,7 @@ _PASSING = frozenset(
 )  # fmt: skip
 _OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 # How a connection can fail before it is one; a lookup fails where the peer is gone already.
-_NO_CONNECTION = (
+NO_CONNECTION = (
     OSError,
     anyio.BrokenResourceError,
     anyio.EndOfStream,
@@ -100,7 +98,11 @@ class Intake:
         self.admission = Admission(worker.config, connections, worker.peer_log, worker.counters)
         self._trouble = trouble
         self._spare = _Spare()
-        self.gate = ProxyGate.create(worker)
+        self.gate: ProxyGate | None = None
+        if worker.config.proxy_protocol:
+            from tricorn.io.proxy_header import ProxyGate  # not above: few take it
+
+            self.gate = ProxyGate(worker)
         #: The waits for TLS to begin.
         self.silent: set[anyio.CancelScope] = set()
         self._handshakes = anyio.Semaphore(_HANDSHAKES, fast_acquire=True)
@@ -127,7 +129,7 @@ class Intake:
                 if exc.errno in _PASSING:
                     continue
                 return found, self._out_of_resources(listener, exc)
-            client = _pair(address)
+            client = pair(address)
             place = self.admission.enter(client)
             if place is None:
                 sock.close()
@@ -313,78 +315,7 @@ class AsyncioAcceptor:
         await self._loop.connect_accepted_socket(factory, accepted.socket, **options)
 
 
-async def accept_anyio(
-    intake: Intake,
-    listener: Listener,
-    connections: anyio.abc.TaskGroup,
-    *,
-    task_status: anyio.abc.TaskStatus[None],
-) -> None:
-    """Take connections of this listener until cancelled; each is served in ``connections``."""
-    listener.socket.listen(intake.config.backlog)
-    task_status.started()
-    while True:
-        await anyio.wait_readable(listener.socket)
-        found, rest = intake.accept(listener)
-        for accepted in found:
-            connections.start_soon(_serve_anyio, intake, accepted)
-        if rest:
-            await anyio.sleep(rest)
-
-
-async def _serve_anyio(intake: Intake, accepted: Accepted) -> None:
-    """Serve one connection to its end."""
-    try:
-        transport = await _open_anyio(intake, accepted)
-        if transport is not None:
-            await transport.run()
-    except Exception:
-        # The failure boundary: whatever it was, it costs this connection only.
-        intake.worker.log.exception(
-            "internal error; closed the connection from %s", accepted.client
-        )
-    finally:
-        accepted.close()
-
-
-async def _open_anyio(intake: Intake, accepted: Accepted) -> AnyioTransport | None:
-    """The transport of a socket, None where it comes to nothing."""
-    listener = accepted.listener
-    tls = intake.tls if listener.secure else None
-    stream: anyio.abc.ByteStream | None = None
-    header = None
-    try:
-        if intake.gate is not None:
-            header = await intake.gate.header(listener.bind, accepted.socket, accepted.client)
-        if tls is not None:
-            left = await intake.before_tls(accepted)
-        server = listener.address if listener.is_unix else _pair(accepted.socket.getsockname())
-        stream = plain = await anyio.abc.SocketStream.from_socket(accepted.socket)
-        if tls is not None:
-            with anyio.fail_after(left):
-                from anyio.streams.tls import TLSStream  # not above: for TLS on trio only
-
-                stream = await TLSStream.wrap(plain, server_side=True, ssl_context=tls.ssl)
-    except BaseException as exc:
-        # Failed or, in the handshake, cancelled.
-        if stream is not None:
-            await cut(stream)
-        if not isinstance(exc, _NO_CONNECTION):
-            raise
-        intake.failed(accepted, exc)
-        return None
-    return AnyioTransport(
-        stream,
-        intake.worker,
-        intake.connections,
-        tls,
-        client=accepted.client,
-        server=server,
-        header=header,
-    )
-
-
-def _pair(address: object) -> tuple[str, int] | None:
+def pair(address: object) -> tuple[str, int] | None:
     """Host and port; the peer of a Unix socket has neither."""
     if isinstance(address, tuple) and len(address) >= 2:
         return str(address[0]), int(address[1])

@@ -19,16 +19,17 @@ from typing import TYPE_CHECKING, Any, TypeVarTuple
 import anyio
 import anyio.abc
 import anyio.lowlevel
+from anyio.streams.tls import TLSAttribute
 
 from tricorn.asgi.host import Worker
 from tricorn.io import pacing, sendfile
 from tricorn.io.connection import Connection
 from tricorn.io.registry import Registry
 from tricorn.protocol.flow import FileRegion
-from tricorn.protocol.proxy_protocol import ProxyHeader
 
 if TYPE_CHECKING:
     from tricorn.io.tls import TLSContext
+    from tricorn.protocol.proxy_protocol import ProxyHeader
 
 # What a write counts beyond its bytes: many small ones need a turn of the loop too.
 _WRITE_COST = 1024
@@ -110,8 +111,6 @@ class AnyioTransport:
         """Serve the connection to its end, application tasks included."""
         info, alpn = None, None
         if self._tls is not None:
-            from anyio.streams.tls import TLSAttribute  # not above: for TLS on trio only
-
             info = self._tls.describe(self._stream.extra(TLSAttribute.ssl_object))
             alpn = self._stream.extra(TLSAttribute.alpn_protocol)
         async with anyio.create_task_group() as self._task_group:

@@ -18,10 +18,10 @@ from tricorn.io.connection import Connection
 from tricorn.io.registry import Registry
 from tricorn.io.sendfile import FileSender
 from tricorn.protocol.flow import FileRegion
-from tricorn.protocol.proxy_protocol import ProxyHeader
 
 if TYPE_CHECKING:
     from tricorn.io.tls import TLSContext
+    from tricorn.protocol.proxy_protocol import ProxyHeader
 
 # Below this size (bytes) joining costs less than a vectored write.
 _JOIN_LIMIT = 65536

@@ -13,7 +13,7 @@ two awaits.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tricorn.asgi.health import Health
 from tricorn.asgi.host import Waiter, Worker
@@ -40,8 +40,10 @@ from tricorn.protocol.events import (
     StreamReset,
 )
 from tricorn.protocol.http2 import HTTP2Connection
-from tricorn.protocol.proxy_protocol import ProxyHeader
 from tricorn.types import Scope
+
+if TYPE_CHECKING:
+    from tricorn.protocol.proxy_protocol import ProxyHeader
 
 _MISDIRECTED = 421
 # Messages an application may answer before the loop turns, where the answers wait for that.

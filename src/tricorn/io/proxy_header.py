@@ -66,11 +66,6 @@ class ProxyGate:
         self._binds = proxy_protocol_binds(worker.config)
         self._waiting: set[anyio.CancelScope] = set()
 
-    @classmethod
-    def create(cls, worker: Worker) -> ProxyGate | None:
-        """For a configuration; None where no address asks for the protocol."""
-        return cls(worker) if worker.config.proxy_protocol else None
-
     async def header(
         self, bind: Bind, sock: socket.socket, client: tuple[str, int] | None
     ) -> ProxyHeader | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import re
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -18,6 +17,11 @@ from tricorn.codecs.websocket_base import DeflateParameters, WebSocketCodecFacto
 from tricorn.exceptions import LocalProtocolError, RemoteProtocolError
 from tricorn.protocol.websocket import CompressionOptions, WebSocketConnection, WebSocketLimits
 from tricorn.types import Header, Headers
+
+try:  # hashlib would load OpenSSL for one hash of 60 bytes
+    from _sha1 import sha1  # type: ignore[import-not-found, unused-ignore]
+except ImportError:
+    from hashlib import sha1
 
 # (name, [(parameter, value or None)]) as offered, in order.
 ExtensionOffer: TypeAlias = tuple[str, list[tuple[str, str | None]]]
@@ -130,7 +134,7 @@ class WebSocketHandshake:
 
 def accept_token(key: bytes) -> bytes:
     """The Sec-WebSocket-Accept that answers a Sec-WebSocket-Key (RFC 6455 section 4.2.2)."""
-    return base64.b64encode(hashlib.sha1(key + _ACCEPT_GUID, usedforsecurity=False).digest())
+    return base64.b64encode(sha1(key + _ACCEPT_GUID, usedforsecurity=False).digest())
 
 
 def negotiate_deflate(

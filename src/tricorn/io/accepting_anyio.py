@@ -1,0 +1,80 @@
+"""Takes connections on trio, and through anyio streams on any loop; see `accepting`."""
+
+from __future__ import annotations
+
+import anyio
+import anyio.abc
+from anyio.streams.tls import TLSStream
+
+from tricorn.io.accepting import NO_CONNECTION, Accepted, Intake, pair
+from tricorn.io.anyio_transport import AnyioTransport, cut
+from tricorn.io.listener import Listener
+
+
+async def accept_anyio(
+    intake: Intake,
+    listener: Listener,
+    connections: anyio.abc.TaskGroup,
+    *,
+    task_status: anyio.abc.TaskStatus[None],
+) -> None:
+    """Take connections of this listener until cancelled; each is served in ``connections``."""
+    listener.socket.listen(intake.config.backlog)
+    task_status.started()
+    while True:
+        await anyio.wait_readable(listener.socket)
+        found, rest = intake.accept(listener)
+        for accepted in found:
+            connections.start_soon(_serve_anyio, intake, accepted)
+        if rest:
+            await anyio.sleep(rest)
+
+
+async def _serve_anyio(intake: Intake, accepted: Accepted) -> None:
+    """Serve one connection to its end."""
+    try:
+        transport = await _open_anyio(intake, accepted)
+        if transport is not None:
+            await transport.run()
+    except Exception:
+        # The failure boundary: whatever it was, it costs this connection only.
+        intake.worker.log.exception(
+            "internal error; closed the connection from %s", accepted.client
+        )
+    finally:
+        accepted.close()
+
+
+async def _open_anyio(intake: Intake, accepted: Accepted) -> AnyioTransport | None:
+    """The transport of a socket, None where it comes to nothing."""
+    listener = accepted.listener
+    tls = intake.tls if listener.secure else None
+    stream: anyio.abc.ByteStream | None = None
+    header = None
+    try:
+        if intake.gate is not None:
+            header = await intake.gate.header(listener.bind, accepted.socket, accepted.client)
+        if tls is not None:
+            left = await intake.before_tls(accepted)
+        server = listener.address if listener.is_unix else pair(accepted.socket.getsockname())
+        stream = plain = await anyio.abc.SocketStream.from_socket(accepted.socket)
+        if tls is not None:
+            with anyio.fail_after(left):
+                stream = await TLSStream.wrap(plain, server_side=True, ssl_context=tls.ssl)
+    except BaseException as exc:
+        # Failed or, in the handshake, cancelled.
+        if stream is not None:
+            await cut(stream)
+        if not isinstance(exc, NO_CONNECTION):
+            raise
+        intake.failed(accepted, exc)
+        return None
+    return AnyioTransport(
+        stream,
+        intake.worker,
+        intake.connections,
+        tls,
+        client=accepted.client,
+        server=server,
+        header=header,
+    )
