@@ -15,7 +15,7 @@ from tricorn.cli_command import plain
 from tricorn.config import Config
 from tricorn.config_sources import LoadedConfig, load
 from tricorn.exceptions import ConfigError, TricornError
-from tricorn.launch import run_named
+from tricorn.launch_named import run_named
 
 
 def main(argv: Sequence[str] | None = None) -> int:

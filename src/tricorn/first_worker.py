@@ -83,6 +83,7 @@ def fork() -> FirstWorker | None:
     if pid:
         other.close()
         return FirstWorker(pid, ours)
+    ours.close()
     _close_all_but(other.fileno())
     for name in os.environ.keys() - for_worker().keys():
         del os.environ[name]

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-
-from tricorn import collector
 from tricorn.config import Config
 from tricorn.exceptions import ConfigError
-
-TYPE_CHECKING = False  # typing itself takes a megabyte
-if TYPE_CHECKING:
-    from tricorn.first_worker import FirstWorker
-    from tricorn.types import Application
+from tricorn.launch_named import run_named
+from tricorn.supervisor_workers import worker_count
+from tricorn.types import Application
 
 
 def run(app: Application | str | None, config: Config | None = None) -> None:
@@ -32,8 +26,6 @@ def run(app: Application | str | None, config: Config | None = None) -> None:
     if app is None or isinstance(app, str):
         run_named(config)
         return
-    from tricorn.supervisor_workers import worker_count
-
     if worker_count(config) > 1:
         raise ConfigError(
             f"workers: expected 1 or 0 for an application object, got {config.workers!r}; give "
@@ -42,28 +34,3 @@ def run(app: Application | str | None, config: Config | None = None) -> None:
     from tricorn.server import run as run_here
 
     run_here(app, config)
-
-
-def run_named(
-    config: Config,
-    load_config: Callable[[], Config] | None = None,
-    first: FirstWorker | None = None,
-) -> None:
-    """Serve what the configuration names.
-
-    :param load_config: reads the configuration again, for SIGHUP.
-    :param first: a process that waits to be the first worker.
-    """
-    if config.workers == 0:
-        from tricorn.application import load
-        from tricorn.server import run as run_here
-
-        collector.resume()
-        run_here(*load(config))
-        return
-    if threading.current_thread() is not threading.main_thread():
-        raise ConfigError("workers: only the main thread can supervise; set workers = 0")
-    from tricorn.supervisor import supervise
-
-    collector.resume()
-    supervise(config, load_config, first)

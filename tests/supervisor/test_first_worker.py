@@ -206,6 +206,15 @@ def test_it_does_not_outlive_a_supervisor_that_cannot_start(folder: Path) -> Non
         assert "cannot bind" in line
 
 
+def test_it_leaves_no_socket_open(folder: Path) -> None:
+    strict = (sys.executable, "-X", "dev", "-m", "tricorn")
+    with daemon(folder, "site_app:app", "--bind", "127.0.0.1:0", command=strict) as server:
+        Workers(server).wait_said(1)
+        server.send(signal.SIGTERM)
+        assert server.end() == 0
+    assert "Warning" not in server.errors
+
+
 def test_it_ends_with_a_supervisor_that_is_killed(folder: Path) -> None:
     with started(folder) as server:
         worker = facts(server)["pid"]
