@@ -86,6 +86,10 @@ class MemoryHost:
                 return None
             self.dispatch(self.http.take_events())
 
+    def consumed(self, stream_id, n):
+        self.http.consumed(stream_id, n)
+        self.flush()
+
     def open_tunnel(self, take):
         """Bytes go on through the connection below, as they do on HTTP/2."""
 

@@ -201,3 +201,40 @@ def test_http2_get(monkeypatch: pytest.MonkeyPatch) -> None:
     client = HTTP2()
     cost = measure(monkeypatch, hello, client.send, client.receive)
     assert cost == Cost(callbacks=2, tasks=1, writes=1)
+
+
+class Uploads(HTTP2):
+    """Several small POSTs at a time over HTTP/2."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self._count = count
+        self._open = 0
+
+    def send(self, sock: socket.socket) -> None:
+        head = [(":method", "POST"), (":scheme", "http"), (":authority", "x"), (":path", "/")]
+        for _ in range(self._count):
+            stream = self._h2.get_next_available_stream_id()
+            self._h2.send_headers(stream, head)
+            self._h2.send_data(stream, b"hello", end_stream=True)
+        self._open = self._count
+        sock.send(self._h2.data_to_send())
+
+    def receive(self, sock: socket.socket) -> bool:
+        try:
+            events = self._h2.receive_data(sock.recv(65536))
+        except BlockingIOError:
+            return False
+        self._open -= sum(isinstance(event, h2.events.StreamEnded) for event in events)
+        return not self._open
+
+
+def test_http2_posts_of_one_read_are_answered_in_one_write(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither taking a body nor answering it costs a write of its own."""
+    count = 8
+    client = Uploads(count)
+    cost = measure(monkeypatch, echo, client.send, client.receive)
+    # The socket is ready; each application takes one step; the write is at the turn's end.
+    assert cost == Cost(callbacks=2 + count, tasks=count, writes=1)

@@ -191,6 +191,10 @@ class Host(Protocol):
         """
         ...
 
+    def consumed(self, stream_id: int, n: int) -> None:
+        """The application has taken ``n`` bytes of the request body: ``consumed``, and a flush."""
+        ...
+
     def turn(self) -> Awaitable[None]:
         """A turn of the event loop."""
         ...

@@ -168,8 +168,7 @@ class HTTPStream(HTTPResponse):
         data = body[0] if len(body) == 1 else b"".join(body)
         body.clear()
         self._told_end = self._request_ended
-        self._http.consumed(self.stream_id, len(data))
-        self.host.flush()
+        self.host.consumed(self.stream_id, len(data))
         return self._request(data, not self._request_ended)
 
     def _request(self, body: bytes, more_body: bool) -> Message:

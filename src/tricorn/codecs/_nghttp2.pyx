@@ -263,6 +263,9 @@ cdef class Nghttp2Codec(Receiver):
             return False
         if max(size, 1) > self._room(stream):
             return False
+        if size > SMALL_OUTPUT:
+            # The others of this turn find room as well.
+            self._reserve(self._at_once + SMALL_OUTPUT)
         self._at_once -= size + HEADER
         self._turn_data = data
         return self._submit_data(stream, size, True)

@@ -26,6 +26,7 @@ cdef enum:
     FIELD_OVERHEAD = 32  # what a field counts for besides its bytes (RFC 9113 6.5.2)
     # Output up to this size (bytes) is copied out, and its buffer used again.
     SMALL_OUTPUT = 4096
+    LARGE_OUTPUT = 32768
     FIELDS_AT_ONCE = 48
     MAX_RESPONSE_HEADERS = 1048576  # bytes
     MAX_STREAM_ID = 0x7FFFFFFF

@@ -218,10 +218,12 @@ cdef class Session:
 
     cdef int _reserve(self, Py_ssize_t size) except -1:
         """Make room for ``size`` more bytes."""
-        cdef Py_ssize_t room
-        if size <= self._out_room - self._out_size:
+        cdef Py_ssize_t room = self._out_room
+        if size <= room - self._out_size:
             return 0
-        room = max(self._out_size + size, 2 * self._out_room, 1024)
+        # Large ones grow by little: twice as much might be mapped anew by malloc.
+        room += room if room < LARGE_OUTPUT else room >> 2
+        room = max(self._out_size + size, room, 1024)
         if self._out == NULL:
             self._out = new_bytes(NULL, room)
         else:

@@ -7,6 +7,7 @@ up to 8 MiB from one socket before it looks at the next.
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVarTuple, cast
@@ -23,8 +24,15 @@ if TYPE_CHECKING:
     from tricorn.io.tls import TLSContext
     from tricorn.protocol.proxy_protocol import ProxyHeader
 
-# Below this size (bytes) joining costs less than a vectored write.
+# Below this size (bytes) joining costs less than a vectored write. TLS is given no more at a
+# time: malloc maps what is twice as large anew each time, and its pages cost more than the
+# encryption.
 _JOIN_LIMIT = 65536
+# Pieces of a body of at least the first size leave together where the peer takes them as fast as
+# they come, by the second size, or at the end of the loop's turn: the system's part of a write
+# costs more than ours.
+_LARGE = 16384
+_TOGETHER = 262144
 # Writes an application may make before the loop turns, so that a fast reader cannot keep
 # the others out, and so that the news of a lost connection comes through.
 _WRITES_A_TURN = 4
@@ -89,6 +97,11 @@ class AsyncioTransport(asyncio.BufferedProtocol):
         self._rests = tls is None and not isinstance(loop, asyncio.BaseEventLoop)
         self._resting = False  # until the loop has turned
         self._writes = 0  # since the loop is known to have turned
+        # asyncio before 3.12 joins what is written together.
+        self._gathers = tls is None and (self._rests or sys.version_info >= (3, 12))
+        self._fast = False  # the last large write was taken whole
+        self._held: list[Any] = []  # to leave together
+        self._held_size = 0
         self._sender: FileSender | None = None  # sends beside the transport
         self.file: FileRegion | None = None
         self.sends_files = tls is None and sendfile.AVAILABLE
@@ -201,15 +214,59 @@ class AsyncioTransport(asyncio.BufferedProtocol):
     def write(self, buffers: Sequence[Any]) -> None:
         """Take bytes, or one piece of a file."""
         self._writes += 1
+        if self._fast and self._hold(buffers):
+            return
         if len(buffers) == 1:
-            if buffers[0].__class__ is FileRegion:
-                self._write_file(buffers[0])
+            data = buffers[0]
+            if data.__class__ is FileRegion:
+                self._write_file(data)
             else:
-                self._transport.write(buffers[0])
+                self._transport.write(data)
+                if self._gathers and len(data) >= _LARGE:
+                    self._fast = not self._transport.get_write_buffer_size()
         elif sum(map(len, buffers)) <= _JOIN_LIMIT:
             self._transport.write(b"".join(buffers))
-        else:
+        elif self._tls is None:
             self._transport.writelines(buffers)
+        else:
+            self._write_in_parts(buffers)
+
+    def _hold(self, buffers: Sequence[Any]) -> bool:
+        """Keep large pieces for a moment; what comes behind them takes them along."""
+        size = sum(map(len, buffers))
+        large = size >= _LARGE and buffers[0].__class__ is not FileRegion
+        if not self._held:
+            if not large:
+                return False
+            self._loop.call_soon(self._write_held)
+        elif buffers[0].__class__ is FileRegion:
+            self._write_held()
+            return False
+        self._held += buffers
+        self._held_size += size
+        if not large or self._held_size >= _TOGETHER:
+            self._write_held()
+        return True
+
+    def _write_held(self) -> None:
+        held, self._held = self._held, []
+        self._held_size = 0
+        if held and not self._transport.is_closing():
+            self._transport.writelines(held)
+            self._fast = not self._transport.get_write_buffer_size()
+
+    def _write_in_parts(self, buffers: Sequence[Any]) -> None:
+        """Write to TLS: small pieces joined, so that they share its records."""
+        write = self._transport.write
+        part: list[Any] = []
+        size = 0
+        for piece in buffers:
+            if part and size + len(piece) > _JOIN_LIMIT:
+                write(part[0] if len(part) == 1 else b"".join(part))
+                part, size = [], 0
+            part.append(piece)
+            size += len(piece)
+        write(part[0] if len(part) == 1 else b"".join(part))
 
     def _write_file(self, region: FileRegion) -> None:
         """Send a piece of a file once what is before it has gone."""
@@ -263,7 +320,7 @@ class AsyncioTransport(asyncio.BufferedProtocol):
         """Bytes not yet given to the operating system."""
         file = self.file.count if self.file is not None else 0
         try:
-            return self._transport.get_write_buffer_size() + file
+            return self._transport.get_write_buffer_size() + self._held_size + file
         except AttributeError:  # asyncio's TLS transport, closed by asyncio itself in a handshake
             return 0
 
@@ -281,6 +338,7 @@ class AsyncioTransport(asyncio.BufferedProtocol):
 
     def write_eof(self) -> bool:
         """Shut down the sending side; TLS has no half-close."""
+        self._write_held()
         if not self._transport.can_write_eof() or self._transport.is_closing():
             return False
         try:
@@ -291,6 +349,7 @@ class AsyncioTransport(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """Close once what is unsent has gone."""
+        self._write_held()
         # A second close breaks asyncio's TLS transports: they forget their protocol.
         if not self._transport.is_closing():
             self._transport.close()

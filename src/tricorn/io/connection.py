@@ -340,6 +340,13 @@ class Connection(Housekeeping):
             return self._wait_writable(stream_id)
         return self.transport.drain()
 
+    def consumed(self, stream_id: int, n: int) -> None:
+        """The application has taken ``n`` body bytes; what that queues leaves with the rest."""
+        self.http.consumed(stream_id, n)
+        if self._flush_scheduled or (self.http.busy_streams > 1 and self._schedule_flush()):
+            return
+        self._flush_now()
+
     def open_tunnel(self, take: Callable[[bytes], bool]) -> None:
         """All bytes from the peer go to ``take`` from now on, until it gives False for some."""
         self.tunnel = take

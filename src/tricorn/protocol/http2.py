@@ -39,8 +39,8 @@ from tricorn.protocol.idleness import Idleness
 from tricorn.protocol.timer import PhaseTimer
 from tricorn.types import Headers
 
-# One write (bytes).
-_WRITE_SIZE = 131072
+# One write (bytes). From 128 KiB on malloc would map its memory anew each time.
+_WRITE_SIZE = 65536
 
 
 class HTTP2Connection(Idleness):
@@ -415,6 +415,8 @@ class HTTP2Connection(Idleness):
     def data_to_send(self) -> list[bytes]:
         """Buffers to write now."""
         buffers = self._codec.data_to_send(_WRITE_SIZE)
+        if not buffers:
+            return buffers
         for stream_id in self._codec.take_finished():
             stream = self._streams.get(stream_id)
             if stream is not None:

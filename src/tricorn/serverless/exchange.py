@@ -289,6 +289,9 @@ class LambdaExchange:
             self._cut = True
             self.stream.feed(StreamReset(STREAM_ID))
 
+    def consumed(self, stream_id: int, n: int) -> None:
+        """The body is here already: nobody waits for room."""
+
     def turn(self) -> Awaitable[None]:
         """A turn of the event loop."""
         return anyio.lowlevel.checkpoint()
