@@ -111,6 +111,29 @@ class TestInbound:
             with pytest.raises(RemoteProtocolError):
                 fields.check_http2_fields([(b"a%c" % letter, b"")])
 
+    def test_fields_that_say_something_to_the_server_are_told(self):
+        special = [(b"te", b"trailers"), (b"cookie", b"a=b"), (b"priority", b"u=1")]
+        for _ in range(2):  # seen before or not
+            assert fields.check_http2_fields([(b"accept", b"*/*"), *special]) == special
+
+    @pytest.mark.parametrize("name", [b"authorization", b"cookie", b"proxy-authorization"])
+    def test_secrets_are_not_remembered(self, name):
+        fields.check_http2_fields([(name, b"secret")])
+        assert (name, b"secret") not in fields._plain_fields
+
+    def test_what_is_remembered_of_the_peers_is_bounded(self):
+        for number in range(3000):
+            fields.check_http2_fields([(b"x-id", b"%d" % number), (b"x", b"%d" % number * 50)])
+        assert len(fields._plain_fields) <= 1024
+        assert max(len(value) for _, value in fields._plain_fields) <= 128
+
+    def test_a_field_in_order_does_not_let_another_pass(self):
+        fields.check_http2_fields([(b"x-name", b"value")])
+        for header in [(b"X-Name", b"value"), (b"x-name", b"value "), (b"x-name", b"val\0ue")]:
+            for _ in range(2):
+                with pytest.raises(RemoteProtocolError):
+                    fields.check_http2_fields([header])
+
     @pytest.mark.parametrize(("method", "status", "content"), [
         ("GET", 200, True), ("GET", 204, False), ("GET", 304, False), ("HEAD", 200, False),
         ("GET", 103, False), ("POST", 500, True), ("CONNECT", 200, True),

@@ -199,7 +199,8 @@ class H2Codec:
         stream_id = event.stream_id
         self._outbound[stream_id] = None
         self._scheduler.insert(stream_id)
-        events.append(HeadersFrame(stream_id, event.headers, event.stream_ended is not None))
+        fields = [(name, value) for name, value in event.headers]  # BlackSheep wants plain ones
+        events.append(HeadersFrame(stream_id, fields, event.stream_ended is not None))
 
     def _on_trailers(self, event: h2.events.TrailersReceived, events: list[HTTP2Event]) -> None:
         events.append(HeadersFrame(event.stream_id, event.headers, True, trailers=True))

@@ -20,7 +20,8 @@ class RequestReceived:
     case names, ``host`` first where ``:authority`` gave it. ``protocol`` is set for a
     WebSocket opening handshake on HTTP/1.1 and for an extended CONNECT (RFC 8441).
     ``raw_headers`` keep the case the peer used, where asked for. ``content_length`` is what an
-    HTTP/2 request announces (bytes); HTTP/1.1 frames its body with it.
+    HTTP/2 request announces (bytes); HTTP/1.1 frames its body with it. ``priority`` is the
+    value of that field (RFC 9218), on HTTP/2.
     """
 
     stream_id: int
@@ -36,6 +37,7 @@ class RequestReceived:
     pushed: bool = False
     raw_headers: Headers | None = None
     content_length: int | None = None
+    priority: bytes | None = None
 
 
 @dataclass(slots=True)

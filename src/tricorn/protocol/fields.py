@@ -188,15 +188,29 @@ def check_inbound_value(name: bytes, value: bytes) -> None:
         raise RemoteProtocolError(f"control character in the value of field {name!r}")
 
 
-def check_http2_fields(headers: Headers) -> None:
+# Fields that a server reads in a request, and secrets; no others are remembered.
+_SPECIAL = frozenset({b"content-length", b"cookie", b"expect", b"host", b"priority", b"te"})
+_UNREMEMBERED = _SPECIAL | {b"authorization", b"proxy-authorization"}
+#: Whole fields that came before and are in order, small ones; most clients repeat theirs.
+_plain_fields: set[Header] = set()
+_MAX_PLAIN_FIELDS = 1024
+
+
+def check_http2_fields(headers: Headers) -> Headers:
     """Refuse regular fields that RFC 9113 section 8.2 calls malformed.
 
     :param headers: regular fields only, without pseudo-header fields.
+    :return: those of them that say something to the server.
     :raises RemoteProtocolError: 400, with the field named.
     """
+    special: Headers = []
+    plain = _plain_fields
     lower_token = _LOWER_TOKEN.fullmatch
     bad_value = _BAD_VALUE.search
-    for name, value in headers:
+    for header in headers:
+        if header in plain:
+            continue
+        name, value = header
         if lower_token(name) is None:
             if name.startswith(b":"):
                 raise RemoteProtocolError(f"pseudo-header field {name!r} out of place")
@@ -210,6 +224,13 @@ def check_http2_fields(headers: Headers) -> None:
         # RFC 9113 8.2.2: TE may hold nothing but "trailers".
         if name == b"te" and value.lower() != b"trailers":
             raise RemoteProtocolError("TE other than trailers")
+        if name in _SPECIAL:
+            special.append(header)
+        elif len(name) + len(value) <= _LONGEST_KNOWN_VALUE and name not in _UNREMEMBERED:
+            if len(plain) >= _MAX_PLAIN_FIELDS:
+                plain.clear()
+            plain.add(header)
+    return special
 
 
 def check_trailers(headers: Headers) -> None:

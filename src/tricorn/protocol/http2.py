@@ -69,6 +69,7 @@ class HTTP2Connection(Idleness):
         self._streams = StreamTable(self._pushes)
         self._requests = 0
         self._floods = FloodGuard(config)
+        self._most_pending = config.h2_max_output_control * CONTROL_FRAME  # bytes
         self._drain = Drain()
         self._timer = PhaseTimer()
 
@@ -110,8 +111,7 @@ class HTTP2Connection(Idleness):
         """Whether to go on reading: not while the peer leaves the answers to its own
         control frames untaken (CVE-2019-9512 and its kin); never stopped for a stream.
         """
-        limit = self._config.h2_max_output_control * CONTROL_FRAME
-        return not self.closing and self._codec.pending() <= limit
+        return not self.closing and self._codec.pending() <= self._most_pending
 
     @property
     def busy_streams(self) -> int:
@@ -121,14 +121,14 @@ class HTTP2Connection(Idleness):
     def receive_data(self, data: bytes) -> list[Event]:
         """Feed bytes from the peer."""
         events: list[Event] = []
-        codec = self._codec
-        more = not self.closing
+        codec, more = self._codec, not self.closing
         while more:
             for frame in codec.receive_data(data):
                 _HANDLERS[type(frame)](self, frame, events)
                 if self.closing:
                     break
-            self._fail(self._floods.charge(codec), events)
+            if codec.glitches:
+                self._fail(self._floods.charge(codec), events)
             more, data = codec.has_more and not self.closing, b""
         self._open_window()
         return events
@@ -165,9 +165,9 @@ class HTTP2Connection(Idleness):
         except RemoteProtocolError as exc:
             self._refuse(stream_id, exc, events)
             return
-        for name, value in event.headers:
-            if name == b"priority":
-                self._codec.prioritize(stream_id, *scheduler.parse_priority(value), initial=True)
+        if event.priority is not None:
+            parsed = scheduler.parse_priority(event.priority)
+            self._codec.prioritize(stream_id, *parsed, initial=True)
         self._open(event, events)
 
     def _open(self, event: RequestReceived, events: list[Event]) -> None:
@@ -384,7 +384,8 @@ class HTTP2Connection(Idleness):
         if not self._streams.close(stream_id, completed=completed).pushed and completed:
             self._floods.completed()
         self._codec.forget(stream_id)
-        self._close_if_done()
+        if not self._streams:
+            self._close_if_done()
 
     def consumed(self, stream_id: int, n: int) -> None:
         """The application has taken ``n`` body bytes."""
@@ -414,15 +415,14 @@ class HTTP2Connection(Idleness):
 
     def data_to_send(self) -> list[bytes]:
         """Buffers to write now."""
-        buffers = self._codec.data_to_send(_WRITE_SIZE)
-        if not buffers:
-            return buffers
-        for stream_id in self._codec.take_finished():
-            stream = self._streams.get(stream_id)
-            if stream is not None:
-                self._response_ended(stream_id, stream)
-        if self._codec.take_progress():
-            self._floods.written()
+        codec = self._codec
+        buffers = codec.data_to_send(_WRITE_SIZE)
+        if buffers:
+            for stream_id in codec.take_finished():
+                if (stream := self._streams.get(stream_id)) is not None:
+                    self._response_ended(stream_id, stream)
+            if codec.take_progress():
+                self._floods.written()
         return buffers
 
     def drain(self) -> None:

@@ -23,18 +23,31 @@ _PER_WRITE = 40
 class FloodGuard:
     """The two budgets of a connection."""
 
-    __slots__ = ("_glitches", "_resets")
+    __slots__ = ("_completed", "_glitches", "_resets", "_written")
 
     def __init__(self, config: Config) -> None:
         self._resets = TokenBucket(config.h2_max_resets, config.h2_resets_per_second)
         self._glitches = TokenBucket(config.h2_max_glitches, config.h2_glitches_per_second)
+        # Honest work since the last look at the budgets.
+        self._completed = 0
+        self._written = 0
+
+    def _settle(self) -> None:
+        """Give back what honest work has earned."""
+        earned = self._completed * _PER_REQUEST + self._written * _PER_WRITE
+        if earned:
+            self._glitches.give(earned)
+            self._resets.give(self._completed)
+            self._completed = self._written = 0
 
     def reset(self, reason: str = "too many stream resets") -> CodecFailed | None:
         """Charge a stream reset; the connection error where the budget did not have it."""
+        self._settle()
         return None if self._resets.take() else _calm(reason, "h2_max_resets")
 
     def glitch(self, count: int) -> CodecFailed | None:
         """Charge cheap frames; the connection error where the budget did not have them."""
+        self._settle()
         if self._glitches.take(count):
             return None
         return _calm("too many control or empty frames", "h2_max_glitches")
@@ -46,15 +59,15 @@ class FloodGuard:
 
     def completed(self) -> None:
         """A request was answered in full."""
-        self._glitches.give(_PER_REQUEST)
-        self._resets.give()
+        self._completed += 1
 
     def written(self) -> None:
         """DATA was written; the peer's window updates for it are due."""
-        self._glitches.give(_PER_WRITE)
+        self._written += 1
 
     def refill(self, now: float) -> None:
         """Let time pass (seconds, monotonic)."""
+        self._settle()
         self._resets.refill(now)
         self._glitches.refill(now)
 

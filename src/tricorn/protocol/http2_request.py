@@ -10,6 +10,8 @@ from tricorn.protocol.events import RequestReceived
 from tricorn.types import Headers
 
 _MAX_LENGTH_DIGITS = 19
+# Tokens that need no look.
+_METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 _PSEUDO = frozenset({b":method", b":scheme", b":authority", b":path", b":protocol"})
 
 
@@ -22,20 +24,18 @@ def read_request(
         another status where it is well formed and refused.
     """
     pseudo: dict[bytes, bytes] = {}
-    count = 0
     for name, value in headers:
-        if not name.startswith(b":"):
+        if name not in _PSEUDO:
             break
-        if name not in _PSEUDO or name in pseudo:
-            raise RemoteProtocolError(f"unknown or repeated pseudo-header field {name!r}")
+        if name in pseudo:
+            raise RemoteProtocolError(f"repeated pseudo-header field {name!r}")
         pseudo[name] = value
-        count += 1
-    regular = headers[count:]
+    regular = headers[len(pseudo) :]
     if len(regular) > config.max_header_count:
         raise RemoteProtocolError("too many header fields", 431, limit="max_header_count")
-    fields.check_http2_fields(regular)
+    special = fields.check_http2_fields(regular)
     method = pseudo.get(b":method")
-    if method is None or not fields.is_token(method):
+    if method is None or (method not in _METHODS and not fields.is_token(method)):
         raise RemoteProtocolError(f"missing or invalid :method {method!r}")
     protocol = pseudo.get(b":protocol")
     if method == b"CONNECT":
@@ -50,22 +50,23 @@ def read_request(
         "2",
         method.decode("ascii"),
         path,
-        _with_host(pseudo.get(b":authority"), regular),
-        scheme=pseudo[b":scheme"].decode("ascii"),
-        protocol=protocol,
-        end_stream=end_stream,
+        _with_host(pseudo.get(b":authority"), regular, special),
+        pseudo[b":scheme"].decode("ascii"),
+        protocol,
+        end_stream,
     )
-    _read_fields(event, regular)
-    if end_stream and event.content_length:
-        # RFC 9113 8.1.1: it must equal what comes in DATA.
-        raise RemoteProtocolError(f"Content-Length {event.content_length} without content")
+    if special:
+        _read_fields(event, special)
+        if end_stream and event.content_length:
+            # RFC 9113 8.1.1: it must equal what comes in DATA.
+            raise RemoteProtocolError(f"Content-Length {event.content_length} without content")
     return event
 
 
-def _read_fields(event: RequestReceived, regular: Headers) -> None:
+def _read_fields(event: RequestReceived, special: Headers) -> None:
     """Note what some of the regular fields say."""
     cookies: list[bytes] = []
-    for name, value in regular:
+    for name, value in special:
         if name == b"cookie":
             cookies.append(value)
         elif name == b"te":
@@ -76,6 +77,8 @@ def _read_fields(event: RequestReceived, regular: Headers) -> None:
             event.expects_continue = not event.end_stream
         elif name == b"content-length":
             event.content_length = _content_length(value, event.content_length)
+        elif name == b"priority":
+            event.priority = value
     if len(cookies) > 1:
         # RFC 9113 8.2.3: split for compression, to be joined before it goes further.
         others = [header for header in event.headers if header[0] != b"cookie"]
@@ -135,17 +138,19 @@ def _check_target(pseudo: dict[bytes, bytes], method: bytes, max_target: int) ->
     return path
 
 
-def _with_host(authority: bytes | None, regular: Headers) -> Headers:
+def _with_host(authority: bytes | None, regular: Headers, special: Headers) -> Headers:
     """``:authority`` as ``host`` at the front (ASGI HTTP); RFC 9113 8.3.1 on disagreement."""
-    hosts = [value for name, value in regular if name == b"host"]
-    if len(hosts) > 1:
-        raise RemoteProtocolError("repeated Host")
-    host = authority if authority is not None else (hosts[0] if hosts else None)
+    host = authority
+    if special:
+        hosts = [value for name, value in special if name == b"host"]
+        if len(hosts) > 1:
+            raise RemoteProtocolError("repeated Host")
+        if hosts:
+            if host is None:
+                host = hosts[0]
+            elif hosts[0].lower() != host.lower():
+                raise RemoteProtocolError("Host differs from :authority")
+            regular = [header for header in regular if header[0] != b"host"]
     if not host or not fields.valid_host(host):
         raise RemoteProtocolError(f"missing or invalid authority {host!r}")
-    if hosts and hosts[0].lower() != host.lower():
-        raise RemoteProtocolError("Host differs from :authority")
-    if hosts:
-        regular = [header for header in regular if header[0] != b"host"]
-    # hpack's tuples are of a class of its own; BlackSheep takes none but plain ones.
-    return [(b"host", host), *[(name, value) for name, value in regular]]
+    return [(b"host", host), *regular]
