@@ -315,7 +315,7 @@ cdef class Nghttp2Codec(Receiver):
         return 0
 
     def data_to_send(self, Py_ssize_t limit):
-        cdef Py_ssize_t written = 0
+        cdef Py_ssize_t written = self._out_size
         self._enter()
         try:
             if self._ready and self._session != NULL:
