@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from tricorn.app_loader import interface_of, load_app
 from tricorn.asgi.interface import adapt
 from tricorn.config import Config
@@ -21,6 +23,8 @@ def load(config: Config) -> tuple[Application | None, Config]:
     if target is None:
         return None, config
     interface = interface_of(target, config.interface)
+    if config.gc_threshold:
+        gc.set_threshold(config.gc_threshold, *gc.get_threshold()[1:])
     app = load_app(target, factory=config.factory, app_dir=config.app_dir)
     return app, config.replace(interface=interface)
 

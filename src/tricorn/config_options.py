@@ -399,6 +399,10 @@ class Options(Record, kw_only=True):
         "A worker whose event loop has not turned for so long is dumped and replaced; not while "
         "it starts.", "generous: a slow call must not cost a worker", low=1,
         flags=("--timeout-worker-healthcheck",))
+    gc_threshold: int = option(Kind.COUNT, WORKERS, 10_000,
+        "Container objects made and not freed before Python's garbage collector looks at the "
+        "youngest; set before the application is loaded, which may set its own. 0: Python's own.",
+        "with 700 or 2000 the requests of one turn of the loop set it off again and again")
     use_reloader: bool = option(Kind.BOOL, WORKERS, False,
         "Restart when code changes; for development.", flags=("--reload",))
     reload_dirs: Sequence[str] = option(Kind.LIST, WORKERS, (),

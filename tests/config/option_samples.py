@@ -181,6 +181,7 @@ SAMPLES: dict[str, Sample] = {
     "worker_max_memory": Sample("1GiB", "1GiB", 2**30),
     "worker_max_lifetime": Sample("1d", "24h", 86400.0),
     "worker_heartbeat_timeout": Sample(None, "none", None),
+    "gc_threshold": same(2000),
     "use_reloader": TRUE,
     "reload_dirs": items("src", "templates"),
     "reload_include": items("*.py", "*.html"),

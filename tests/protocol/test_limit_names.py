@@ -49,6 +49,7 @@ NOT_COUNTED = {
     "websocket_client_max_window_bits": "a wish",
     "workers": "how many there are",
     "max_requests_jitter": "part of max_requests",
+    "gc_threshold": "when to look, not a bound",
 }
 NUMBERS = ("float", "int", "dict")
 
