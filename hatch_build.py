@@ -1,12 +1,17 @@
-"""Builds the compiled codecs where that is possible; Tricorn is complete without them.
+"""Builds the compiled codecs and the compiled driver; Tricorn is complete without them.
 
 Used by hatchling, for wheels and for ``pip install -e .``, and by itself:
 
-    python hatch_build.py            # build into src/, as an editable install does
+    python hatch_build.py            # the codecs into src/, as an editable install does
+    python hatch_build.py driver     # the driver too: from then on edits of it need this again
+    python hatch_build.py clean      # nothing compiled in src/ any more
+
+The codecs are Cython modules. The driver (protocol, ASGI layer, connections: ``DRIVER``) is
+ordinary Python, which mypyc compiles as it stands, into one library beside the sources.
 
 ``TRICORN_EXTENSIONS`` in the environment says whether: ``auto`` (where the needs are met; the
 default), ``1`` (fail where they are not), ``0`` (never). ``CFLAGS`` and ``LDFLAGS`` are those of
-any extension module. Sources are Cython's, so Cython and a C compiler are needed.
+any extension module. A C compiler is needed.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -126,64 +132,136 @@ EXTENSIONS = (
 )
 
 
-def build(wanted: Wanted, into: Path) -> Path:
-    """Build one extension below the folder ``into``; the file it is in.
+# What mypyc compiles. Classes of these modules that others inherit from are marked with
+# `tricorn.compilation.mypyc_attr`.
+DRIVER = tuple(
+    f"tricorn/{folder}{name}.py"
+    for folder, names in {
+        "asgi/": "exchange forwarded host hosts http http_response messages preload push replies "
+        "request_limits runner scope stopping websocket websocket_options",
+        "codecs/": "base chunked http1_httptools http2_nghttp2 websocket_base websocket_compiled "
+        "websocket_deflate",
+        "io/": "admission asyncio_transport connection ending housekeeping pacing registry "
+        "sendfile transport",
+        "protocol/": "budget connection dependency_tree events fields flow http1 http1_body "
+        "http1_request http1_response http1_state http2 http2_drain http2_errors http2_flood "
+        "http2_push http2_request http2_response http2_streams idleness negotiate scheduler timer "
+        "websocket websocket_handshake",
+        "": "plain",
+    }.items()
+    for name in names.split()
+)
+LIBRARY = "tricorn._driver"  # mypyc adds "__mypyc"
+
+
+def build(wanted: Wanted, into: Path) -> list[Path]:
+    """Build one extension below the folder ``into``; the files it is in.
 
     :raises NotBuilt: where that is not possible.
     """
     try:
         from Cython.Build import cythonize
-        from setuptools import Distribution, Extension
-        from setuptools.command.build_ext import build_ext
+        from setuptools import Extension
     except ImportError as exc:
         raise NotBuilt(f"{exc.name} is not installed") from None
     settings = wanted.needs()
-    if "CFLAGS" not in os.environ:
-        # As small as can be; Python's own flags may ask for debugging information.
-        settings["extra_compile_args"] = [*settings.get("extra_compile_args", []), "-g0"]
-    before = Path.cwd()
-    os.chdir(ROOT)
+    settings["extra_compile_args"] = [*settings.get("extra_compile_args", []), *_plain()]
+
+    def made(folder: str) -> list[Any]:
+        extension = Extension(wanted.module, [str(wanted.source)], **settings)
+        return cythonize(  # type: ignore[no-any-return]
+            [extension],
+            build_dir=folder,
+            include_path=["src"],
+            quiet=True,
+            show_all_warnings=False,
+        )
+
+    return _compile(ROOT, into, made)
+
+
+def build_driver(into: Path) -> list[Path]:
+    """Compile the driver below the folder ``into``; the files it is in.
+
+    :raises NotBuilt: where that is not possible.
+    """
+    try:
+        from mypyc.build import mypycify
+    except ImportError:
+        raise NotBuilt("mypy, of which mypyc is a part, is not installed") from None
+
+    def made(folder: str) -> list[Any]:
+        options = ["--config-file=", "--ignore-missing-imports", "--no-warn-unused-ignores"]
+        with _quiet():
+            extensions = mypycify(
+                [*options, *DRIVER],
+                opt_level="2",
+                debug_level="0",
+                group_name=LIBRARY,
+                multi_file=True,
+                target_dir=folder,
+            )
+        for extension in extensions:
+            extension.include_dirs.append(str(Path(folder, "tricorn")))
+            extension.extra_compile_args += _plain()
+        return extensions
+
+    return _compile(ROOT / "src", into, made)
+
+
+def _plain() -> list[str]:
+    """As small as can be; Python's own flags may ask for debugging information."""
+    return [] if "CFLAGS" in os.environ else ["-g0"]
+
+
+def _compile(where: Path, into: Path, made: Callable[[str], list[Any]]) -> list[Path]:
+    """Compile what ``made`` gives for a folder to work in, from within ``where``."""
+    from setuptools import Distribution
+    from setuptools.command.build_ext import build_ext
+
+    before, into = Path.cwd(), into.resolve()
+    os.chdir(where)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            extension = Extension(wanted.module, [str(wanted.source)], **settings)
-            made = cythonize(
-                [extension],
-                build_dir=folder,
-                include_path=["src"],
-                quiet=True,
-                show_all_warnings=False,
-            )
-            command = build_ext(Distribution({"ext_modules": made}))
+            extensions = made(folder)
+            command = build_ext(Distribution({"ext_modules": extensions}))
             command.build_lib, command.build_temp = str(into), folder
+            command.parallel = os.cpu_count()
             command.ensure_finalized()
             command.run()
-            return Path(command.get_ext_fullpath(wanted.module))
-    except Exception as exc:
+            return [Path(command.get_ext_fullpath(one.name)) for one in extensions]
+    except (Exception, SystemExit) as exc:  # mypyc's way to refuse
         lines = str(exc).splitlines()
         raise NotBuilt(lines[0] if lines else type(exc).__name__) from exc
     finally:
         os.chdir(before)
 
 
-def build_all(into: Path, say: Callable[[str], object]) -> list[tuple[Wanted, Path]]:
-    """Build what can be built.
+def build_all(into: Path, say: Callable[[str], object], *, driver: bool = False) -> list[Path]:
+    """Build what can be built; the files.
 
+    :param driver: whether the driver is compiled too.
     :raises NotBuilt: where everything has to be and one cannot.
     :raises ValueError: if the switch has another value.
     """
     switch = os.environ.get(SWITCH, "auto")
     if switch not in ("auto", "0", "1"):
         raise ValueError(f"{SWITCH} is {switch!r}: it must be auto, 0 or 1")
-    built = []
-    for wanted in EXTENSIONS:
-        if switch == "0" or not (ROOT / wanted.source).exists():
-            continue
+    steps = [
+        (wanted.module, wanted.instead, partial(build, wanted, into))
+        for wanted in EXTENSIONS
+        if (ROOT / wanted.source).exists()
+    ]
+    if driver:
+        steps.append((LIBRARY, "the driver is interpreted", partial(build_driver, into)))
+    built: list[Path] = []
+    for name, instead, step in steps if switch != "0" else ():
         try:
-            built.append((wanted, build(wanted, into)))
+            built += step()
         except NotBuilt as exc:
             if switch == "1":
-                raise NotBuilt(f"{wanted.module}: {exc}") from exc
-            say(f"{wanted.module} is not built, {wanted.instead}: {exc}")
+                raise NotBuilt(f"{name}: {exc}") from exc
+            say(f"{name} is not built, {instead}: {exc}")
     return built
 
 
@@ -194,11 +272,12 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # configur
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if version == "editable":
+            # Without the driver: edits are to be seen.
             build_all(ROOT / "src", self.app.display_warning)
             return
         self._folder = tempfile.TemporaryDirectory()
         into = Path(self._folder.name)
-        for _, path in build_all(into, self.app.display_warning):
+        for path in build_all(into, self.app.display_warning, driver=True):
             build_data["force_include"][str(path)] = str(path.relative_to(into))
             build_data["pure_python"] = False
             build_data["infer_tag"] = True
@@ -209,5 +288,12 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # configur
 
 
 if __name__ == "__main__":
-    for wanted, path in build_all(ROOT / "src", print):
-        print(f"{wanted.module}: {path}")
+    command = sys.argv[1:]
+    if command not in ([], ["driver"], ["clean"]):
+        sys.exit("usage: python hatch_build.py [driver|clean]")
+    if command == ["clean"]:
+        for path in (ROOT / "src").rglob("*.so"):
+            path.unlink()
+    else:
+        for path in build_all(ROOT / "src", print, driver=bool(command)):
+            print(path)

@@ -16,6 +16,7 @@ from tricorn.asgi.host import Worker
 from tricorn.config import Config
 from tricorn.io.connection import Connection
 from tricorn.io.registry import Registry
+from tricorn.io.transport import Transport
 from tricorn.protocol.events import RequestReceived
 from tricorn.types import ASGIApplication
 
@@ -118,14 +119,13 @@ class Task:
             self.loop.call_soon(self.step)
 
 
-class MemoryTransport:
+class MemoryTransport(Transport):
     """Moves bytes between the driver and a peer that may not read."""
 
-    cancelled: type[BaseException] = Cancelled
-    file = None
-    sends_files = False
-
     def __init__(self, loop: Loop, config: Config) -> None:
+        self.cancelled = Cancelled
+        self.file = None
+        self.sends_files = False
         self._loop = loop
         self._config = config
         self.connection: RecordedConnection | None = None
@@ -227,9 +227,9 @@ class MemoryTransport:
         self._buffered = 0
         self._loop.call_soon(self.lose)
 
-    def spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> Task:
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> Task:
         """Start an application."""
-        return Task(self._loop, function(*args))
+        return Task(self._loop, coroutine)
 
     def waiter(self) -> MemoryWaiter:
         """A new signal."""

@@ -8,6 +8,7 @@ import platform
 import ssl
 from typing import Any
 
+from tricorn import compilation
 from tricorn.codecs import choice
 
 LIBRARIES = ("anyio", "h11", "h2", "hpack", "priority", "wsproto", "trio", "uvloop", "httptools")
@@ -38,7 +39,14 @@ def version_text(form: str) -> str:
     if form == "json":
         python = {"version": platform.python_version(), "openssl": ssl.OPENSSL_VERSION}
         return json.dumps(
-            {"tricorn": own, "python": python, "codecs": codecs, "libraries": libraries}, indent=2
+            {
+                "tricorn": own,
+                "python": python,
+                "driver": compilation.driver(),
+                "codecs": codecs,
+                "libraries": libraries,
+            },
+            indent=2,
         )
     shown = [
         f"{slot} codec: {row['in_use']}; available: {', '.join(row['available'])}"
@@ -49,6 +57,7 @@ def version_text(form: str) -> str:
             f"tricorn {own or 'unknown'}",
             f"{platform.python_implementation()} {platform.python_version()}",
             ssl.OPENSSL_VERSION,
+            f"{compilation.driver()} driver",
             *shown,
             *(f"{name} {version or 'is not installed'}" for name, version in libraries.items()),
         ]

@@ -214,23 +214,6 @@ class Record(metaclass=RecordType):
             _set(self, name, value)
 
 
-class Plain:
-    """The base of values that are made often: they have slots and set them themselves."""
-
-    __slots__: tuple[str, ...] = ()
-
-    def __eq__(self, other: object) -> bool:
-        if type(other) is not type(self):
-            return NotImplemented
-        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
-
-    __hash__: ClassVar[None]  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        shown = (f"{name}={getattr(self, name)!r}" for name in self.__slots__)
-        return f"{type(self).__qualname__}({', '.join(shown)})"
-
-
 def replace(record: _R, **changes: object) -> _R:
     """A copy with other values in the fields that ``changes`` names; raises TypeError."""
     now = dict(zip(record.__record_fields__, record.__getstate__(), strict=True))

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 
 import tricorn
+from tricorn import compilation
 from tricorn.codecs import choice
 from tricorn.config import Config
 from tricorn.config_proxies import compared, proxy_protocol_binds
@@ -21,7 +22,9 @@ def announce(config: Config, listeners: Sequence[Listener], *, on_asyncio: bool)
     loop = _loop_name() if on_asyncio else "trio"
     codecs = negotiate.codecs(config)
     used = ", ".join(codec.describe() for codec in codecs.values())
-    _log.info("Tricorn %s on %s with %s%s", tricorn.__version__, loop, used, _others(codecs))
+    text = "Tricorn %s on %s with %s%s; %s driver"
+    others = _others(codecs)
+    _log.info(text, tricorn.__version__, loop, used, others, compilation.driver())
     begun = proxy_protocol_binds(config)
     for listener in listeners:
         behind = " behind the PROXY protocol" if compared(listener.bind) in begun else ""

@@ -6,7 +6,7 @@ There is no event loop. The application's calls are stepped: they return, raise,
 import hpack
 from playbook_http2 import PREFACE, SETTINGS_ACK, headers, read_frames, settings
 
-from tricorn.asgi.host import Worker
+from tricorn.asgi.host import WebSocketHost, Worker
 from tricorn.asgi.http import HTTPStream
 from tricorn.asgi.websocket import WebSocketStream
 from tricorn.config import Config
@@ -39,8 +39,10 @@ def step(coroutine):
         return stop.value
 
 
-class MemoryHost:
+class MemoryHost(WebSocketHost):
     """The connection driver as exchanges see it."""
+
+    can_send_file = False
 
     def __init__(self, http, config, **worker):
         self.worker = Worker(None, config, **worker)
@@ -50,7 +52,6 @@ class MemoryHost:
         self.secure = False
         self.tls = None
         self.via = None
-        self.can_send_file = False
         self.output = b""
         self.streams = {}
         self.faults = []

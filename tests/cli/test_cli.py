@@ -13,7 +13,7 @@ import pytest
 import trustme
 from cli_process import Run
 
-from tricorn import logs
+from tricorn import compilation, logs
 from tricorn.cli import main
 from tricorn.config import OPTIONS, Config
 from tricorn.config_values import flags_of
@@ -197,6 +197,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert any(line.startswith("h2 4.") for line in lines)
     assert main(["--version=json"]) == 0
     versions = json.loads(capsys.readouterr().out)
+    assert versions["driver"] == compilation.driver()
     assert versions["codecs"]["http1"]["available"][-1] == "h11"
     assert versions["codecs"]["http2"]["in_use"].split()[0] in ("nghttp2", "h2")
     assert versions["libraries"]["anyio"]

@@ -15,7 +15,8 @@ from helpers.apps import body, hello, reply, start
 from helpers.clients import HTTP2Client, open_socket, reset_socket
 from helpers.serving import Inbox, Records
 from helpers.site import Serving, Site
-from tricorn.io.connection import Connection
+from tricorn.asgi.health import Health
+from tricorn.protocol.events import RequestReceived
 from tricorn.types import Receive, Scope, Send
 
 
@@ -190,13 +191,13 @@ def test_a_fault_of_ours_costs_only_its_connection(
     """The failure boundary: an error in the driver is logged and ends one connection."""
     records.expect("internal error")
 
-    def broken(connection: Connection, events: object) -> None:
+    def broken(health: Health, request: RequestReceived) -> None:
         raise ZeroDivisionError
 
-    plain.serve(hello)
+    plain.serve(hello, livez_path="/livez")
     with monkeypatch.context() as patch:
         client = plain.connect()
-        patch.setattr(Connection, "_dispatch", broken)
+        patch.setattr(Health, "answer", broken)
         assert client.get("/").cut
     assert plain.connect().get("/").text == "hello"
     assert any("internal error" in message for message in records.messages())

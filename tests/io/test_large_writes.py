@@ -10,6 +10,7 @@ import pytest
 
 from tricorn import Config
 from tricorn.asgi.host import Worker
+from tricorn.io.admission import Admission
 from tricorn.io.asyncio_transport import AsyncioTransport
 from tricorn.io.registry import Registry
 
@@ -59,11 +60,6 @@ class Wire:
     abort = close
 
 
-class Place:
-    def leave(self) -> None:
-        pass
-
-
 def run(play: Any, *, slow: bool = False, tls: Any = None) -> Wire:
     """Have ``play`` write, then let the loop turn."""
     wire = Wire(slow=slow)
@@ -71,7 +67,8 @@ def run(play: Any, *, slow: bool = False, tls: Any = None) -> Wire:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         worker = Worker(None, Config())  # type: ignore[arg-type]
-        place: Any = Place()
+        place = Admission(worker.config, ()).enter(None)
+        assert place is not None
         transport = AsyncioTransport(loop, worker, Registry(), tls, None, client=None, place=place)
         transport.connection_made(wire)  # type: ignore[arg-type]
         play(transport)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
@@ -10,18 +11,19 @@ from tricorn.asgi.host import Worker
 from tricorn.config import Config
 from tricorn.io.connection import Connection
 from tricorn.io.registry import Registry
+from tricorn.io.transport import Transport
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"
 PING = b"\0\0\x08\x06\0\0\0\0\0" + b"12345678"
 
 
-class FullTransport:
+class FullTransport(Transport):
     """One whose peer takes nothing: what the driver asks of it, and no bytes."""
 
-    cancelled = KeyError
-    file = None
-
     def __init__(self) -> None:
+        self.cancelled = KeyError
+        self.file = None
+        self.sends_files = False
         self.reading = True
 
     def pause_reading(self) -> None:
@@ -30,8 +32,12 @@ class FullTransport:
     def resume_reading(self) -> None:
         self.reading = True
 
-    def spawn(self, *arguments: Any) -> FullTransport:
-        return self  # the application never gets its turn
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> FullTransport:
+        coroutine.close()  # the application never gets its turn
+        return self
+
+    def cancel(self) -> None:
+        """There is no task."""
 
     def kick(self) -> None:
         """Nothing goes anyway."""
@@ -39,13 +45,19 @@ class FullTransport:
     def write(self, buffers: Any) -> None:
         raise AssertionError("written above high water")
 
+    def unwanted(self, *_: Any) -> Any:
+        raise AssertionError("not asked for here")
+
+    drain = turn = unsent = write_eof = close = close_at_once = abort = waiter = unwanted
+    soon = unwanted  # type: ignore[assignment]
+
 
 def connection(**options: Any) -> tuple[Connection, FullTransport]:
     transport = FullTransport()
     worker = Worker(None, Config(**options))  # type: ignore[arg-type]
     made = Connection(
         worker,
-        transport,  # type: ignore[arg-type]
+        transport,
         Registry(),
         client=("192.0.2.1", 1234),
         server=("192.0.2.2", 80),

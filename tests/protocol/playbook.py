@@ -15,7 +15,6 @@ otherwise. Whatever was not expected fails, and the failure prints the whole dia
 
 import inspect
 from contextvars import ContextVar
-from dataclasses import fields as dataclass_fields
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -83,7 +82,7 @@ class Like:
     """An event of this type of which the named attributes are compared."""
 
     def __init__(self, kind, **attributes):
-        known = {field.name for field in dataclass_fields(kind)}
+        known = set(kind.names())
         assert attributes.keys() <= known, f"{kind.__name__} has no {attributes.keys() - known}"
         self.kind, self.attributes = kind, attributes
 

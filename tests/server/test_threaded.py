@@ -371,7 +371,7 @@ tricorn.serve_in_thread(stuck, config).close()
 
 
 def test_examples_of_the_page(tmp_path: Path) -> None:
-    docs = SOURCE.parent / "docs"
+    docs = Path(__file__).parents[2] / "docs"
     examples = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
     hello = examples.findall((docs / "tutorial" / "first-server.md").read_text("utf-8"))[0]
     (tmp_path / "hello.py").write_text(hello, encoding="utf-8")

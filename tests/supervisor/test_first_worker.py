@@ -64,7 +64,8 @@ NOT_IN_SUPERVISOR = {
 }  # fmt: skip
 NEEDED = "importlib.util, json, logging, mmap, select, selectors, signal, socket, threading"
 TRICORN_NOT_IN_SUPERVISOR = (
-    "access_log", "app_loader", "application", "asgi", "cli_parser", "cli_versions", "codecs",
+    "_driver__mypyc", "access_log", "app_loader", "application", "asgi", "cli_parser",
+    "cli_versions", "codecs",
     "config_docs", "event_loop", "io.accepting", "io.connection", "io.tls", "migrate", "protocol",
     "server", "types", "worker_process",
 )  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from tricorn.asgi.host import Exchange, Host, Waiter
 from tricorn.protocol.events import RequestReceived
-from tricorn.types import Headers, Scope
+from tricorn.types import Headers, Message, Scope
 
 
 class BaseStream:
@@ -48,8 +48,25 @@ class BaseStream:
         raise NotImplementedError
 
     @property
+    def complete(self) -> bool:
+        """Whether nothing more will happen on the wire."""
+        raise NotImplementedError
+
+    @property
     def abandoned(self) -> bool:
         """Whether the peer left an exchange that has not ended."""
+        raise NotImplementedError
+
+    async def receive(self) -> Message:
+        """The next message for the application."""
+        raise NotImplementedError
+
+    async def send(self, message: Message) -> None:
+        """Take a message of the application."""
+        raise NotImplementedError
+
+    def finished(self, error: BaseException | None) -> None:
+        """The application returned or raised: what it left undone is answered or reset."""
         raise NotImplementedError
 
     def _wake(self) -> None:

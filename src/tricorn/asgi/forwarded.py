@@ -13,7 +13,7 @@ import functools
 import ipaddress
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote
 
 from tricorn.asgi.hosts import host_of, split_authority
@@ -23,9 +23,9 @@ from tricorn.protocol.proxy_protocol import ProxyHeader
 from tricorn.types import Headers, Scope
 
 #: The entry of ``scope["extensions"]`` on connections that began with a PROXY header.
-EXTENSION = "tricorn.proxy_protocol"
+EXTENSION: Final = "tricorn.proxy_protocol"
 
-_FORWARDED = b"forwarded"
+_FORWARDED: Final = b"forwarded"
 _FOR, _PROTO, _HOST, _PORT, _PREFIX = (
     b"x-forwarded-for",
     b"x-forwarded-proto",
@@ -33,15 +33,15 @@ _FOR, _PROTO, _HOST, _PORT, _PREFIX = (
     b"x-forwarded-port",
     b"x-forwarded-prefix",
 )
-_SCHEMES = {"http": "http", "ws": "http", "https": "https", "wss": "https"}
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-_OWS = b" \t"
+_SCHEMES: Final = {"http": "http", "ws": "http", "https": "https", "wss": "https"}
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_OWS: Final = b" \t"
 # Elements of a list that are looked at. Chains of proxies are short; what is longer was
 # made by a client whom everybody trusts.
-_MOST_HOPS = 64
+_MOST_HOPS: Final = 64
 # Nodes whose meaning is remembered, and the characters one may have for that.
-_REMEMBERED = 1024
-_LONGEST_REMEMBERED = 64
+_REMEMBERED: Final = 1024
+_LONGEST_REMEMBERED: Final = 64
 
 Client = tuple[str, int] | None
 
@@ -60,7 +60,7 @@ class Node(NamedTuple):
 
 
 # RFC 7239 section 6: node = nodename [ ":" node-port ], either of them hidden or known.
-_NODE = re.compile(
+_NODE: Final = re.compile(
     r"(?:([0-9.]{7,15})|\[([0-9A-Fa-f:.]{2,45})\]|(unknown|_[A-Za-z0-9._-]+))"
     r"(?::(?:([0-9]{1,5})|_[A-Za-z0-9._-]+))?",
     re.IGNORECASE,
@@ -120,13 +120,13 @@ def _counted(count: int) -> int:
     return count + 1
 
 
-_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 # Values without quotes are tokens; some proxies leave the quotes off an address with a port.
-_PAIR = re.compile(
+_PAIR: Final = re.compile(
     rf'({_TOKEN})=(?:([!#$%&\'*+\-.^_`|~0-9A-Za-z:\[\]]+)|"((?:[^"\\]|\\.)*)")', re.DOTALL
 )
-_SEPARATOR = re.compile(r"[ \t]*;[ \t;]*")
-_QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
+_SEPARATOR: Final = re.compile(r"[ \t]*;[ \t;]*")
+_QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 
 
 def parse_element(text: str) -> dict[str, str]:
@@ -377,14 +377,14 @@ def _apply_port(scope: Scope, text: str) -> None:
     scope["server"] = (server[0], int(text))
 
 
-_SINGLE: dict[bytes, Callable[[Scope, str], None]] = {
+_SINGLE: Final[dict[bytes, Callable[[Scope, str], None]]] = {
     _PROTO: _apply_proto,
     _HOST: _apply_host,
     _PORT: _apply_port,
 }
 
 # Segments of RFC 3986 section 3.3; an empty one in front would make the next a host.
-_PREFIX_PATH = re.compile(r"(?:/(?:[A-Za-z0-9\-._~!$&'()*+;=:@]|%[0-9A-Fa-f]{2})+)+/?|/")
+_PREFIX_PATH: Final = re.compile(r"(?:/(?:[A-Za-z0-9\-._~!$&'()*+;=:@]|%[0-9A-Fa-f]{2})+)+/?|/")
 
 
 def _apply_prefix(scope: Scope, parts: list[str], stripped: str) -> None:

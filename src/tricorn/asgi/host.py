@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import logging
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +16,7 @@ from tricorn.asgi.identity import Identity
 from tricorn.asgi.request_limits import Gate, Limits
 from tricorn.asgi.stopping import EXTENSION as STOPPING
 from tricorn.asgi.stopping import Stopping
+from tricorn.compilation import mypyc_attr
 from tricorn.config import Config
 from tricorn.counters import CURRENT, PEER_FAULTS, Counters
 from tricorn.protocol.connection import HTTPConnection
@@ -167,8 +169,11 @@ class Worker:
             self.log.warning(message, *args)
 
 
-class Host(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Host(ABC):
     """The connection driver, as an exchange sees it."""
+
+    __slots__ = ()
 
     http: HTTPConnection
     worker: Worker
@@ -179,49 +184,52 @@ class Host(Protocol):
     via: Via | None  # a proxy that is believed
 
     @property
+    @abstractmethod
     def can_send_file(self) -> bool:
         """Whether ``http.send_data`` may be given a ``FileRegion`` on this wire."""
-        ...
 
+    @abstractmethod
     def flush(self, stream_id: int = 0) -> Awaitable[None] | None:
         """Write what is queued.
 
         With a stream: an awaitable where its sender should wait, because the peer does
         not keep up or because this event loop writes by awaiting.
         """
-        ...
 
+    @abstractmethod
     def consumed(self, stream_id: int, n: int) -> None:
         """The application has taken ``n`` bytes of the request body: ``consumed``, and a flush."""
-        ...
 
+    @abstractmethod
     def turn(self) -> Awaitable[None]:
         """A turn of the event loop."""
-        ...
 
+    @abstractmethod
     def end_application(self, stream_id: int) -> None:
         """Cancel the application of an exchange."""
-        ...
 
+    @abstractmethod
     def waiter(self) -> Waiter:
         """A new signal."""
-        ...
 
+    @abstractmethod
     def report(self, fault: PeerFault) -> None:
         """Count what the peer did wrong, and tell it in the log."""
-        ...
 
 
-class WebSocketHost(Host, Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class WebSocketHost(Host):
     """What a WebSocket asks of the connection driver besides."""
 
+    __slots__ = ()
+
+    @abstractmethod
     def open_tunnel(self, take: Callable[[bytes], bool]) -> None:
         """All bytes from the peer go to ``take`` from now on, until it gives False for some."""
-        ...
 
+    @abstractmethod
     def write(self, stream_id: int, data: bytes, more: bool) -> Awaitable[None] | None:
         """Send data of a stream, as ``send_data`` and ``flush`` do.
 
         :param more: whether there will be more in this turn of the loop: it leaves together.
         """
-        ...

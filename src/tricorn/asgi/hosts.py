@@ -9,12 +9,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from tricorn.types import Header
 
 # RFC 3986 section 3.2.2, without the characters no host name has; `_` is in real ones.
-_AUTHORITY = re.compile(rb"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{0,5}))?")
-_DEFAULT_PORTS = (80, 443)
+_AUTHORITY: Final = re.compile(rb"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{0,5}))?")
+_DEFAULT_PORTS: Final = (80, 443)
 
 
 def host_of(headers: Sequence[Header]) -> bytes:

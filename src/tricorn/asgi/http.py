@@ -6,14 +6,16 @@ messages of the response are in ``http_response``.
 
 from __future__ import annotations
 
+from typing import Final
+
 from tricorn.asgi import messages
 from tricorn.asgi.host import Host
 from tricorn.asgi.http_response import (
     DONE,
     HELD,
+    NO_FIELDS,
     OVERRULED_TABLE,
     REQUEST,
-    REQUEST_TABLE,
     HTTPResponse,
 )
 from tricorn.asgi.request_limits import BODY_TOO_LARGE, NO_RESPONSE, Patience, Refusal
@@ -30,25 +32,25 @@ from tricorn.protocol.events import (
 )
 from tricorn.types import Headers, Message
 
-_ERROR_HEADERS: Headers = [(b"content-type", b"text/plain; charset=utf-8")]
+_ERROR_HEADERS: Final[Headers] = [(b"content-type", b"text/plain; charset=utf-8")]
 
 
 class HTTPStream(HTTPResponse):
     """Runs one exchange between an HTTP connection and an application."""
 
+    unfinished = False  # the application left its response undone
     _told_end = False  # the application has had its last http.request
     _told_disconnect = False
     _disconnected = False  # the peer has left; writing may still work
     _overruled = False  # the server ended the exchange in the application's place
     _patience: Patience | None = None
-    _request_trailers: Headers = ()  # type: ignore[assignment]
 
     def __init__(self, host: Host, request: RequestReceived) -> None:
         super().__init__(host, request)
         self.scope = http_scope(host, request)
         if host.worker.identity is not None:
             self._identity = host.worker.identity.apply(self.scope)
-        self._allowed = REQUEST_TABLE
+        self._request_trailers = NO_FIELDS
         self._body: list[bytes] = []
         self._pushed = request.pushed
         self._request_ended = request.end_stream
@@ -185,13 +187,14 @@ class HTTPStream(HTTPResponse):
         :raises ClientDisconnected: once the peer is gone (ASGI HTTP 2.4).
         """
         try:
-            handler = self._allowed[message["type"]]
-        except (KeyError, TypeError):
+            taken = messages.as_dict(message)
+            handler = self._allowed[taken["type"]]
+        except (KeyError, TypeError, ValueError):
             raise messages.refuse(self._state.value, message, self._allowed) from None
         if self._lost and self._state is not DONE:
             await self.host.turn()
             raise ClientDisconnected("the client has disconnected")
-        outcome = handler(self, message)
+        outcome = handler(self, taken)
         if outcome is True:
             flushed = self.host.flush(self.stream_id)
             if flushed is not None:
@@ -211,6 +214,7 @@ class HTTPStream(HTTPResponse):
 
     def finished(self, error: BaseException | None) -> None:
         """The application returned or raised: what it left undone is answered or reset."""
+        self.unfinished = True
         if self._lost or self._state is DONE:
             return
         if self._state in (REQUEST, HELD):

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final
 from urllib.parse import quote
 
 from tricorn.asgi import files, messages, preload
 from tricorn.asgi.exchange import BaseStream
+from tricorn.asgi.host import Host
 from tricorn.asgi.replies import TARGET_SAFE
 from tricorn.counters import CUT_ABORTED, CUT_LOST
 from tricorn.exceptions import ClientDisconnected, FileUnavailable, InvalidMessage
 from tricorn.protocol import fields
+from tricorn.protocol.events import RequestReceived
 from tricorn.protocol.flow import Buffer, FileRegion
 from tricorn.protocol.http2_errors import INTERNAL_ERROR
-from tricorn.types import Headers, Message
+from tricorn.types import Headers
 
 
 class State(enum.Enum):
@@ -31,24 +34,36 @@ class State(enum.Enum):
     TRAILERS = "before http.response.trailers"
     DONE = "after the response"
 
+    __hash__ = object.__hash__  # Enum's is in Python
+
 
 # CPython 3.11 needs 60 ns for each look at an enum's member through its class.
-REQUEST, HELD, BODY, TRAILERS, DONE = State
+REQUEST: Final = State.REQUEST
+HELD: Final = State.HELD
+BODY: Final = State.BODY
+TRAILERS: Final = State.TRAILERS
+DONE: Final = State.DONE
+# What a response has until it is given some; never changed in place.
+NO_FIELDS: Final[Headers] = []
+# Response fields that say something to the server.
+_TELLING: Final = frozenset({b"content-length", b"content-type", b"link"})
 
 
 class HTTPResponse(BaseStream):
     """Takes the application's messages of one exchange."""
 
-    _state = REQUEST
     _pushed = False  # the request is one we promised ourselves
     _discard = False  # a body that must not be sent (HEAD, 204, 304)
     _own_defaults = False  # the application gives Date or Server itself
     _remaining: int | None = None  # bytes of the declared Content-Length to come
     _trailers: Headers | None = None
     _handed_over: FileRegion | None = None  # being sent by the transport
-    _headers: Headers = ()  # type: ignore[assignment]
-    _identity: Headers = ()  # type: ignore[assignment]
-    _allowed: dict[str, _Handler]
+
+    def __init__(self, host: Host, request: RequestReceived) -> None:
+        super().__init__(host, request)
+        self._state = REQUEST
+        self._allowed = REQUEST_TABLE
+        self._headers = self._identity = NO_FIELDS
 
     @property
     def response_headers(self) -> Headers:
@@ -58,13 +73,18 @@ class HTTPResponse(BaseStream):
     # One method for each message; True where something is to be written, an awaitable
     # where that takes several writes
 
-    def _start(self, message: Message) -> bool:
+    def _start(self, message: dict[str, Any]) -> bool:
         self.status = messages.get_status(message)
         headers = messages.get_headers(message)
         worker = self.host.worker
         length = None
-        event_stream = False
+        event_stream = links = False
+        known = worker.default_names
         for name, value in headers:
+            if name in known:
+                self._own_defaults = True
+            if name not in _TELLING:
+                continue
             if name == b"content-length":
                 # 19 digits are more than any file; int() has a limit of its own.
                 valid = value.isdigit() and len(value) <= 19
@@ -73,8 +93,8 @@ class HTTPResponse(BaseStream):
                 length = int(value)
             elif name == b"content-type":
                 event_stream = value.startswith(b"text/event-stream")
-            elif name in worker.default_names:
-                self._own_defaults = True
+            else:
+                links = True
         self._remaining = length
         self._headers = headers
         self._discard = not fields.has_body(self.method, self.status)
@@ -82,7 +102,7 @@ class HTTPResponse(BaseStream):
             self._trailers = []
         self._move(HELD)
         written = False
-        if worker.link_preload and not self._pushed:
+        if links and worker.link_preload and not self._pushed:
             written = preload.announce(self, headers)
         if event_stream and length is None and not self._discard:
             self._send_head(0, complete=False)
@@ -91,7 +111,7 @@ class HTTPResponse(BaseStream):
             return True
         return written
 
-    def _body_message(self, message: Message) -> bool:
+    def _body_message(self, message: dict[str, Any]) -> bool:
         data = messages.get_bytes(message, "body")
         more = messages.get_flag(message, "more_body")
         if self._discard:
@@ -130,7 +150,7 @@ class HTTPResponse(BaseStream):
         self._abort()
         raise InvalidMessage(f"response is {missing} bytes shorter than its content-length")
 
-    def _path_send(self, message: Message) -> bool | Awaitable[None]:
+    def _path_send(self, message: dict[str, Any]) -> bool | Awaitable[None]:
         region = files.open_path(message)
         if self._remaining is not None and not self._discard:
             # A file that has grown since its length was told is sent up to there.
@@ -143,7 +163,7 @@ class HTTPResponse(BaseStream):
                 )
         return self._send_file(region, False)
 
-    def _zero_copy_send(self, message: Message) -> bool | Awaitable[None]:
+    def _zero_copy_send(self, message: dict[str, Any]) -> bool | Awaitable[None]:
         more = messages.get_flag(message, "more_body")
         region = files.open_file(message)
         if self._remaining is not None and not self._discard:
@@ -245,7 +265,7 @@ class HTTPResponse(BaseStream):
         assert self.status is not None
         self._http.send_headers(self.stream_id, self.status, sent, end_stream)
 
-    def _trailers_message(self, message: Message) -> bool:
+    def _trailers_message(self, message: dict[str, Any]) -> bool:
         headers = messages.get_headers(message)
         forbidden = [name for name, _ in headers if name in fields.FORBIDDEN_TRAILERS]
         if forbidden:
@@ -263,7 +283,7 @@ class HTTPResponse(BaseStream):
         self._complete()
         return True
 
-    def _early_hint(self, message: Message) -> bool:
+    def _early_hint(self, message: dict[str, Any]) -> bool:
         links = message.get("links", ())
         listed = isinstance(links, Iterable) and not isinstance(links, bytes | str)
         links = list(links) if listed else [None]
@@ -278,7 +298,7 @@ class HTTPResponse(BaseStream):
             self._http.send_informational(self.stream_id, 103, headers)
         return True
 
-    def _push(self, message: Message) -> bool:
+    def _push(self, message: dict[str, Any]) -> bool:
         path = message.get("path")
         if not isinstance(path, str) or not path.startswith("/"):
             raise InvalidMessage("http.response.push: 'path' must be a str that begins with '/'")
@@ -297,7 +317,7 @@ class HTTPResponse(BaseStream):
         self.host.flush()
         return True
 
-    def _debug(self, message: Message) -> bool:
+    def _debug(self, message: dict[str, Any]) -> bool:
         info = message.get("info")
         if not isinstance(info, dict):
             raise InvalidMessage("http.response.debug: 'info' must be a dict")
@@ -319,11 +339,11 @@ class HTTPResponse(BaseStream):
         """Send 103 Early Hints (RFC 8297) with these Link values."""
         self._http.send_informational(self.stream_id, 103, [(b"link", link) for link in links])
 
-    def _ignore(self, message: Message) -> Awaitable[None]:
+    def _ignore(self, message: dict[str, Any]) -> Awaitable[None]:
         """Behind the response; one who does not stop leaves the others their turn."""
         return self.host.turn()
 
-    async def _too_late(self, message: Message) -> None:
+    async def _too_late(self, message: dict[str, Any]) -> None:
         """The server has answered in the application's place."""
         await self.host.turn()
         raise ClientDisconnected("the exchange was ended by the server")
@@ -345,9 +365,9 @@ class HTTPResponse(BaseStream):
         self.host.flush()
 
 
-_Handler = Callable[[HTTPResponse, Message], "bool | Awaitable[None]"]
+_Handler = Callable[[HTTPResponse, dict[str, Any]], "bool | Awaitable[None]"]
 
-_TABLE: dict[State, dict[str, _Handler]] = {
+_TABLE: Final[dict[State, dict[str, _Handler]]] = {
     REQUEST: {
         "http.response.start": HTTPResponse._start,
         "http.response.early_hint": HTTPResponse._early_hint,
@@ -386,8 +406,8 @@ _TABLE: dict[State, dict[str, _Handler]] = {
         HTTPResponse._ignore,
     ),
 }
-REQUEST_TABLE = _TABLE[REQUEST]
-OVERRULED_TABLE: dict[str, _Handler] = dict.fromkeys(_TABLE[DONE], HTTPResponse._too_late)
+REQUEST_TABLE: Final = _TABLE[REQUEST]
+OVERRULED_TABLE: Final[dict[str, _Handler]] = dict.fromkeys(_TABLE[DONE], HTTPResponse._too_late)
 # The head is sent, and no body message has come yet.
-_OPENED_TABLE = _TABLE[BODY] | {"http.response.pathsend": HTTPResponse._path_send}
-_COPYING_TABLE: dict[str, _Handler] = {"http.response.push": HTTPResponse._push}
+_OPENED_TABLE: Final = _TABLE[BODY] | {"http.response.pathsend": HTTPResponse._path_send}
+_COPYING_TABLE: Final[dict[str, _Handler]] = {"http.response.push": HTTPResponse._push}

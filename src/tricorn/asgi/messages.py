@@ -17,12 +17,20 @@ def refuse(state: str, message: Message, allowed: Iterable[str]) -> InvalidMessa
     return InvalidMessage(f"message type {kind!r} in state {state}; allowed: {expected}")
 
 
-def get_bytes(message: Message, key: str) -> bytes:
+def as_dict(message: Message) -> dict[str, Any]:
+    """The message; any mapping will do, and the quickest is a dict.
+
+    :raises TypeError: if it is no mapping.
+    """
+    return message if isinstance(message, dict) else dict(message)
+
+
+def get_bytes(message: dict[str, Any], key: str) -> bytes:
     """``message[key]`` as bytes, b"" where absent.
 
     :raises InvalidMessage: for another type.
     """
-    value = message.get(key, b"")
+    value: Any = message.get(key, b"")
     if value.__class__ is bytes:
         return value
     if value is None:
@@ -32,18 +40,20 @@ def get_bytes(message: Message, key: str) -> bytes:
     raise InvalidMessage(f"{message['type']}: {key!r} must be bytes, not {type(value).__name__}")
 
 
-def get_flag(message: Message, key: str) -> bool:
+def get_flag(message: dict[str, Any], key: str) -> bool:
     """``message[key]`` as a bool, False where absent; numbers and None by their truth.
 
     :raises InvalidMessage: for another type: ``"false"`` would be true.
     """
-    value = message.get(key, False)
+    value: Any = message.get(key, False)
+    if value is True or value is False:
+        return value
     if value is None or isinstance(value, int):
         return bool(value)
     raise InvalidMessage(f"{message['type']}: {key!r} must be a bool, not {type(value).__name__}")
 
 
-def get_headers(message: Message) -> Headers:
+def get_headers(message: dict[str, Any]) -> Headers:
     """The checked header list of a message.
 
     :raises InvalidMessage: naming the message and the field.
@@ -54,7 +64,7 @@ def get_headers(message: Message) -> Headers:
         raise InvalidMessage(f"{message['type']}: {exc}") from None
 
 
-def get_status(message: Message) -> int:
+def get_status(message: dict[str, Any]) -> int:
     """The status of a response start.
 
     :raises InvalidMessage: unless an int from 200 to 999; 1xx is the server's business.

@@ -9,9 +9,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from typing import Final
 
 #: The request fields that are read here.
-FIELDS = frozenset(
+FIELDS: Final = frozenset(
     {
         b"accept-encoding",
         b"if-match",
@@ -23,16 +24,16 @@ FIELDS = frozenset(
     }
 )
 # Ranges of one request; more are a slip or an attack (RFC 9110 section 14.2).
-MOST_RANGES = 16
+MOST_RANGES: Final = 16
 # Bytes between two ranges that cost less than the head of another part.
-_GAP = 80
+_GAP: Final = 80
 # Seconds for which a file that was just written may be written again unseen: FAT counts
 # times by two, the kernels by their ticks (RFC 9110 section 8.8.1 on strong validators).
-_SETTLED = 2.0
+_SETTLED: Final = 2.0
 
-_ENTITY_TAG = re.compile(rb'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
-_RANGE = re.compile(rb"(\d*)[ \t]*-[ \t]*(\d*)")
-_QUALITY = re.compile(rb"q[ \t]*=[ \t]*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)")
+_ENTITY_TAG: Final = re.compile(rb'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+_RANGE: Final = re.compile(rb"(\d*)[ \t]*-[ \t]*(\d*)")
+_QUALITY: Final = re.compile(rb"q[ \t]*=[ \t]*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from tricorn.protocol.fields import valid_target
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
 # Link = "<" URI-Reference ">" *( ";" parameter ), the list separated by commas. A quoted
 # string may hold either separator.
-_QUOTED = rb'"(?:[^"\\]|\\.)*"'
-_LINK = re.compile(rb"[\s,]*<([^<>]*)>((?:" + _QUOTED + rb'|[^",])*)')
-_PARAMETER = re.compile(rb";\s*([\w!#$&+\-.^`|~*]+)\s*(?:=\s*(" + _QUOTED + rb'|[^\s";,]*))?')
+_QUOTED: Final = rb'"(?:[^"\\]|\\.)*"'
+_LINK: Final = re.compile(rb"[\s,]*<([^<>]*)>((?:" + _QUOTED + rb'|[^",])*)')
+_PARAMETER: Final = re.compile(
+    rb";\s*([\w!#$&+\-.^`|~*]+)\s*(?:=\s*(" + _QUOTED + rb'|[^\s";,]*))?'
+)
 # What a pushed request takes over from the one it belongs to: the fields that choose
 # between representations (as Apache httpd does it), and no credentials.
-_TAKEN_OVER = frozenset({b"accept-encoding", b"accept-language", b"user-agent"})
+_TAKEN_OVER: Final = frozenset({b"accept-encoding", b"accept-language", b"user-agent"})
 
 
 class Link(NamedTuple):

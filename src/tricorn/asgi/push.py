@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Iterable
-from typing import Literal
+from typing import Final, Literal
 from urllib.parse import quote
 
 from tricorn.asgi.replies import TARGET_SAFE
 from tricorn.types import Scope, Send
 
 # Destinations of the Fetch standard that a preload may have, by the type of the path.
-_DESTINATIONS = {"image": "image", "font": "font", "audio": "audio", "video": "video"}
-_SCRIPTS = frozenset({"text/javascript", "application/javascript"})
+_DESTINATIONS: Final = {"image": "image", "font": "font", "audio": "audio", "video": "video"}
+_SCRIPTS: Final = frozenset({"text/javascript", "application/javascript"})
 
 
 async def push(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 from urllib.parse import quote_from_bytes
 
 from tricorn.types import Header, Headers, Receive, Scope, Send
 
 # What a request target may hold as it is; all else is percent-encoded in a Location.
-TARGET_SAFE = "!$%&'()*+,-./:;=?@_~[]|^`{}\"<>"
-_PLAIN = (b"content-type", b"text/plain; charset=utf-8")
+TARGET_SAFE: Final = "!$%&'()*+,-./:;=?@_~[]|^`{}\"<>"
+_PLAIN: Final = (b"content-type", b"text/plain; charset=utf-8")
 
 
 async def reply(

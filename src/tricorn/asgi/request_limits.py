@@ -7,7 +7,7 @@ Time comes with the ticks, so that nothing here costs a request that is over wit
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from tricorn.asgi.replies import below
 from tricorn.config import Config
@@ -17,7 +17,7 @@ from tricorn.types import Headers, Scope
 
 # What a request body may be ahead of its least rate, as a multiple of the grace: a burst
 # does not pay for minutes of silence.
-_CREDIT = 2
+_CREDIT: Final = 2
 
 
 class Refusal(NamedTuple):
@@ -34,18 +34,18 @@ class Refusal(NamedTuple):
         return PeerFault(stream_id, self.reason, self.status, self.limit)
 
 
-BODY_TOO_LARGE = Refusal(
+BODY_TOO_LARGE: Final = Refusal(
     413, b"Content Too Large", "too large a request body", "max_request_body_size", []
 )
 #: The rest of the body must not be waited for: the connection ends with the answer.
-BODY_TOO_SLOW = Refusal(
+BODY_TOO_SLOW: Final = Refusal(
     408,
     b"Request Timeout",
     "too slow a request body",
     "min_body_rate",
     [(b"connection", b"close")],
 )
-NO_RESPONSE = Refusal(
+NO_RESPONSE: Final = Refusal(
     504, b"Gateway Timeout", "a request without a response in time", "response_timeout", []
 )
 

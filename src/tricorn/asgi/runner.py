@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from tricorn.asgi import cancellation
+from tricorn.asgi.exchange import BaseStream
 from tricorn.asgi.host import Worker
 from tricorn.counters import APPLICATION_ERRORS
 from tricorn.exceptions import ClientDisconnected
-from tricorn.types import Message, Scope
-
-
-class Stream(Protocol):
-    """An exchange: HTTPStream or WebSocketStream."""
-
-    stream_id: int
-    method: str
-    scope: Scope
-
-    async def receive(self) -> Message: ...
-    async def send(self, message: Message) -> None: ...
-    def finished(self, error: BaseException | None) -> None: ...
-    @property
-    def complete(self) -> bool: ...
-    @property
-    def abandoned(self) -> bool: ...
 
 
 async def run(
     worker: Worker,
-    stream: Stream,
+    stream: BaseStream,
     cancelled: type[BaseException],
     released: Callable[[int], None],
 ) -> None:
@@ -69,12 +52,12 @@ async def run(
             released(stream.stream_id)
 
 
-def _failed(worker: Worker, stream: Stream, exc: BaseException) -> None:
+def _failed(worker: Worker, stream: BaseStream, exc: BaseException) -> None:
     worker.counters.add(APPLICATION_ERRORS)
     worker.log.error("application failed: %s", describe(stream), exc_info=exc)
 
 
-def describe(stream: Stream) -> str:
+def describe(stream: BaseStream) -> str:
     """The request in a few words, for the error log."""
     scope = stream.scope
     client = scope["client"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote, unquote
 
 from tricorn.asgi.host import Host
@@ -10,9 +10,9 @@ from tricorn.asgi.stopping import EXTENSION as STOPPING
 from tricorn.protocol.events import RequestReceived
 from tricorn.types import Scope
 
-SPEC_VERSION = "2.5"
+SPEC_VERSION: Final = "2.5"
 
-_WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
+_WEBSOCKET_SCHEMES: Final = {"http": "ws", "https": "wss"}
 
 
 def http_scope(host: Host, request: RequestReceived) -> Scope:
@@ -45,7 +45,10 @@ def websocket_scope(host: Host, request: RequestReceived, subprotocols: list[str
 def _scope(
     kind: str, host: Host, request: RequestReceived, extensions: dict[str, dict[str, Any]]
 ) -> Scope:
-    raw_path, _, query = request.target.partition(b"?")
+    raw_path, query = request.target, b""
+    mark = raw_path.find(b"?")
+    if mark >= 0:
+        raw_path, query = raw_path[:mark], raw_path[mark + 1 :]
     path = raw_path.decode("latin-1")
     if "%" in path:
         path = unquote(path)

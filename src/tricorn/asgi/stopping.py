@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import anyio
 import anyio.lowlevel
 
 #: Where an application finds it: ``scope["extensions"]["tricorn.stopping"]["signal"]``.
-EXTENSION = "tricorn.stopping"
+EXTENSION: Final = "tricorn.stopping"
 
 
 class Stopping:

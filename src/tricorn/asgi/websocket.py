@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Literal
+from typing import Any, Final, Literal
 
 from tricorn.asgi import messages
 from tricorn.asgi.exchange import BaseStream
@@ -41,10 +41,10 @@ from tricorn.types import Headers, Message
 
 # Compressed input is inflated in slices of this size (bytes), so that one read cannot
 # turn into more messages than the queue should hold.
-_SLICE = 16384
+_SLICE: Final = 16384
 # What a message takes of the queue's room (bytes) besides its length.
-_MESSAGE_ROOM = 64
-_SERVICE_RESTART = 1012
+_MESSAGE_ROOM: Final = 64
+_SERVICE_RESTART: Final = 1012
 
 
 class _State(enum.Enum):
@@ -55,16 +55,16 @@ class _State(enum.Enum):
     OPEN = "open"
     CLOSED = "closed"
 
+    __hash__ = object.__hash__  # Enum's is in Python
+
 
 # Looking at an enum's member through its class is dear in CPython 3.11.
-_OPEN = _State.OPEN
-_DENYING = _State.DENYING
+_OPEN: Final = _State.OPEN
+_DENYING: Final = _State.DENYING
 
 
 class WebSocketStream(BaseStream):
     """Runs one WebSocket between an HTTP connection and an application."""
-
-    host: WebSocketHost
 
     def __init__(self, host: WebSocketHost, request: RequestReceived) -> None:
         """Check the opening handshake.
@@ -74,6 +74,7 @@ class WebSocketStream(BaseStream):
         version: Literal["1.1", "2"] = "2" if request.http_version == "2" else "1.1"
         self._handshake = WebSocketHandshake.from_request(version, request.method, request.headers)
         super().__init__(host, request)
+        self._driver = host  # as one that tunnels
         self.scope = websocket_scope(host, request, self._handshake.subprotocols)
         identity = host.worker.identity
         self._identity = identity.apply(self.scope) if identity is not None else []
@@ -290,13 +291,17 @@ class WebSocketStream(BaseStream):
         :raises ClientDisconnected: once the WebSocket is closed (ASGI WebSocket 2.4).
         """
         opened = self._state is _OPEN and self._disconnect is None and not self._lost
-        if opened and message.__class__ is dict and message.get("type") == "websocket.send":
+        if opened and isinstance(message, dict) and message.get("type") == "websocket.send":
             # Nearly all there are.
             flushed = self._send_message(message)
             if flushed is not None:
                 await flushed
             return
-        kind = message.get("type") if hasattr(message, "get") else None
+        try:
+            taken = messages.as_dict(message)
+        except (TypeError, ValueError):
+            raise messages.refuse(self._state.value, message, _TABLE[self._state]) from None
+        kind = taken.get("type")
         kind = kind if isinstance(kind, str) else ""
         handler = _TABLE[self._state].get(kind)
         if handler is None:
@@ -307,13 +312,13 @@ class WebSocketStream(BaseStream):
         if self.abandoned:
             await self.host.turn()
             raise ClientDisconnected("the client has disconnected")
-        flushed = handler(self, message) or self.host.flush(self.stream_id)
+        flushed = handler(self, taken) or self.host.flush(self.stream_id)
         if flushed is not None:
             await flushed
 
     # One method for each message
 
-    def _accept(self, message: Message) -> None:
+    def _accept(self, message: dict[str, Any]) -> None:
         headers = messages.get_headers(message)
         config = self.host.worker.config
         try:
@@ -336,7 +341,7 @@ class WebSocketStream(BaseStream):
         self._http.upgrade(self.stream_id, status, response)
         self._pump()
         if self._http.http_version == "1.1":
-            self.host.open_tunnel(self._take_bytes)
+            self._driver.open_tunnel(self._take_bytes)
         if self.host.worker.draining:
             self.shutdown()
 
@@ -346,7 +351,7 @@ class WebSocketStream(BaseStream):
         identity = [field for field in self._identity if field[0] not in given]
         return self.host.worker.missing_defaults(headers) + identity
 
-    def _send_message(self, message: Message) -> Awaitable[None] | None:
+    def _send_message(self, message: dict[str, Any]) -> Awaitable[None] | None:
         text, data = message.get("text"), message.get("bytes")
         connection = self._connection
         assert connection is not None
@@ -369,9 +374,9 @@ class WebSocketStream(BaseStream):
         wire = connection.data_to_send()
         self.bytes_sent += len(wire)
         # With messages at hand the application has more to say, most likely.
-        return self.host.write(self.stream_id, wire, bool(self._queue))
+        return self._driver.write(self.stream_id, wire, bool(self._queue))
 
-    def _close(self, message: Message) -> None:
+    def _close(self, message: dict[str, Any]) -> None:
         code = message.get("code", 1000)
         reason = message.get("reason") or ""
         if not isinstance(code, int) or not isinstance(reason, str):
@@ -394,11 +399,11 @@ class WebSocketStream(BaseStream):
             pass  # it has begun already
         self._flush_wire()
 
-    def _reject(self, message: Message) -> None:
+    def _reject(self, message: dict[str, Any]) -> None:
         """``websocket.close`` before accept is a 403 (ASGI WebSocket)."""
         self.refuse(403, b"Forbidden")
 
-    def _deny_start(self, message: Message) -> None:
+    def _deny_start(self, message: dict[str, Any]) -> None:
         self.status = messages.get_status(message)
         # The framing is decided below, whatever length the application had in mind.
         headers = messages.get_headers(message)
@@ -406,7 +411,7 @@ class WebSocketStream(BaseStream):
         self._state = _State.DENYING
         self._denial_discard = self.status in (204, 304)
 
-    def _deny_body(self, message: Message) -> None:
+    def _deny_body(self, message: dict[str, Any]) -> None:
         data = messages.get_bytes(message, "body")
         self._deny(b"" if self._denial_discard else data, messages.get_flag(message, "more_body"))
 
@@ -467,9 +472,9 @@ class WebSocketStream(BaseStream):
         self.host.flush()
 
 
-_Handler = Callable[[WebSocketStream, Message], Awaitable[None] | None]
+_Handler = Callable[[WebSocketStream, dict[str, Any]], Awaitable[None] | None]
 
-_TABLE: dict[_State, dict[str, _Handler]] = {
+_TABLE: Final[dict[_State, dict[str, _Handler]]] = {
     _State.CONNECTING: {
         "websocket.accept": WebSocketStream._accept,
         "websocket.close": WebSocketStream._reject,
@@ -482,4 +487,4 @@ _TABLE: dict[_State, dict[str, _Handler]] = {
     },
     _State.CLOSED: {},
 }
-_KNOWN = frozenset(kind for table in _TABLE.values() for kind in table)
+_KNOWN: Final = frozenset(kind for table in _TABLE.values() for kind in table)

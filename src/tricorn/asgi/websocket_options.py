@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from tricorn.config import Config
 from tricorn.protocol.websocket import CompressionOptions, WebSocketLimits
 
-_NEVER = float("inf")
+_NEVER: Final = float("inf")
 
 
 def limits(config: Config) -> WebSocketLimits:

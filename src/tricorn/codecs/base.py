@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from tricorn.records import Plain, Record
+from tricorn.plain import Plain
 
 if TYPE_CHECKING:
     from tricorn.types import Headers
@@ -176,15 +176,29 @@ class Scheduler(Protocol):
         ...
 
 
-class HTTP2Settings(Record):
+class HTTP2Settings(Plain):
     """What we announce and bound: counts, bytes."""
 
-    max_concurrent_streams: int
-    stream_window: int
-    connection_window: int
-    max_frame_size: int
-    max_header_list_size: int
-    max_continuation_frames: int
+    __slots__ = (
+        "connection_window", "max_concurrent_streams", "max_continuation_frames",
+        "max_frame_size", "max_header_list_size", "stream_window",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        max_concurrent_streams: int,
+        stream_window: int,
+        connection_window: int,
+        max_frame_size: int,
+        max_header_list_size: int,
+        max_continuation_frames: int,
+    ) -> None:
+        self.max_concurrent_streams = max_concurrent_streams
+        self.stream_window = stream_window
+        self.connection_window = connection_window
+        self.max_frame_size = max_frame_size
+        self.max_header_list_size = max_header_list_size
+        self.max_continuation_frames = max_continuation_frames
 
 
 class HTTP2Codec(Protocol):

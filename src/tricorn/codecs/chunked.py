@@ -7,20 +7,21 @@ could read differently is refused: bare CR or LF, control characters, folded tra
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from tricorn.exceptions import RemoteProtocolError
 from tricorn.types import Headers
 
 # What one line may hold: HTAB is the only control character (RFC 9110 section 5.5). Spaces
 # behind a size are sent by old programs, and read as nothing by all. 16 digits are 64 bits.
-_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[\t\x20-\x7e\x80-\xff]*|[ \t]+)?")
-_TRAILER_LINE = re.compile(
+_CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[\t\x20-\x7e\x80-\xff]*|[ \t]+)?")
+_TRAILER_LINE: Final = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)", re.DOTALL
 )
 # Where the decoder stands: before a size, inside data, before its CRLF, in the trailers.
 _SIZE, _DATA, _DATA_END, _TRAILERS = range(4)
 # A piece above this (bytes) is not copied before it is joined.
-_SMALL = 4096
+_SMALL: Final = 4096
 
 
 class ChunkedDecoder:

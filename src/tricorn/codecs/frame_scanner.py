@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from tricorn.codecs.base import CodecFailed, GoAwayFrame, PriorityUpdateFrame
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 _DATA, _HEADERS, _SETTINGS, _GOAWAY, _CONTINUATION = 0x0, 0x1, 0x4, 0x7, 0x9
 _ALTSVC, _PRIORITY_UPDATE = 0xA, 0x10
-_OWN_FRAMES = frozenset({_GOAWAY, _PRIORITY_UPDATE})
+_OWN_FRAMES: Final = frozenset({_GOAWAY, _PRIORITY_UPDATE})
 _ACK = _END_STREAM = 0x1
 _END_HEADERS, _PADDED = 0x4, 0x8
-_MAX_SETTINGS_ENTRIES = 32
+_MAX_SETTINGS_ENTRIES: Final = 32
 # Frames of one run: what is done for a peer before its budgets are looked at.
-_RUN = 32
+_RUN: Final = 32
 _PROTOCOL_ERROR, _FRAME_SIZE_ERROR, _ENHANCE_YOUR_CALM = 0x1, 0x6, 0xB
 
 Piece = bytes | CodecFailed | GoAwayFrame | PriorityUpdateFrame

@@ -10,6 +10,7 @@ versions, bodies whose framing `tricorn.protocol.http1_request` judges for every
 from __future__ import annotations
 
 import re
+from typing import Final
 
 import httptools
 
@@ -17,11 +18,11 @@ from tricorn.codecs.base import RequestHead
 from tricorn.exceptions import RemoteProtocolError
 from tricorn.types import Headers
 
-_REQUEST_LINE = re.compile(
+_REQUEST_LINE: Final = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/([0-9]\.[0-9])", re.DOTALL
 )
-_VERSIONS = {b" HTTP/1.1": b"1.1", b" HTTP/1.0": b"1.0"}
-_OTHER_LINE = b"GET / HTTP/1.1"
+_VERSIONS: Final = {b" HTTP/1.1": b"1.1", b" HTTP/1.0": b"1.0"}
+_OTHER_LINE: Final = b"GET / HTTP/1.1"
 
 
 class HttptoolsCodec:
@@ -64,7 +65,7 @@ class HttptoolsCodec:
         except httptools.HttpParserError:
             return self._parse_again(head)
         end = head.find(b"\r\n")
-        version = _VERSIONS.get(head[end - 9 : end])
+        version = _VERSIONS.get(head[end - 9 : end]) if end >= 9 else None
         method, target = parser.get_method(), self._target
         # One space on each side of the target, which is visible ASCII.
         if (
@@ -97,7 +98,8 @@ class HttptoolsCodec:
 
     def _take_fields(self, head: bytes) -> Headers:
         fields = self._fields
-        if b" \r\n" in head or (b"\t" in head and b"\t\r\n" in head):
+        # ``in`` tries its left side as a number first.
+        if head.find(b" \r\n") >= 0 or head.find(b"\t\r\n") >= 0:
             # llhttp leaves white space behind values.
             taken = [(name, value.rstrip(b" \t")) for name, value in fields]
         else:

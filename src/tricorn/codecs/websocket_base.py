@@ -11,20 +11,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol, TypeAlias
 
-from tricorn.records import Plain, Record
+from tricorn.plain import Plain
 
 
-class DeflateParameters(Record):
+class DeflateParameters(Plain):
     """permessage-deflate as agreed in the handshake (RFC 7692 section 7.1).
 
     The window sizes are base-2 logarithms of bytes: the server's 9 to 15, the client's 8
     to 15 (zlib cannot deflate with a window of 8 but inflates it well).
     """
 
-    server_max_window_bits: int = 15
-    client_max_window_bits: int = 15
-    server_no_context_takeover: bool = False
-    client_no_context_takeover: bool = False
+    __slots__ = (
+        "client_max_window_bits", "client_no_context_takeover", "server_max_window_bits",
+        "server_no_context_takeover",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        server_max_window_bits: int = 15,
+        client_max_window_bits: int = 15,
+        server_no_context_takeover: bool = False,
+        client_no_context_takeover: bool = False,
+    ) -> None:
+        self.server_max_window_bits = server_max_window_bits
+        self.client_max_window_bits = client_max_window_bits
+        self.server_no_context_takeover = server_no_context_takeover
+        self.client_no_context_takeover = client_no_context_takeover
 
 
 class TextPiece(Plain):

@@ -5,9 +5,11 @@ Importing this module without it raises ImportError.
 
 from __future__ import annotations
 
+from typing import Final
+
 from tricorn.codecs._websocket import CompiledCodec
 
 #: Where it is from, as the start lines and ``--version`` tell.
-LIBRARY = "Tricorn's own"
+LIBRARY: Final = "Tricorn's own"
 
 __all__ = ["LIBRARY", "CompiledCodec"]

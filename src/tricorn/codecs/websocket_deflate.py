@@ -6,22 +6,23 @@ Shared by the codecs of the WebSocket slot.
 from __future__ import annotations
 
 import zlib
+from typing import Final
 
 from tricorn.codecs.websocket_base import DeflateParameters, ParseFailure
 
-INVALID_PAYLOAD = 1007
-TOO_BIG = 1009
+INVALID_PAYLOAD: Final = 1007
+TOO_BIG: Final = 1009
 
 #: One piece may inflate to 1032 times its size before it is handed on; pieces of 4 KiB keep
 #: what one step holds near 4 MiB however large the message may be.
-COMPRESSED_SLICE = 4096
+COMPRESSED_SLICE: Final = 4096
 
 # A sender cuts these four bytes off each message (RFC 7692 section 7.2.1).
-_TAIL = b"\x00\x00\xff\xff"
+_TAIL: Final = b"\x00\x00\xff\xff"
 
 # zlib's memory is (1 << (bits + 2)) + (1 << (memLevel + 9)) bytes per connection: with 5
 # the second part is 16 KiB instead of 128 KiB and messages of usual size lose almost nothing.
-_MEMORY_LEVEL = 5
+_MEMORY_LEVEL: Final = 5
 
 
 class Inflater:

@@ -299,7 +299,7 @@ class AsyncioAcceptor:
             options["ssl"] = tls.ssl
             options["ssl_shutdown_timeout"] = intake.config.ssl_shutdown_timeout
 
-        def factory() -> AsyncioTransport:
+        def factory() -> asyncio.BaseProtocol:
             accepted.taken = True
             return AsyncioTransport(
                 self._loop,
@@ -310,7 +310,7 @@ class AsyncioAcceptor:
                 client=accepted.client,
                 place=accepted.place,
                 header=header,
-            )
+            ).protocol
 
         await self._loop.connect_accepted_socket(factory, accepted.socket, **options)
 

@@ -11,19 +11,19 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Final, Protocol
 
 from tricorn.config import Config
 from tricorn.config_proxies import TrustedProxies, parse_address
 from tricorn.counters import CONNECTIONS_REFUSED, Counters
 
 # One look over all connections finds as many as this many that may go.
-_VICTIMS = 64
+_VICTIMS: Final = 64
 # A flood of connections must not cost one look each: this many times as long as the last look
 # took nobody looks again.
-_LOOK_SHARE = 20.0
+_LOOK_SHARE: Final = 20.0
 # Seconds that what was found is remembered.
-_STALE = 1.0
+_STALE: Final = 1.0
 
 
 class Evictable(Protocol):

@@ -14,7 +14,7 @@ import math
 import socket
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVarTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import anyio.abc
@@ -25,6 +25,7 @@ from tricorn.asgi.host import Worker
 from tricorn.io import pacing, sendfile
 from tricorn.io.connection import Connection
 from tricorn.io.registry import Registry
+from tricorn.io.transport import Transport
 from tricorn.protocol.flow import FileRegion
 
 if TYPE_CHECKING:
@@ -32,10 +33,9 @@ if TYPE_CHECKING:
     from tricorn.protocol.proxy_protocol import ProxyHeader
 
 # What a write counts beyond its bytes: many small ones need a turn of the loop too.
-_WRITE_COST = 1024
-_Args = TypeVarTuple("_Args")
+_WRITE_COST: Final = 1024
 # A TLS stream also raises EndOfStream, from send and close too.
-_GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, OSError)
+_GONE: Final = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, OSError)
 
 
 async def cut(stream: anyio.abc.ByteStream) -> None:
@@ -61,7 +61,7 @@ class EventWaiter:
         return self._event.wait()
 
 
-class AnyioTransport:
+class AnyioTransport(Transport):
     """One connection on an anyio byte stream."""
 
     def __init__(
@@ -96,14 +96,15 @@ class AnyioTransport:
         self.file: FileRegion | None = None
         self._gone = False
         self._resume: anyio.Event | None = None
-        self._connection: Connection
+        self._connection: Connection | None = None
         self._socket = self._plain_socket()
         self.sends_files = self._socket is not None and sendfile.AVAILABLE
         self._eager = 0  # bytes sent without a wait since the last one
 
     def _plain_socket(self) -> socket.socket | None:
         """The socket below the stream, where nothing (TLS, an asyncio transport) is between."""
-        raw = self._stream.extra(anyio.abc.SocketAttribute.raw_socket, None)
+        names: Any = anyio.abc.SocketAttribute
+        raw = self._stream.extra(names.raw_socket, None)
         plain = self._tls is None and isinstance(raw, socket.socket)
         return raw if plain else None
 
@@ -111,10 +112,11 @@ class AnyioTransport:
         """Serve the connection to its end, application tasks included."""
         info, alpn = None, None
         if self._tls is not None:
-            info = self._tls.describe(self._stream.extra(TLSAttribute.ssl_object))
-            alpn = self._stream.extra(TLSAttribute.alpn_protocol)
+            names: Any = TLSAttribute  # they are typed as what they stand for
+            info = self._tls.describe(self._stream.extra(names.ssl_object))
+            alpn = self._stream.extra(names.alpn_protocol)
         async with anyio.create_task_group() as self._task_group:
-            self._connection = Connection(
+            connection = self._connection = Connection(
                 self._worker,
                 self,
                 self._registry,
@@ -127,15 +129,17 @@ class AnyioTransport:
             )
             try:
                 with self._reader_scope:
-                    await self._read()
+                    await self._read(connection)
             finally:
                 self._gone = True
-                self._connection.lost()
+                connection.lost()
                 with anyio.CancelScope(shield=True):
                     if self._close_wanted and not self._writing:
                         await self._close_in_order()
                     await cut(self._stream)
-        del self._connection  # which has us: a cycle would wait for the collector
+        # It has us: a cycle would wait for the collector.
+        self._connection = None
+        del connection
 
     async def _close_in_order(self) -> None:
         """Close with TLS's close_notify, so that the peer can tell an end from a cut.
@@ -152,9 +156,9 @@ class AnyioTransport:
         if scope.cancelled_caught and not self._hurry:
             self._worker.counters.limit("ssl_shutdown_timeout")
 
-    async def _read(self) -> None:
+    async def _read(self, connection: Connection) -> None:
         """Push what arrives until the connection is gone or closed."""
-        connection, stream = self._connection, self._stream
+        stream = self._stream
         size = pacing.FIRST_READ
         try:
             while True:
@@ -193,7 +197,8 @@ class AnyioTransport:
         if self._out_size > self._high and not self._over:
             self._over = True
             self._worker.counters.limit("write_buffer_high")
-            self._connection.pause_writing()
+            if self._connection is not None:
+                self._connection.pause_writing()
 
     def _send_now(self, sock: socket.socket, buffers: Sequence[Any]) -> Sequence[Any]:
         """Send what the socket takes at once; the rest."""
@@ -241,6 +246,8 @@ class AnyioTransport:
         self._writing = True
         out, self._out = self._out, []
         size = sum(map(len, out))
+        connection = self._connection
+        assert connection is not None
         with_file = self.file is not None
         with anyio.CancelScope(shield=True):
             try:
@@ -253,15 +260,15 @@ class AnyioTransport:
                 # A broken TLS stream fails at once: the reader needs its turn to tell.
                 await anyio.lowlevel.checkpoint()
             except sendfile.FileShrank as exc:
-                self._connection.file_failed(exc)
+                connection.file_failed(exc)
             finally:
                 self._writing = False
                 self._out_size -= size
         if self._over and self._out_size <= self._worker.config.write_buffer_low:
             self._over = False
-            self._connection.resume_writing()
+            connection.resume_writing()
         elif with_file and self.file is None:
-            self._connection.resume_writing()  # its sender waits for the last byte
+            connection.resume_writing()  # its sender waits for the last byte
         self.kick()
         if (self._eof_wanted or self._close_wanted) and not self._out and not self._writing:
             await self._finish()
@@ -338,14 +345,12 @@ class AnyioTransport:
         """Close now."""
         self._reader_scope.cancel()
 
-    def spawn(
-        self, function: Callable[[*_Args], Coroutine[Any, Any, None]], *args: *_Args
-    ) -> anyio.CancelScope:
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> anyio.CancelScope:
         """Start an application task in the connection's task group."""
         scope = anyio.CancelScope()
         # Not in the context of whoever is sending just now, another application perhaps.
         context = self._worker.context.copy()
-        context.run(lambda: self._task_group.start_soon(_run_in, scope, function, *args))
+        context.run(lambda: self._task_group.start_soon(_run_in, scope, coroutine))
         return scope
 
     def waiter(self) -> EventWaiter:
@@ -363,10 +368,6 @@ def _pieces(out: list[Any]) -> Iterator[bytes | FileRegion]:
             yield run[0] if len(run) == 1 else b"".join(run)
 
 
-async def _run_in(
-    scope: anyio.CancelScope,
-    function: Callable[[*_Args], Coroutine[Any, Any, None]],
-    *args: *_Args,
-) -> None:
+async def _run_in(scope: anyio.CancelScope, coroutine: Coroutine[Any, Any, None]) -> None:
     with scope:
-        await function(*args)
+        await coroutine

@@ -10,14 +10,16 @@ import asyncio
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, TypeVarTuple, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from tricorn.asgi.host import Worker
+from tricorn.compilation import mypyc_attr
 from tricorn.io import pacing, sendfile
 from tricorn.io.admission import Place
 from tricorn.io.connection import Connection
 from tricorn.io.registry import Registry
 from tricorn.io.sendfile import FileSender
+from tricorn.io.transport import Transport
 from tricorn.protocol.flow import FileRegion
 
 if TYPE_CHECKING:
@@ -27,23 +29,21 @@ if TYPE_CHECKING:
 # Below this size (bytes) joining costs less than a vectored write. TLS is given no more at a
 # time: malloc maps what is twice as large anew each time, and its pages cost more than the
 # encryption.
-_JOIN_LIMIT = 65536
+_JOIN_LIMIT: Final = 65536
 # Pieces of a body of at least the first size leave together where the peer takes them as fast as
 # they come, by the second size, or at the end of the loop's turn: the system's part of a write
 # costs more than ours.
-_LARGE = 16384
-_TOGETHER = 262144
+_LARGE: Final = 16384
+_TOGETHER: Final = 262144
 # Writes an application may make before the loop turns, so that a fast reader cannot keep
 # the others out, and so that the news of a lost connection comes through.
-_WRITES_A_TURN = 4
+_WRITES_A_TURN: Final = 4
 
 # Looked up once: it is asked for at every read.
-_UNTIMED = pacing.UNTIMED
+_UNTIMED: Final = pacing.UNTIMED
 
 # The protocol of lost connections.
-_NOBODY = asyncio.BufferedProtocol()
-
-_Args = TypeVarTuple("_Args")
+_NOBODY: Final = asyncio.BufferedProtocol()
 
 
 class FutureWaiter:
@@ -64,10 +64,9 @@ class FutureWaiter:
         return self._future
 
 
-class AsyncioTransport(asyncio.BufferedProtocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class AsyncioTransport(Transport):
     """One connection on an asyncio event loop."""
-
-    cancelled = asyncio.CancelledError
 
     def __init__(
         self,
@@ -81,6 +80,7 @@ class AsyncioTransport(asyncio.BufferedProtocol):
         place: Place,
         header: ProxyHeader | None = None,
     ) -> None:
+        self.cancelled = asyncio.CancelledError
         self._loop = loop
         self._worker = worker
         self._registry = registry
@@ -95,6 +95,7 @@ class AsyncioTransport(asyncio.BufferedProtocol):
         self._reading = True  # as the driver wants it
         # libuv reads from a socket again, up to 32 times, as long as the buffer gets full.
         self._rests = tls is None and not isinstance(loop, asyncio.BaseEventLoop)
+        self._plain_tasks = loop.get_task_factory() is None
         self._resting = False  # until the loop has turned
         self._writes = 0  # since the loop is known to have turned
         # asyncio before 3.12 joins what is written together.
@@ -103,10 +104,17 @@ class AsyncioTransport(asyncio.BufferedProtocol):
         self._held: list[Any] = []  # to leave together
         self._held_size = 0
         self._sender: FileSender | None = None  # sends beside the transport
-        self.file: FileRegion | None = None
+        self.file = None
         self.sends_files = tls is None and sendfile.AVAILABLE
 
-    # asyncio.BufferedProtocol
+    @property
+    def protocol(self) -> asyncio.BaseProtocol:
+        """What the event loop knows this connection by."""
+        if isinstance(self._loop, asyncio.BaseEventLoop):
+            return PushProtocol(self)
+        return cast("asyncio.BaseProtocol", self)  # uvloop asks for the methods, not the class
+
+    # The methods of asyncio.BufferedProtocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is open, its TLS handshake done."""
@@ -364,16 +372,39 @@ class AsyncioTransport(asyncio.BufferedProtocol):
         """Close now."""
         self._transport.abort()
 
-    def spawn(
-        self, function: Callable[[*_Args], Coroutine[Any, Any, None]], *args: *_Args
-    ) -> asyncio.Task[None]:
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start an application task; the driver owns it."""
         # Not in the context of whoever is sending just now, another application perhaps.
-        return self._loop.create_task(function(*args), context=self._worker.context.copy())
+        context = self._worker.context.copy()
+        if self._plain_tasks:
+            # Without a name asyncio would write a number into one.
+            return asyncio.Task(coroutine, loop=self._loop, name="exchange", context=context)
+        return self._loop.create_task(coroutine, context=context)
 
     def waiter(self) -> FutureWaiter:
         """A new one-shot signal."""
         return FutureWaiter(self._loop)
+
+
+_PUSHED: Final = (
+    "connection_made",
+    "get_buffer",
+    "buffer_updated",
+    "eof_received",
+    "pause_writing",
+    "resume_writing",
+    "connection_lost",
+)
+
+
+class PushProtocol(asyncio.BufferedProtocol):
+    """Hands on to an ``AsyncioTransport`` what an event loop pushes that looks at the class."""
+
+    __slots__ = _PUSHED
+
+    def __init__(self, transport: AsyncioTransport) -> None:
+        for name in _PUSHED:
+            setattr(self, name, getattr(transport, name))
 
 
 def _address(name: object) -> tuple[str, int] | None:

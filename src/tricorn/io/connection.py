@@ -13,7 +13,7 @@ two awaits.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from tricorn.asgi.health import Health
 from tricorn.asgi.host import Waiter, Worker
@@ -21,6 +21,7 @@ from tricorn.asgi.hosts import host_of
 from tricorn.asgi.http import HTTPStream
 from tricorn.asgi.runner import run
 from tricorn.asgi.websocket import WebSocketStream
+from tricorn.compilation import mypyc_attr
 from tricorn.counters import CONNECTIONS
 from tricorn.exceptions import ClientDisconnected, RemoteProtocolError
 from tricorn.io.ending import Ending
@@ -45,13 +46,14 @@ from tricorn.types import Scope
 if TYPE_CHECKING:
     from tricorn.protocol.proxy_protocol import ProxyHeader
 
-_MISDIRECTED = 421
+_MISDIRECTED: Final = 421
 # Messages an application may answer before the loop turns, where the answers wait for that.
-_DEFERRED = 64
+_DEFERRED: Final = 64
 
 _Stream: TypeAlias = HTTPStream | WebSocketStream
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Connection(Housekeeping):
     """One accepted connection."""
 
@@ -275,7 +277,7 @@ class Connection(Housekeeping):
         self._streams[stream_id] = stream
         transport = self.transport
         self._tasks[stream_id] = transport.spawn(
-            run, worker, stream, transport.cancelled, self._released
+            run(worker, stream, transport.cancelled, self._released)
         )
 
     def _answer_health(self, health: Health, request: RequestReceived) -> bool:

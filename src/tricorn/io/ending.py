@@ -8,13 +8,14 @@ it in a running process than to say so.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
-from tricorn.asgi.runner import Stream
+from tricorn.asgi.exchange import BaseStream
 from tricorn.counters import Counters
 from tricorn.io.transport import TaskHandle
 
 #: Seconds a cancelled application is waited for.
-CANCEL_TIME = 5.0
+CANCEL_TIME: Final = 5.0
 
 
 class Ending:
@@ -48,7 +49,7 @@ class Ending:
         now: float,
         grace: float | None,
         tasks: Mapping[int, TaskHandle],
-        streams: Mapping[int, Stream],
+        streams: Mapping[int, BaseStream],
     ) -> list[int]:
         """Let time pass (seconds, monotonic); those that ignore their cancellation, each once."""
         if grace is not None:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from tricorn.asgi.host import Worker
+from tricorn.asgi.host import WebSocketHost
 from tricorn.asgi.http import HTTPStream
 from tricorn.asgi.runner import describe
 from tricorn.asgi.websocket import WebSocketStream
+from tricorn.compilation import mypyc_attr
 from tricorn.io.ending import Ending
 from tricorn.io.transport import TaskHandle, Transport
-from tricorn.protocol.connection import HTTPConnection
 from tricorn.protocol.events import Event, PeerFault
 
 
-class Housekeeping:
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Housekeeping(WebSocketHost):
     """The part of the driver that the ticks move."""
 
     __slots__ = ("_closing", "_ending", "_stall")
 
-    http: HTTPConnection
-    worker: Worker
     transport: Transport
     _streams: dict[int, HTTPStream | WebSocketStream]
     _tasks: dict[int, TaskHandle]
@@ -26,10 +25,6 @@ class Housekeeping:
     _closing: bool
     _lost: bool
     _stall: tuple[int, float]
-
-    def report(self, fault: PeerFault) -> None:
-        """Count what the peer did wrong, and tell it in the log."""
-        raise NotImplementedError
 
     def _dispatch(self, events: list[Event]) -> None:
         raise NotImplementedError

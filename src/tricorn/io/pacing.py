@@ -12,20 +12,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 import anyio
 import anyio.lowlevel
 
-FIRST_READ = 4096
+FIRST_READ: Final = 4096
 """Bytes of a connection's first read."""
-LARGEST_READ = 262144
+LARGEST_READ: Final = 262144
 """Bytes of any read."""
-UNTIMED = 1024
+UNTIMED: Final = 1024
 """Bytes that are never dear."""
-_SMALLEST_READ = 2048
-DEAR = 0.002
+_SMALLEST_READ: Final = 2048
+DEAR: Final = 0.002
 """Seconds that a read may take to be dealt with; below that only a full one is of interest."""
-_CHEAP = 0.0005
+_CHEAP: Final = 0.0005
 
 
 def next_size(size: int, full: bool, took: float) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from tricorn.counters import APPLICATIONS_RUNNING, CONNECTIONS_OPEN, WEBSOCKETS_OPEN, Counters
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from tricorn.io.connection import Connection
 
 
-class Registry(set["Connection"]):
+class Registry:
     """The open connections of a worker, and those whose applications still run."""
 
     def __init__(self) -> None:
-        super().__init__()
+        self._connections: set[Connection] = set()
         self.on_empty: Callable[[], None] | None = None
         self.slow_lane = SlowLane()
         # What is read is taken from here at once, so all connections of one loop share it; not
@@ -24,24 +24,38 @@ class Registry(set["Connection"]):
         self.read_buffer = memoryview(bytearray(LARGEST_READ))
         self.first_read = self.read_buffer[:FIRST_READ]
 
-    def discard(self, connection: object) -> None:
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(self._connections)
+
+    def add(self, connection: Connection) -> None:
+        """Know of a connection."""
+        self._connections.add(connection)
+
+    def discard(self, connection: Connection) -> None:
         """Forget a connection; tells ``on_empty`` at the last."""
-        super().discard(connection)
-        if not self and self.on_empty is not None:
+        self._connections.discard(connection)
+        if not self._connections and self.on_empty is not None:
             self.on_empty()
+
+    def clear(self) -> None:
+        """Forget them all."""
+        self._connections.clear()
 
     def tick(self, now: float) -> None:
         """Let time pass (seconds, monotonic) on all of them.
 
         Here, so that no variable of a coroutine that sleeps keeps the last one alive.
         """
-        for connection in list(self):
+        for connection in list(self._connections):
             connection.tick(now)
 
     def measure(self, counters: Counters) -> None:
         """Set the gauges of what is open now."""
         connections = applications = websockets = 0
-        for connection in self:
+        for connection in self._connections:
             load = connection.load()
             connections += load[0]
             applications += load[1]

@@ -6,14 +6,15 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
+from typing import Final
 
 import anyio
 
 from tricorn.protocol.flow import FileRegion
 
-AVAILABLE = hasattr(os, "sendfile")
+AVAILABLE: Final = hasattr(os, "sendfile")
 # One step (bytes): other connections get their turn between two.
-_STEP = 2**20
+_STEP: Final = 2**20
 
 
 class FileShrank(Exception):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Protocol, TypeVarTuple
+from typing import Any, Protocol
 
 from tricorn.asgi.host import Waiter
+from tricorn.compilation import mypyc_attr
 from tricorn.protocol.flow import Buffer, FileRegion
-
-_Args = TypeVarTuple("_Args")
 
 
 class TaskHandle(Protocol):
@@ -19,73 +19,66 @@ class TaskHandle(Protocol):
         ...
 
 
-class Transport(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Transport(ABC):
     """Moves bytes; the two leaves implement it."""
 
-    @property
-    def cancelled(self) -> type[BaseException]:
-        """Cancellation exception of the event loop in use."""
-        ...
+    cancelled: type[BaseException]  # of the event loop in use
+    file: FileRegion | None  # the piece of a file that was taken and is not sent yet
+    sends_files: bool  # whether ``write`` takes a ``FileRegion`` too, alone in its list
 
-    @property
-    def file(self) -> FileRegion | None:
-        """The piece of a file that was taken and is not sent yet."""
-        ...
-
-    @property
-    def sends_files(self) -> bool:
-        """Whether ``write`` takes a ``FileRegion`` too, alone in its list."""
-        ...
-
+    @abstractmethod
     def write(self, buffers: Sequence[Buffer]) -> None:
         """Take bytes; may call ``pause_writing`` on the driver."""
-        ...
 
+    @abstractmethod
     def drain(self) -> Awaitable[None] | None:
         """What a sender has to await for its bytes to move, None where writing is eager."""
-        ...
 
+    @abstractmethod
     def turn(self) -> Awaitable[None]:
         """A turn of the event loop."""
-        ...
 
+    @abstractmethod
     def kick(self) -> None:
         """See that taken bytes move although nobody awaits ``drain``."""
-        ...
 
+    @abstractmethod
     def soon(self, callback: Callable[[], object]) -> bool:
         """Run ``callback`` at the end of this turn of the loop; False to run it now."""
-        ...
 
+    @abstractmethod
     def unsent(self) -> int:
         """Bytes taken and not yet given to the operating system."""
-        ...
 
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
+    @abstractmethod
+    def pause_reading(self) -> None:
+        """Stop taking bytes from the socket."""
 
+    @abstractmethod
+    def resume_reading(self) -> None:
+        """Take bytes again."""
+
+    @abstractmethod
     def write_eof(self) -> bool:
         """Shut down the sending side behind what is unsent; False where the wire cannot."""
-        ...
 
+    @abstractmethod
     def close(self) -> None:
         """Close once what is unsent has gone."""
-        ...
 
+    @abstractmethod
     def close_at_once(self) -> None:
         """Close behind what is unsent, as far as the socket takes it, and wait for nothing."""
-        ...
 
+    @abstractmethod
     def abort(self) -> None:
         """Close now."""
-        ...
 
-    def spawn(
-        self, function: Callable[[*_Args], Coroutine[Any, Any, None]], *args: *_Args
-    ) -> TaskHandle:
+    @abstractmethod
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> TaskHandle:
         """Start an application task."""
-        ...
 
+    @abstractmethod
     def waiter(self) -> Waiter:
         """A new one-shot signal."""
-        ...

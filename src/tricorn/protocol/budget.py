@@ -25,7 +25,7 @@ class TokenBucket:
             raise ValueError(f"per_second must be finite and not negative, not {per_second}")
         self.burst = burst
         self.per_second = per_second
-        self._tokens: float = burst
+        self._tokens = float(burst)
         self._now: float | None = None
 
     @property

@@ -9,16 +9,21 @@ the hot path never asks for the time.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
 
+from tricorn.compilation import mypyc_attr
 from tricorn.protocol.events import Event
 from tricorn.protocol.flow import Buffer
 from tricorn.types import Headers
 
 
-class HTTPConnection(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class HTTPConnection(ABC):
     """HTTP/1.1 or HTTP/2, server side."""
+
+    http_version: str
+    can_early_hint: bool
 
     #: Nothing will be written behind what is queued; flush, then close the transport.
     closing: bool
@@ -31,109 +36,107 @@ class HTTPConnection(Protocol):
     takes_files: bool
 
     @property
-    def http_version(self) -> str: ...
-    @property
-    def can_push(self) -> bool: ...
-    @property
-    def can_early_hint(self) -> bool: ...
+    def can_push(self) -> bool:
+        """Whether a response may be promised now."""
+        return False
 
     @property
+    @abstractmethod
     def wants_data(self) -> bool:
         """Whether the transport should go on reading."""
-        ...
 
     @property
+    @abstractmethod
     def idle(self) -> bool:
         """Whether no exchange is open."""
-        ...
 
     @property
+    @abstractmethod
     def busy_streams(self) -> int:
         """How many exchanges are open."""
-        ...
 
+    @abstractmethod
     def receive_data(self, data: bytes) -> list[Event]:
         """Feed bytes from the peer."""
-        ...
 
+    @abstractmethod
     def receive_eof(self) -> list[Event]:
         """The peer closed its sending side."""
-        ...
 
+    @abstractmethod
     def take_events(self) -> list[Event]:
         """Events caused by our own calls: pushed requests, pipelined ones."""
-        ...
 
     @property
+    @abstractmethod
     def pause_limit(self) -> str:
         """The option whose bound it is that ``wants_data`` keeps, where it is false."""
-        ...
 
+    @abstractmethod
     def handle_timeout(self, now: float) -> list[Event]:
         """Let time pass.
 
         :param now: seconds on a monotonic clock.
         """
-        ...
 
+    @abstractmethod
     def next_deadline(self) -> float | None:
         """When ``handle_timeout`` will act if nothing else happens (seconds), or None."""
-        ...
 
+    @abstractmethod
     def idle_since(self) -> float | None:
         """Since when nothing goes on (seconds, as of the last tick), None while something does."""
-        ...
 
+    @abstractmethod
     def end_idle(self) -> None:
         """Close a connection on which nothing goes on; says so where the protocol can."""
-        ...
 
+    @abstractmethod
     def send_informational(self, stream_id: int, status: int, headers: Headers) -> None:
         """A 1xx response (RFC 9110 section 15.2); silently dropped where it cannot be sent."""
-        ...
 
+    @abstractmethod
     def send_headers(
         self, stream_id: int, status: int, headers: Headers, end_stream: bool = False
     ) -> None:
         """The final response head."""
-        ...
 
+    @abstractmethod
     def send_data(self, stream_id: int, data: Buffer, end_stream: bool = False) -> None:
         """Body bytes, or tunnel bytes after ``upgrade``."""
-        ...
 
+    @abstractmethod
     def send_trailers(self, stream_id: int, headers: Headers) -> None:
         """The trailer section, which ends the response."""
-        ...
 
     def push(self, stream_id: int, path: bytes, headers: Headers) -> int | None:
         """Promise a response (RFC 9113 section 8.4); None where it is declined."""
-        ...
+        return None
 
+    @abstractmethod
     def upgrade(self, stream_id: int, status: int, headers: Headers) -> None:
         """Accept the tunnel this stream asked for (WebSocket)."""
-        ...
 
+    @abstractmethod
     def reset(self, stream_id: int, code: int) -> None:
         """Abandon the stream; on HTTP/1.1 that is the connection."""
-        ...
 
+    @abstractmethod
     def consumed(self, stream_id: int, n: int) -> None:
         """The application has taken ``n`` body bytes; the peer may send as many more."""
-        ...
 
+    @abstractmethod
     def released(self, stream_id: int) -> None:
         """The application of this stream has ended."""
-        ...
 
+    @abstractmethod
     def buffered(self, stream_id: int) -> int:
         """Bytes queued for the stream and not yet given to the transport."""
-        ...
 
+    @abstractmethod
     def data_to_send(self) -> Sequence[Buffer]:
         """Buffers to write now, a bounded amount; call again once they are taken."""
-        ...
 
+    @abstractmethod
     def drain(self) -> None:
         """Take no new exchanges; finish those that are open, then close."""
-        ...

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
+from typing import Final
 
 # The library exports these without listing them, which strict typing takes for private.
 from priority import DeadlockError, PriorityTree  # type: ignore[attr-defined]
 
-DEFAULT_WEIGHT = 16  # RFC 7540 section 5.3.5
+DEFAULT_WEIGHT: Final = 16  # RFC 7540 section 5.3.5
 # The priority library looks 100 ancestors up for a loop and raises beyond; it also
 # recurses once for each level of the tree on every call of next().
-MAX_DEPTH = 100
+MAX_DEPTH: Final = 100
 # Noted ancestors that come back with a stream. Browsers build groups of one or two levels;
 # without a limit one frame could move every noted stream.
-MAX_RESTORED = 8
+MAX_RESTORED: Final = 8
 
 
 class SelfDependencyError(ValueError):

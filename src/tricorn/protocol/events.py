@@ -6,14 +6,13 @@ late call on a finished exchange can be told apart from one on the current excha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from tricorn.plain import Plain
 from tricorn.types import Headers
 
 
-@dataclass(slots=True)
-class RequestReceived:
+class RequestReceived(Plain):
     """A complete request head.
 
     ``target`` is the origin-form target (path and query, bytes). ``headers`` have lower
@@ -24,104 +23,158 @@ class RequestReceived:
     value of that field (RFC 9218), on HTTP/2.
     """
 
-    stream_id: int
-    http_version: str
-    method: str
-    target: bytes
-    headers: Headers
-    scheme: str | None = None
-    protocol: bytes | None = None
-    end_stream: bool = False
-    expects_continue: bool = False
-    accepts_trailers: bool = False
-    pushed: bool = False
-    raw_headers: Headers | None = None
-    content_length: int | None = None
-    priority: bytes | None = None
+    __slots__ = (
+        "accepts_trailers",
+        "content_length",
+        "end_stream",
+        "expects_continue",
+        "headers",
+        "http_version",
+        "method",
+        "priority",
+        "protocol",
+        "pushed",
+        "raw_headers",
+        "scheme",
+        "stream_id",
+        "target",
+    )
+
+    def __init__(
+        self,
+        stream_id: int,
+        http_version: str,
+        method: str,
+        target: bytes,
+        headers: Headers,
+        scheme: str | None = None,
+        protocol: bytes | None = None,
+        end_stream: bool = False,
+        expects_continue: bool = False,
+        accepts_trailers: bool = False,
+        pushed: bool = False,
+        raw_headers: Headers | None = None,
+        content_length: int | None = None,
+        priority: bytes | None = None,
+    ) -> None:
+        self.stream_id = stream_id
+        self.http_version = http_version
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.scheme = scheme
+        self.protocol = protocol
+        self.end_stream = end_stream
+        self.expects_continue = expects_continue
+        self.accepts_trailers = accepts_trailers
+        self.pushed = pushed
+        self.raw_headers = raw_headers
+        self.content_length = content_length
+        self.priority = priority
 
 
-@dataclass(slots=True)
-class DataReceived:
+class DataReceived(Plain):
     """A piece of the request body (or, after an upgrade, of the tunnel)."""
 
-    stream_id: int
-    data: bytes
+    __slots__ = ("data", "stream_id")
+
+    def __init__(self, stream_id: int, data: bytes) -> None:
+        self.stream_id = stream_id
+        self.data = data
 
 
-@dataclass(slots=True)
-class TrailersReceived:
+class TrailersReceived(Plain):
     """The trailer section of the request (RFC 9110 section 6.5)."""
 
-    stream_id: int
-    headers: Headers
+    __slots__ = ("headers", "stream_id")
+
+    def __init__(self, stream_id: int, headers: Headers) -> None:
+        self.stream_id = stream_id
+        self.headers = headers
 
 
-@dataclass(slots=True)
-class StreamEnded:
+class StreamEnded(Plain):
     """The peer has sent its last byte on this stream."""
 
-    stream_id: int
+    __slots__ = ("stream_id",)
+
+    def __init__(self, stream_id: int) -> None:
+        self.stream_id = stream_id
 
 
-@dataclass(slots=True)
-class StreamReset:
+class StreamReset(Plain):
     """The stream is gone: reset by the peer, or lost with the connection.
 
     ``code`` is the HTTP/2 error code, or None where there is none.
     """
 
-    stream_id: int
-    code: int | None = None
+    __slots__ = ("code", "stream_id")
+
+    def __init__(self, stream_id: int, code: int | None = None) -> None:
+        self.stream_id = stream_id
+        self.code = code
 
 
-@dataclass(slots=True)
-class PeerHalfClosed:
+class PeerHalfClosed(Plain):
     """The peer closed its side while its request is being answered.
 
     A client that is gone and one that only shut down its sending side look alike: the
     application is told of a disconnect, while what it still sends is written.
     """
 
-    stream_id: int
+    __slots__ = ("stream_id",)
+
+    def __init__(self, stream_id: int) -> None:
+        self.stream_id = stream_id
 
 
-@dataclass(slots=True)
-class PeerFault:
+class PeerFault(Plain):
     """The peer broke a rule or a limit; for the log. Stream 0 is the whole connection.
 
     ``limit`` is the option whose bound it was, to be counted; None for another rule.
     """
 
-    stream_id: int
-    reason: str
-    status: int | None = None
-    limit: str | None = None
+    __slots__ = ("limit", "reason", "status", "stream_id")
+
+    def __init__(
+        self, stream_id: int, reason: str, status: int | None = None, limit: str | None = None
+    ) -> None:
+        self.stream_id = stream_id
+        self.reason = reason
+        self.status = status
+        self.limit = limit
 
 
-@dataclass(slots=True)
-class LimitReached:
+class LimitReached(Plain):
     """A bound was reached that is no fault of the peer's: for its counter, not for the log.
 
     ``limit`` is the option that sets the bound.
     """
 
-    stream_id: int
-    limit: str
+    __slots__ = ("limit", "stream_id")
+
+    def __init__(self, stream_id: int, limit: str) -> None:
+        self.stream_id = stream_id
+        self.limit = limit
 
 
-@dataclass(slots=True)
-class HTTP2Upgraded:
+class HTTP2Upgraded(Plain):
     """An HTTP/1.1 request asked for h2c (RFC 7540 section 3.2) and was granted it.
 
     The 101 answer is already queued; ``request`` becomes stream 1, ``body`` is its
     whole content, ``settings`` the HTTP2-Settings value, ``rest`` the bytes that follow.
     """
 
-    stream_id: int
-    request: RequestReceived
-    settings: bytes
-    body: bytes
-    rest: bytes
+    __slots__ = ("body", "request", "rest", "settings", "stream_id")
+
+    def __init__(
+        self, stream_id: int, request: RequestReceived, settings: bytes, body: bytes, rest: bytes
+    ) -> None:
+        self.stream_id = stream_id
+        self.request = request
+        self.settings = settings
+        self.body = body
+        self.rest = rest
 
 
 Event: TypeAlias = (

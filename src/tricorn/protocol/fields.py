@@ -7,33 +7,33 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from tricorn.exceptions import LocalProtocolError, RemoteProtocolError
 from tricorn.types import Header, Headers
 
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_LOWER_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
+_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_LOWER_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 # RFC 9110 5.5: CR, LF and NUL are dangerous; the other control characters are invalid.
 # HTAB is the only one allowed.
-_BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_BAD_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 # RFC 9112 3.2: a target is visible ASCII; RFC 3986 excludes the delimiters below, yet
 # browsers send some of them raw, so only what could split or confuse is refused.
-_BAD_TARGET = re.compile(rb"[^\x21-\x7e]")
+_BAD_TARGET: Final = re.compile(rb"[^\x21-\x7e]")
 # uri-host [ ":" port ] (RFC 9110 7.2, RFC 3986 3.2.2): reg-name, IPv4 or bracketed literal.
-_HOST = re.compile(
+_HOST: Final = re.compile(
     rb"(?:\[[0-9A-Fa-f:.]+(?:%25[\w.~-]+)?\]|\[v[0-9A-Fa-f]+\.[\w.~!$&'()*+,;=:-]+\]"
     rb"|(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]{0,5})?",
     re.ASCII,
 )
 
 # RFC 9113 8.2.2: connection-specific fields must not appear in HTTP/2.
-CONNECTION_SPECIFIC = frozenset(
+CONNECTION_SPECIFIC: Final[frozenset[bytes]] = frozenset(
     {b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"}
 )
 # RFC 9110 6.5.1: fields needed for framing, routing, authentication, or content handling
 # must not be taken from a trailer section.
-FORBIDDEN_TRAILERS = CONNECTION_SPECIFIC | {
+FORBIDDEN_TRAILERS: Final = CONNECTION_SPECIFIC | {
     b"authorization",
     b"cache-control",
     b"content-encoding",
@@ -50,7 +50,7 @@ FORBIDDEN_TRAILERS = CONNECTION_SPECIFIC | {
     b"trailer",
 }
 
-NO_BODY_STATUSES = frozenset({204, 304})
+NO_BODY_STATUSES: Final = frozenset({204, 304})
 
 
 def has_body(method: str, status: int) -> bool:
@@ -88,9 +88,9 @@ def wants_trailers(value: bytes) -> bool:
 
 
 #: Names that requests came with, as received, and their lower case; see `inbound_name`.
-inbound_names: dict[bytes, bytes] = {}
-_MAX_INBOUND_NAMES = 1024
-_LONGEST_INBOUND_NAME = 64
+inbound_names: Final[dict[bytes, bytes]] = {}
+_MAX_INBOUND_NAMES: Final = 1024
+_LONGEST_INBOUND_NAME: Final = 64
 
 
 def inbound_name(name: bytes) -> bytes:
@@ -112,8 +112,8 @@ def inbound_name(name: bytes) -> bytes:
 
 
 # Names seen and found valid; an application uses the same few again and again.
-_known_names: dict[bytes, bytes] = {}
-_MAX_KNOWN_NAMES = 1024
+_known_names: Final[dict[bytes, bytes]] = {}
+_MAX_KNOWN_NAMES: Final = 1024
 
 
 def _normal_name(name: object) -> bytes:
@@ -128,9 +128,9 @@ def _normal_name(name: object) -> bytes:
 
 
 # Whole fields likewise, small ones that an application may well send again.
-_known_fields: dict[Header, Header] = {}
-_MAX_KNOWN_FIELDS = 1024
-_LONGEST_KNOWN_VALUE = 128
+_known_fields: Final[dict[Header, Header]] = {}
+_MAX_KNOWN_FIELDS: Final = 1024
+_LONGEST_KNOWN_VALUE: Final = 128
 
 
 def _normal_field(header: Any) -> Header:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any, TypeAlias
 
+from tricorn.compilation import mypyc_attr
 
+
+@mypyc_attr(allow_interpreted_subclasses=True)
 class FileRegion:
     """A piece of a regular file that the transport sends without reading it.
 
@@ -37,8 +40,9 @@ class FileRegion:
         if fd >= 0:
             os.close(fd)
 
-    # What a lost connection had queued is freed with it, without being asked.
-    __del__ = close
+    def __del__(self) -> None:
+        # What a lost connection had queued is freed with it, without being asked.
+        self.close()
 
 
 Buffer: TypeAlias = bytes | FileRegion

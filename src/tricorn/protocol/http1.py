@@ -8,6 +8,7 @@ disconnect is seen at once.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from tricorn.codecs.base import HTTP1Codec
 from tricorn.config import Config
@@ -49,14 +50,13 @@ from tricorn.protocol.idleness import Idleness
 from tricorn.protocol.timer import PhaseTimer
 from tricorn.types import Headers
 
-_CLOSE = frozenset({b"close"})
+_CLOSE: Final = frozenset({b"close"})
 
 
 class HTTP1Connection(Idleness):
     """Server side of one HTTP/1.1 connection (RFC 9112)."""
 
     http_version = "1.1"
-    can_push = False
     takes_files = True
 
     def __init__(
@@ -64,6 +64,14 @@ class HTTP1Connection(Idleness):
     ) -> None:
         self._codec = codec
         self._config = config
+        # What every request asks for.
+        self._max_head = config.h11_max_incomplete_size
+        self._max_target = config.max_request_target_size
+        self._max_headers = config.max_header_count
+        self._max_unconsumed = config.request_buffer_size
+        self._max_requests = config.keep_alive_max_requests or 0
+        self._raw_headers = config.h11_pass_raw_headers
+        self._h2c_upgrade = config.h2c_upgrade
         self._defaults = defaults  # fields of our own answers
         self._peer_closed = False
         self.can_early_hint = config.early_hints_http1
@@ -97,12 +105,10 @@ class HTTP1Connection(Idleness):
     def wants_data(self) -> bool:
         """Whether the transport should go on reading."""
         if self._input is IN_BODY or self._input is IN_TUNNEL:
-            return self._unconsumed < self._config.request_buffer_size
+            return self._unconsumed < self._max_unconsumed
         # A head under way is refused once it is too long; what comes behind a request waits.
         return (
-            self._input is IN_HEAD
-            or self._input is IN_CLOSED
-            or len(self._buffer) < self._config.h11_max_incomplete_size
+            self._input is IN_HEAD or self._input is IN_CLOSED or len(self._buffer) < self._max_head
         )
 
     @property
@@ -160,8 +166,8 @@ class HTTP1Connection(Idleness):
         """Read a request head if it is complete; whether it was."""
         head, lines, self._buffer = split_head(
             self._buffer,
-            max_head=self._config.h11_max_incomplete_size,
-            max_target=self._config.max_request_target_size,
+            max_head=self._max_head,
+            max_target=self._max_target,
         )
         if head is None:
             if self._peer_closed:
@@ -174,8 +180,8 @@ class HTTP1Connection(Idleness):
         request = read_request(
             parsed,
             self._stream_id,
-            max_headers=self._config.max_header_count,
-            raw_headers=self._config.h11_pass_raw_headers,
+            max_headers=self._max_headers,
+            raw_headers=self._raw_headers,
         )
         self._begin(request, events)
         return True
@@ -183,7 +189,7 @@ class HTTP1Connection(Idleness):
     def _begin(self, request: Request, events: list[Event]) -> None:
         self._request = request
         self._keep_alive = request.keep_alive and not self._draining
-        if self._stream_id == self._config.keep_alive_max_requests:
+        if self._stream_id == self._max_requests:
             self._keep_alive = False
             events.append(LimitReached(self._stream_id, "keep_alive_max_requests"))
         self._discarded = self._unconsumed = 0
@@ -195,12 +201,7 @@ class HTTP1Connection(Idleness):
             self._input = IN_BODY
         else:
             self._input = IN_DONE
-        # The answer waits for the whole request (RFC 7540 3.2), so only a small body can
-        # be taken along; with a larger one the offer is passed over.
-        small = request.content_length <= self._config.request_buffer_size
-        # RFC 9110 7.8: 100 would have to go before 101, and nobody is asked for it here.
-        small = small and not request.event.expects_continue
-        if self._config.h2c_upgrade and request.http2_settings is not None and small:
+        if self._h2c_upgrade and request.offers_h2c(self._max_unconsumed):
             self._h2c = []
             if self._input is IN_DONE:
                 self._grant_h2c(events)
@@ -219,7 +220,7 @@ class HTTP1Connection(Idleness):
             self._discard(len(body), reader.complete)
         elif self._h2c is not None:
             self._h2c.append(body)
-            if sum(map(len, self._h2c)) > self._config.request_buffer_size:
+            if sum(map(len, self._h2c)) > self._max_unconsumed:
                 reason = "request body too large for an h2c upgrade"
                 raise RemoteProtocolError(reason, 413, limit="request_buffer_size")
             if reader.complete:
@@ -359,10 +360,6 @@ class HTTP1Connection(Idleness):
         else:
             self.send_data(stream_id, b"", True)
 
-    def push(self, stream_id: int, path: bytes, headers: Headers) -> int | None:
-        """HTTP/1.1 has no push."""
-        return None
-
     def upgrade(self, stream_id: int, status: int, headers: Headers) -> None:
         """Accept the tunnel: 101, then raw bytes both ways."""
         if stream_id != self._stream_id or self._output is not OUT_NONE:
@@ -420,7 +417,7 @@ class HTTP1Connection(Idleness):
         self.lingering = linger and not self._peer_closed
 
     @property
-    def _silent(self) -> bool:  # type: ignore[override]
+    def _silent(self) -> bool:
         return not self._buffer
 
     def end_idle(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from tricorn.codecs.chunked import ChunkedDecoder
 from tricorn.config import Config
 from tricorn.exceptions import RemoteProtocolError
@@ -9,7 +11,7 @@ from tricorn.protocol import fields
 from tricorn.types import Headers
 
 # What an honest chunk costs in framing (bytes); beyond it the overhead budget pays.
-_CHUNK_ALLOWANCE = 16
+_CHUNK_ALLOWANCE: Final = 16
 
 
 class BodyReader:

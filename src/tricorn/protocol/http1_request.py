@@ -7,8 +7,7 @@ and 10. A head that two parsers could read differently is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Final
 
 from tricorn.codecs.base import RequestHead
 from tricorn.exceptions import RemoteProtocolError
@@ -16,18 +15,18 @@ from tricorn.protocol import fields
 from tricorn.protocol.events import RequestReceived
 from tricorn.types import Headers
 
-_DIGITS = re.compile(rb"[0-9]{1,19}")
-_ABSOLUTE = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(.*)", re.DOTALL)
-_LINE_ENDS = (b"\r", b"\n")
+_DIGITS: Final = re.compile(rb"[0-9]{1,19}")
+_ABSOLUTE: Final = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(.*)", re.DOTALL)
+_LINE_ENDS: Final = (b"\r", b"\n")
 
-_METHODS = {
+_METHODS: Final = {
     name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 }
 
 # Empty lines tolerated before a request line (RFC 9112 2.2 says at least one).
-_MAX_EMPTY_LINES = 8
+_MAX_EMPTY_LINES: Final = 8
 
-_INTERESTING = frozenset(
+_INTERESTING: Final = frozenset(
     {
         b"host",
         b"connection",
@@ -41,21 +40,35 @@ _INTERESTING = frozenset(
 )
 
 
-@dataclass(slots=True)
 class Request:
-    """One request head with its consequences for the connection."""
+    """One request head with its consequences for the connection.
 
-    event: RequestReceived
-    content_length: int  # 0 where there is no body or the body is chunked
-    chunked: bool
-    keep_alive: bool
-    upgrade: Sequence[bytes] = ()
-    http2_settings: bytes | None = None
+    :param content_length: bytes, 0 where there is no body or the body is chunked.
+    """
 
-    @property
-    def has_body(self) -> bool:
-        """Whether any body byte is to come."""
-        return self.chunked or self.content_length > 0
+    __slots__ = (
+        "chunked", "content_length", "event", "has_body", "http2_settings", "keep_alive"
+    )  # fmt: skip
+
+    def __init__(
+        self, event: RequestReceived, content_length: int, chunked: bool, keep_alive: bool
+    ) -> None:
+        self.event = event
+        self.content_length = content_length
+        self.chunked = chunked
+        self.keep_alive = keep_alive
+        self.has_body = chunked or content_length > 0  # whether any body byte is to come
+        self.http2_settings: bytes | None = None
+
+    def offers_h2c(self, most: int) -> bool:
+        """Whether the offer of h2c can be taken (RFC 7540 section 3.2).
+
+        :param most: bytes of body that can be taken along, since the answer waits for them all;
+            with a larger one the offer is passed over.
+        """
+        # RFC 9110 7.8: 100 would have to go before 101, and nobody is asked for it here.
+        small = self.content_length <= most and not self.event.expects_continue
+        return self.http2_settings is not None and small
 
 
 def split_head(
@@ -176,7 +189,7 @@ def read_request(
         raise RemoteProtocolError("exactly one Host field is required")
     elif not fields.valid_host(hosts[0]):
         raise RemoteProtocolError(f"invalid Host {hosts[0]!r}")
-    if target[:1] != b"/" or b"#" in target or method == b"CONNECT":
+    if target[:1] != b"/" or target.find(b"#") >= 0 or method == b"CONNECT":
         target, headers = _read_target(method, target, headers)
     event = RequestReceived(
         stream_id,
@@ -275,11 +288,11 @@ def _expects_continue(values: list[bytes]) -> bool:
 
 
 def _read_upgrade(request: Request, found: dict[bytes, list[bytes]], options: list[bytes]) -> None:
-    request.upgrade = [t for v in found.get(b"upgrade", ()) for t in fields.split_tokens(v)]
-    if b"websocket" in request.upgrade and request.event.method == "GET" and not request.has_body:
+    upgrade = [t for v in found.get(b"upgrade", ()) for t in fields.split_tokens(v)]
+    if b"websocket" in upgrade and request.event.method == "GET" and not request.has_body:
         request.event.protocol = b"websocket"
         return
     settings = found.get(b"http2-settings", ())
     # RFC 7540 3.2.1: exactly one HTTP2-Settings, named in Connection.
-    if b"h2c" in request.upgrade and len(settings) == 1 and b"http2-settings" in options:
+    if b"h2c" in upgrade and len(settings) == 1 and b"http2-settings" in options:
         request.http2_settings = settings[0]

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import enum
 from http import HTTPStatus
+from typing import Final
 
 from tricorn.protocol import fields
 from tricorn.protocol.flow import FileRegion, WriteQueue
 from tricorn.types import Header, Headers
 
 # Reason phrases are read by load testers and old clients (RFC 9112 4 lets them be empty).
-_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 _PHRASES[421] = "Misdirected Request"
-_status_lines: dict[int, bytes] = {
+_status_lines: Final[dict[int, bytes]] = {
     code: b"HTTP/1.1 %d %s\r\n" % (code, _PHRASES.get(code, "").encode())
     for code in range(100, 600)
 }
 
-LAST_CHUNK = b"0\r\n\r\n"
+LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
 def status_line(status: int) -> bytes:
@@ -26,9 +27,9 @@ def status_line(status: int) -> bytes:
 
 
 # Lines of small fields, of which an application sends the same few again and again.
-_lines: dict[Header, bytes] = {}
-_MAX_LINES = 1024
-_LONGEST_VALUE = 128
+_lines: Final[dict[Header, bytes]] = {}
+_MAX_LINES: Final = 1024
+_LONGEST_VALUE: Final = 128
 
 
 def _new_line(field: Header) -> bytes:
@@ -91,9 +92,9 @@ class Framing(enum.Enum):
     NO_CONTENT = "no content"
 
 
-_LENGTH = Framing.LENGTH
-_DECIDED_HERE = fields.CONNECTION_SPECIFIC | {b"content-length"}
-_NO_OPTIONS: frozenset[bytes] = frozenset()
+_LENGTH: Final = Framing.LENGTH
+_DECIDED_HERE: Final = fields.CONNECTION_SPECIFIC | {b"content-length"}
+_NO_OPTIONS: Final[frozenset[bytes]] = frozenset()
 
 
 def frame(

@@ -10,7 +10,7 @@ buffered: it never holds a stream back before the bound is reached.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from tricorn.codecs import base as frames
 from tricorn.codecs.base import HTTP2Codec, HTTP2Event
@@ -40,7 +40,7 @@ from tricorn.protocol.timer import PhaseTimer
 from tricorn.types import Headers
 
 # One write (bytes). From 128 KiB on malloc would map its memory anew each time.
-_WRITE_SIZE = 65536
+_WRITE_SIZE: Final = 65536
 
 
 class HTTP2Connection(Idleness):
@@ -49,7 +49,6 @@ class HTTP2Connection(Idleness):
     http_version = "2"
     can_early_hint = True
     takes_files = False
-    pause_limit = "h2_max_output_control"
 
     def __init__(
         self,
@@ -60,8 +59,7 @@ class HTTP2Connection(Idleness):
         secure: bool,
     ) -> None:
         self._codec = codec
-        self._config = config
-        self._defaults = defaults
+        self._config, self._defaults = config, defaults
         self._scheme = b"https" if secure else b"http"
         self.closing = self.lingering = self.has_events = False
         self._events: list[Event] = []
@@ -107,10 +105,13 @@ class HTTP2Connection(Idleness):
         return self._config.h2_server_push and self._codec.push_enabled and self._drain.takes_pushes
 
     @property
+    def pause_limit(self) -> str:
+        """The option that bounds what waits for a peer that does not read."""
+        return "h2_max_output_control"
+
+    @property
     def wants_data(self) -> bool:
-        """Whether to go on reading: not while the peer leaves the answers to its own
-        control frames untaken (CVE-2019-9512 and its kin); never stopped for a stream.
-        """
+        """Whether to go on reading: not while answers wait for the peer (CVE-2019-9512)."""
         return not self.closing and self._codec.pending() <= self._most_pending
 
     @property
@@ -148,10 +149,10 @@ class HTTP2Connection(Idleness):
         return events
 
     def _on_headers(self, frame: frames.HeadersFrame, events: list[Event]) -> None:
+        stream_id = frame.stream_id
         if frame.trailers:
             self._on_trailers(frame, events)
             return
-        stream_id = frame.stream_id
         if self._drain.refuses(stream_id):
             self._reset_by_us(stream_id, errors.REFUSED_STREAM, events)
             return
@@ -165,15 +166,14 @@ class HTTP2Connection(Idleness):
         except RemoteProtocolError as exc:
             self._refuse(stream_id, exc, events)
             return
-        if event.priority is not None:
-            parsed = scheduler.parse_priority(event.priority)
-            self._codec.prioritize(stream_id, *parsed, initial=True)
+        if (value := event.priority) is not None:
+            self._codec.prioritize(stream_id, *scheduler.parse_priority(value), initial=True)
         self._open(event, events)
 
     def _open(self, event: RequestReceived, events: list[Event]) -> None:
         self._streams.open(event)
-        self._requests += 1
         events.append(event)
+        self._requests += 1
         if self._requests == self._config.keep_alive_max_requests:
             events.append(LimitReached(event.stream_id, "keep_alive_max_requests"))
             self.drain()
@@ -281,8 +281,8 @@ class HTTP2Connection(Idleness):
         """A connection error, if there is one (RFC 9113 section 5.4.1)."""
         if failure is None or self.closing:
             return
-        debug = failure.reason.encode()[:64]
-        self._codec.goaway(self._drain.last_taken(self._codec), failure.code, debug)
+        last = self._drain.last_taken(self._codec)
+        self._codec.goaway(last, failure.code, failure.reason.encode()[:64])
         self._on_failed(failure, events)
 
     def _lose_streams(self, events: list[Event]) -> None:
@@ -303,9 +303,9 @@ class HTTP2Connection(Idleness):
     def send_informational(self, stream_id: int, status: int, headers: Headers) -> None:
         """A 1xx response; dropped once the final one has begun."""
         stream = self._streams.get(stream_id)
-        needless = status == 100 and stream and (stream.request_ended or stream.buffered)
-        # On a push h2 has no place for one.
-        if stream is None or stream.response_started or stream.pushed or needless:
+        if stream is None or stream.response_started or stream.pushed:  # h2 allows none on a push
+            return
+        if status == 100 and (stream.request_ended or stream.buffered):
             return
         self._codec.send_headers(stream_id, [(b":status", b"%d" % status), *headers], False)
 
@@ -402,8 +402,8 @@ class HTTP2Connection(Idleness):
                 stream.credit = 0
 
     def _open_window(self) -> None:
-        limit = self._config.h2_connection_window_size
-        self._codec.open_connection_window(limit - self._streams.buffered)
+        room = self._config.h2_connection_window_size - self._streams.buffered
+        self._codec.open_connection_window(room)
 
     def released(self, stream_id: int) -> None:
         """The application of this stream has ended."""
@@ -418,9 +418,9 @@ class HTTP2Connection(Idleness):
         codec = self._codec
         buffers = codec.data_to_send(_WRITE_SIZE)
         if buffers:
-            for stream_id in codec.take_finished():
-                if (stream := self._streams.get(stream_id)) is not None:
-                    self._response_ended(stream_id, stream)
+            for ended in codec.take_finished():
+                if (stream := self._streams.get(ended)) is not None:
+                    self._response_ended(ended, stream)
             if codec.take_progress():
                 self._floods.written()
         return buffers
@@ -487,7 +487,7 @@ class HTTP2Connection(Idleness):
                 return
 
 
-_HANDLERS: dict[type[HTTP2Event], Callable[[HTTP2Connection, Any, list[Event]], None]] = {
+_HANDLERS: Final[dict[type[HTTP2Event], Callable[[HTTP2Connection, Any, list[Event]], None]]] = {
     frames.HeadersFrame: HTTP2Connection._on_headers,
     frames.DataFrame: HTTP2Connection._on_data,
     frames.ResetFrame: HTTP2Connection._on_reset,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from tricorn.codecs.base import HTTP2Codec
 from tricorn.protocol.http2_errors import NO_ERROR
 
-_MAX_STREAM_ID = 2**31 - 1
-_PING = b"tricorn\0"
+_MAX_STREAM_ID: Final = 2**31 - 1
+_PING: Final = b"tricorn\0"
 
 
 class Drain:

@@ -8,16 +8,18 @@ Honest work earns both back.
 
 from __future__ import annotations
 
+from typing import Final
+
 from tricorn.codecs.base import CodecFailed, HTTP2Codec
 from tricorn.config import Config
 from tricorn.protocol.budget import TokenBucket
 from tricorn.protocol.http2_errors import ENHANCE_YOUR_CALM
 
 # What a queued control frame weighs at most: a PING acknowledgement (bytes).
-CONTROL_FRAME = 17
+CONTROL_FRAME: Final = 17
 # What honest work earns back of the glitch budget.
-_PER_REQUEST = 10
-_PER_WRITE = 40
+_PER_REQUEST: Final = 10
+_PER_WRITE: Final = 40
 
 
 class FloodGuard:

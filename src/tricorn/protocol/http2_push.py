@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from tricorn.protocol.events import RequestReceived
 from tricorn.types import Headers
 
 # Paths remembered so that none is pushed twice on a connection.
-_MAX_PUSHED_PATHS = 1024
+_MAX_PUSHED_PATHS: Final = 1024
 
 
 class PushPolicy:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from tricorn.codecs.base import HeadersFrame
 from tricorn.config import Config
 from tricorn.exceptions import RemoteProtocolError
@@ -9,10 +11,10 @@ from tricorn.protocol import fields
 from tricorn.protocol.events import RequestReceived
 from tricorn.types import Headers
 
-_MAX_LENGTH_DIGITS = 19
+_MAX_LENGTH_DIGITS: Final = 19
 # Tokens that need no look.
-_METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
-_PSEUDO = frozenset({b":method", b":scheme", b":authority", b":path", b":protocol"})
+_METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
+_PSEUDO: Final = frozenset({b":method", b":scheme", b":authority", b":path", b":protocol"})
 
 
 def read_request(
@@ -133,7 +135,7 @@ def _check_target(pseudo: dict[bytes, bytes], method: bytes, max_target: int) ->
     if len(path) > max_target:
         reason = f":path over {max_target} bytes"
         raise RemoteProtocolError(reason, 414, limit="max_request_target_size")
-    if (path[:1] != b"/" and not (path == b"*" and method == b"OPTIONS")) or b"#" in path:
+    if (path[:1] != b"/" and not (path == b"*" and method == b"OPTIONS")) or path.find(b"#") >= 0:
         raise RemoteProtocolError(f"invalid :path {path!r}")
     return path
 

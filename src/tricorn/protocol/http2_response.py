@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from tricorn.protocol import fields
 from tricorn.types import Headers
 
-_UNSENT_WITH_204 = fields.CONNECTION_SPECIFIC | {b"content-length"}
+_UNSENT_WITH_204: Final = fields.CONNECTION_SPECIFIC | {b"content-length"}
 
 
 def response_fields(status: int, headers: Headers) -> Headers:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from tricorn.config import Config
 from tricorn.protocol.events import LimitReached, PeerFault, RequestReceived
 from tricorn.protocol.http2_push import PushPolicy
 
 # A stream's window is given back in steps of this share of it.
-CREDIT_STEP = 4
+CREDIT_STEP: Final = 4
 
 
 # Bytes of a response that its peer has to take within write_timeout (or all that is left).
-_LEAST_PROGRESS = 1024
+_LEAST_PROGRESS: Final = 1024
 
 
 class HTTP2Stream:

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import math
 
+from tricorn.protocol.connection import HTTPConnection
 from tricorn.protocol.timer import PhaseTimer
 
 
-class Idleness:
+class Idleness(HTTPConnection):
     """The part of a connection that makes it give way to another one.
 
     ``_phase_now`` names what is waited for. A connection is idle between two requests, and
     where it has said nothing at all once a tick has seen it so.
     """
 
-    closing: bool
     _timer: PhaseTimer
-    _silent = False  # the peer has said nothing of a request head
 
     @property
-    def busy_streams(self) -> int:
-        """How many exchanges are open."""
-        raise NotImplementedError
+    def _silent(self) -> bool:
+        """Whether the peer has said nothing of a request head."""
+        return False
 
     @property
     def idle(self) -> bool:

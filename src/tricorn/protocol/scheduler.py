@@ -20,7 +20,7 @@ from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Protocol
+from typing import Final, Protocol
 
 from tricorn.protocol.dependency_tree import (
     DEFAULT_WEIGHT,
@@ -28,7 +28,7 @@ from tricorn.protocol.dependency_tree import (
     SelfDependencyError,
 )
 
-__all__ = [
+__all__: Final = [
     "DependencyTreeScheduler",
     "PriorityDispatcher",
     "PriorityUpdateSizeError",
@@ -40,9 +40,9 @@ __all__ = [
     "parse_priority_update",
 ]
 
-DEFAULT_URGENCY = 3  # RFC 9218 section 4.1
+DEFAULT_URGENCY: Final = 3  # RFC 9218 section 4.1
 # A priority field that means something has 6 bytes.
-MAX_PRIORITY_FIELD = 1024
+MAX_PRIORITY_FIELD: Final = 1024
 
 
 class PriorityUpdateSizeError(ValueError):
@@ -356,18 +356,18 @@ class PriorityDispatcher:
 
 
 # RFC 8941 section 3. The possessive quantifiers keep the match linear.
-_BARE_ITEM = rb"""(?>
+_BARE_ITEM: Final = rb"""(?>
     -?+\d{1,12}+\.\d{1,3}+ | -?+\d{1,15}+
   | "(?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*+"
   | [A-Za-z*][!#$%&'*+\-.^_`|~0-9A-Za-z:/]*+
   | :[A-Za-z0-9+/=]*+:
   | \?[01]
 )"""
-_KEY = rb"[a-z*][a-z0-9_\-.*]*+"
-_PARAMETERS = rb"(?:;[ ]*+" + _KEY + rb"(?:=" + _BARE_ITEM + rb")?+)*+"
-_ITEM = _BARE_ITEM + _PARAMETERS
-_INNER_LIST = rb"\((?:[ ]*+" + _ITEM + rb"(?=[ )]))*+[ ]*+\)" + _PARAMETERS
-_MEMBER = re.compile(
+_KEY: Final = rb"[a-z*][a-z0-9_\-.*]*+"
+_PARAMETERS: Final = rb"(?:;[ ]*+" + _KEY + rb"(?:=" + _BARE_ITEM + rb")?+)*+"
+_ITEM: Final = _BARE_ITEM + _PARAMETERS
+_INNER_LIST: Final = rb"\((?:[ ]*+" + _ITEM + rb"(?=[ )]))*+[ ]*+\)" + _PARAMETERS
+_MEMBER: Final = re.compile(
     rb"(?P<key>" + _KEY + rb")"
     rb"(?:=(?:" + _INNER_LIST + rb"|(?P<value>" + _BARE_ITEM + rb")" + _PARAMETERS + rb")"
     rb"|(?P<true>" + _PARAMETERS + rb"))"

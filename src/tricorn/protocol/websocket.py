@@ -15,7 +15,7 @@ import enum
 import io
 from collections import deque
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from tricorn.codecs import choice
 from tricorn.codecs.websocket_base import (
@@ -30,16 +30,16 @@ from tricorn.codecs.websocket_base import (
 )
 from tricorn.exceptions import LocalProtocolError
 
-NO_STATUS_RECEIVED = 1005
-ABNORMAL_CLOSURE = 1006
-INTERNAL_ERROR = 1011
+NO_STATUS_RECEIVED: Final = 1005
+ABNORMAL_CLOSURE: Final = 1006
+INTERNAL_ERROR: Final = 1011
 
 # A control frame holds 125 bytes, two of them the code (RFC 6455 section 5.5).
-MAX_CLOSE_REASON = 123
+MAX_CLOSE_REASON: Final = 123
 
 # RFC 6455 section 5.5.2 lets us answer only the latest ping. Peers that send a few in one go
 # and wait for every pong get them all; a flood finds this much of our memory and no more.
-_MAX_PENDING_PONGS = 16
+_MAX_PENDING_PONGS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +131,12 @@ class _Trigger(enum.Enum):
     ENDED = enum.auto()  # The stream ended, or we gave the connection up.
 
 
-_OPEN = WebSocketState.OPEN
-_CLOSING = WebSocketState.CLOSING
-_CLOSED = WebSocketState.CLOSED
+_OPEN: Final = WebSocketState.OPEN
+_CLOSING: Final = WebSocketState.CLOSING
+_CLOSED: Final = WebSocketState.CLOSED
 
 # A pair that is missing here is a defect of this module, and a KeyError.
-TRANSITIONS: dict[tuple[WebSocketState, _Trigger], WebSocketState] = {
+TRANSITIONS: Final[dict[tuple[WebSocketState, _Trigger], WebSocketState]] = {
     (_OPEN, _Trigger.CLOSE_SENT): _CLOSING,
     (_OPEN, _Trigger.CLOSE_RECEIVED): WebSocketState.REMOTE_CLOSING,
     (_OPEN, _Trigger.ENDED): _CLOSED,

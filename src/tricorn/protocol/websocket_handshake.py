@@ -10,8 +10,9 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from tricorn.codecs.websocket_base import DeflateParameters, WebSocketCodecFactory
 from tricorn.exceptions import LocalProtocolError, RemoteProtocolError
@@ -26,24 +27,24 @@ except ImportError:
 # (name, [(parameter, value or None)]) as offered, in order.
 ExtensionOffer: TypeAlias = tuple[str, list[tuple[str, str | None]]]
 
-_ACCEPT_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_VERSION = b"13"
-_DEFLATE = "permessage-deflate"
+_ACCEPT_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_VERSION: Final = b"13"
+_DEFLATE: Final = "permessage-deflate"
 
-_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_TOKEN_RE = re.compile(_TOKEN)
-_HEADER_NAME_RE = re.compile(_TOKEN.encode())
-_EXTENSION_RE = re.compile(rf"[ \t,]*({_TOKEN})")
-_PARAMETER_RE = re.compile(
+_TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_TOKEN_RE: Final = re.compile(_TOKEN)
+_HEADER_NAME_RE: Final = re.compile(_TOKEN.encode())
+_EXTENSION_RE: Final = re.compile(rf"[ \t,]*({_TOKEN})")
+_PARAMETER_RE: Final = re.compile(
     rf'[ \t]*;[ \t]*({_TOKEN})(?:[ \t]*=[ \t]*(?:({_TOKEN})|"((?:[^"\\]|\\.)*)"))?'
 )
-_ELEMENT_END_RE = re.compile(r"[ \t]*(?:,|\Z)")
-_LIST_END_RE = re.compile(r"[ \t,]*\Z")
-_WINDOW_BITS_RE = re.compile(r"[89]|1[0-5]")
-_FORBIDDEN_VALUE_RE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_ELEMENT_END_RE: Final = re.compile(r"[ \t]*(?:,|\Z)")
+_LIST_END_RE: Final = re.compile(r"[ \t,]*\Z")
+_WINDOW_BITS_RE: Final = re.compile(r"[89]|1[0-5]")
+_FORBIDDEN_VALUE_RE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 # The handshake or the connection below it writes these; a second one would contradict it.
-_RESERVED_HEADERS = frozenset(
+_RESERVED_HEADERS: Final = frozenset(
     {
         b"connection",
         b"content-length",
@@ -97,8 +98,8 @@ class WebSocketHandshake:
 
     def accept(
         self,
-        subprotocol: str | None = None,
-        headers: Headers | None = None,
+        subprotocol: object = None,
+        headers: Iterable[Any] = (),
         compression: CompressionOptions | None = None,
         limits: WebSocketLimits | None = None,
         codec_factory: WebSocketCodecFactory | None = None,
@@ -116,13 +117,14 @@ class WebSocketHandshake:
             response.append((b"connection", b"Upgrade"))
             response.append((b"sec-websocket-accept", accept_token(self.key)))
         if subprotocol is not None:
-            if subprotocol not in self.subprotocols:
+            if not isinstance(subprotocol, str) or subprotocol not in self.subprotocols:
                 raise LocalProtocolError(f"subprotocol {subprotocol!r} was not offered")
             response.append((b"sec-websocket-protocol", subprotocol.encode("ascii")))
         agreed = negotiate_deflate(self.extensions, compression) if compression else None
         if agreed is not None:
             response.append((b"sec-websocket-extensions", agreed[1]))
-        response.extend(_checked_header(header) for header in headers or ())
+        for header in headers:
+            response.append(_checked_header(header))
         connection = WebSocketConnection(
             limits or WebSocketLimits(),
             agreed[0] if agreed else None,
@@ -282,7 +284,7 @@ def _parameter_value(parameter: re.Match[str]) -> str | None:
     return unquoted
 
 
-def _checked_header(header: Header) -> Header:
+def _checked_header(header: Any) -> Header:
     name, value = header
     if not isinstance(name, bytes) or not isinstance(value, bytes):
         raise LocalProtocolError(f"header {name!r} is not a pair of byte strings")

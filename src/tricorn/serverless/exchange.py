@@ -10,8 +10,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
-from tricorn.asgi.forwarded import Via
-from tricorn.asgi.host import Exchange, Waiter, Worker
+from tricorn.asgi.host import Exchange, Host, Waiter, Worker
 from tricorn.asgi.http import HTTPStream
 from tricorn.asgi.runner import run
 from tricorn.counters import PEER_FAULTS
@@ -50,26 +49,17 @@ class ResponseStream(Protocol):
         ...
 
 
-class MemoryConnection:
+class MemoryConnection(HTTPConnection):
     """An ``HTTPConnection`` with one exchange, whose response is kept.
 
     :param limit: bytes of body to keep; what is more sets ``overflow`` and is dropped.
         None: whoever takes the data bounds it.
     """
 
-    closing = False
-    lingering = False
-    has_events = False
-    takes_files = False
-    can_push = False
-    can_early_hint = False
-    wants_data = True
-    pause_limit = "request_buffer_size"
-    idle = False
-    busy_streams = 1
-
     def __init__(self, http_version: str, limit: int | None = None) -> None:
         self.http_version = http_version
+        self.closing = self.lingering = self.has_events = False
+        self.takes_files = self.can_early_hint = False
         self.status: int | None = None
         self.headers: Headers = []
         self.ended = False
@@ -122,6 +112,26 @@ class MemoryConnection:
 
     # What an exchange without a wire has no use for
 
+    @property
+    def wants_data(self) -> bool:
+        """Nothing comes."""
+        return True
+
+    @property
+    def pause_limit(self) -> str:
+        """Nothing is paused."""
+        return "request_buffer_size"
+
+    @property
+    def idle(self) -> bool:
+        """The exchange is open."""
+        return False
+
+    @property
+    def busy_streams(self) -> int:
+        """The one exchange."""
+        return 1
+
     def receive_data(self, data: bytes) -> list[Event]:
         """Nothing comes."""
         return []
@@ -152,10 +162,6 @@ class MemoryConnection:
     def send_informational(self, stream_id: int, status: int, headers: Headers) -> None:
         """There is no place for them."""
 
-    def push(self, stream_id: int, path: bytes, headers: Headers) -> int | None:
-        """Declined."""
-        return None
-
     def upgrade(self, stream_id: int, status: int, headers: Headers) -> None:
         """Never asked for: requests have no ``protocol``."""
 
@@ -173,17 +179,7 @@ class MemoryConnection:
         """One exchange is all there is."""
 
 
-class _Stream(HTTPStream):
-    """Remembers that the application left its response undone."""
-
-    unfinished = False
-
-    def finished(self, error: BaseException | None) -> None:
-        self.unfinished = True
-        super().finished(error)
-
-
-class LambdaExchange:
+class LambdaExchange(Host):
     """The driver of one exchange: ``Host`` for its stream, and the stream's task.
 
     :param scope: entries for the ASGI scope, ``extensions`` among them.
@@ -192,8 +188,6 @@ class LambdaExchange:
     :param prelude: makes what stands before a streamed body.
     """
 
-    secure: bool
-    tls: dict[str, Any] | None = None
     can_send_file = False
 
     def __init__(
@@ -211,9 +205,10 @@ class LambdaExchange:
         self.client = request.client
         self.server = request.server
         self.secure = request.scheme == "https"
-        self.via: Via | None = None  # the gateway is asked by its event, not by fields
+        self.tls = None
+        self.via = None  # the gateway is asked by its event, not by fields
         self.response = MemoryConnection(request.http_version, limit)
-        self.http: HTTPConnection = self.response
+        self.http = self.response
         #: The finished exchange for the access log.
         self.logged: Exchange | None = None
         self.timed_out = False
@@ -221,7 +216,7 @@ class LambdaExchange:
         self._prelude = prelude
         self.started = False  # something of the response has left
         self._cut = False
-        self.stream = _Stream(
+        self.stream = HTTPStream(
             self,
             RequestReceived(
                 stream_id=STREAM_ID,
