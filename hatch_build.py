@@ -128,6 +128,7 @@ def _quiet() -> Iterator[None]:
 
 EXTENSIONS = (
     Wanted("tricorn.codecs._nghttp2", nghttp2, "HTTP/2 is served by h2"),
+    Wanted("tricorn.codecs._http1", nothing, "HTTP/1.1 is served by httptools or h11"),
     Wanted("tricorn.codecs._websocket", nothing, "WebSocket is served by wsproto"),
 )
 
@@ -137,10 +138,9 @@ EXTENSIONS = (
 DRIVER = tuple(
     f"tricorn/{folder}{name}.py"
     for folder, names in {
-        "asgi/": "exchange forwarded host hosts http http_response messages preload push replies "
+        "asgi/": "exchange forwarded host hosts http http_response messages preload replies "
         "request_limits runner scope stopping websocket websocket_options",
-        "codecs/": "base chunked http1_httptools http2_nghttp2 websocket_base websocket_compiled "
-        "websocket_deflate",
+        "codecs/": "base chunked http1_httptools websocket_base websocket_deflate",
         "io/": "admission asyncio_transport connection ending housekeeping pacing registry "
         "sendfile transport",
         "protocol/": "budget connection dependency_tree events fields flow http1 http1_body "

@@ -258,7 +258,7 @@ class Options(Record, kw_only=True):
 
     http1_codec: str = option(Kind.TEXT, HTTP1, "auto",
         "Parser of HTTP/1.1; auto is the fastest that is installed. See the page on codecs.",
-        choices=("auto", "httptools", "h11"))
+        choices=("auto", "compiled", "httptools", "h11"))
     h11_max_incomplete_size: int = option(Kind.SIZE, HTTP1, 65536,
         "Largest request head; above it the answer is 431.", "nginx, Envoy", low=1024)
     h11_pass_raw_headers: bool = option(Kind.BOOL, HTTP1, False,

@@ -46,9 +46,8 @@ def _scope(
     kind: str, host: Host, request: RequestReceived, extensions: dict[str, dict[str, Any]]
 ) -> Scope:
     raw_path, query = request.target, b""
-    mark = raw_path.find(b"?")
-    if mark >= 0:
-        raw_path, query = raw_path[:mark], raw_path[mark + 1 :]
+    if 0x3F in raw_path:
+        raw_path, _, query = raw_path.partition(b"?")
     path = raw_path.decode("latin-1")
     if "%" in path:
         path = unquote(path)

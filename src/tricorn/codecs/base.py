@@ -22,12 +22,13 @@ class HTTP1Codec(Protocol):
     """The HTTP/1.1 slot: request heads. Bodies and responses are the same for every codec."""
 
     name: str
+    #: It refuses bare CR and LF and folded lines by itself; else the caller looks for them.
+    strict: bool
 
     def parse_head(self, head: bytes) -> RequestHead:
         """Parse one request head, its final empty line included.
 
-        It may unfold lines: the caller, who has bounded the head and refused bare CR and LF,
-        will notice. It refuses all control characters but HTAB in field values.
+        It refuses all control characters but HTAB in field values.
 
         :raises RemoteProtocolError: with the status that tells the peer.
         """

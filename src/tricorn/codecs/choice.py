@@ -89,6 +89,10 @@ _PURE = "it comes with Tricorn; install tricorn again"
 CODECS: dict[str, tuple[Codec, ...]] = {
     "http1": (
         Codec(
+            "http1", "compiled", "tricorn.codecs.http1_compiled", "CompiledHTTP1Codec",
+            "tricorn.codecs._http1", None, _OWN,
+        ),
+        Codec(
             "http1", "httptools", "tricorn.codecs.http1_httptools", "HttptoolsCodec",
             "httptools", "httptools", _SPEED,
         ),

@@ -27,6 +27,7 @@ class H11Codec:
     __slots__ = ()
 
     name = "h11"
+    strict = False
 
     def parse_head(self, head: bytes) -> RequestHead:
         """Parse one request head, its final empty line included.

@@ -35,6 +35,7 @@ class HttptoolsCodec:
     __slots__ = ("_fields", "_target", "on_header")
 
     name = "httptools"
+    strict = False
 
     def __init__(self) -> None:
         self._target = b""

@@ -189,11 +189,11 @@ def check_inbound_value(name: bytes, value: bytes) -> None:
 
 
 # Fields that a server reads in a request, and secrets; no others are remembered.
-_SPECIAL = frozenset({b"content-length", b"cookie", b"expect", b"host", b"priority", b"te"})
-_UNREMEMBERED = _SPECIAL | {b"authorization", b"proxy-authorization"}
+_SPECIAL: Final = frozenset({b"content-length", b"cookie", b"expect", b"host", b"priority", b"te"})
+_UNREMEMBERED: Final = _SPECIAL | {b"authorization", b"proxy-authorization"}
 #: Whole fields that came before and are in order, small ones; most clients repeat theirs.
-_plain_fields: set[Header] = set()
-_MAX_PLAIN_FIELDS = 1024
+_plain_fields: Final[set[Header]] = set()
+_MAX_PLAIN_FIELDS: Final = 1024
 
 
 def check_http2_fields(headers: Headers) -> Headers:

@@ -27,7 +27,7 @@ from tricorn.protocol.events import (
 )
 from tricorn.protocol.flow import Buffer, FileRegion, WriteQueue
 from tricorn.protocol.http1_body import BodyReader
-from tricorn.protocol.http1_request import Request, check_folding, read_request, split_head
+from tricorn.protocol.http1_request import Request, parse_head, read_request, split_head
 from tricorn.protocol.http1_state import (
     CHUNKED,
     DISCARD_LIMIT,
@@ -164,7 +164,7 @@ class HTTP1Connection(Idleness):
 
     def _parse_head(self, events: list[Event]) -> bool:
         """Read a request head if it is complete; whether it was."""
-        head, lines, self._buffer = split_head(
+        head, self._buffer = split_head(
             self._buffer,
             max_head=self._max_head,
             max_target=self._max_target,
@@ -175,10 +175,8 @@ class HTTP1Connection(Idleness):
             return False
         self._stream_id += 1
         self._output = OUT_NONE
-        parsed = self._codec.parse_head(head)
-        check_folding(lines, parsed)
         request = read_request(
-            parsed,
+            parse_head(self._codec, head),
             self._stream_id,
             max_headers=self._max_headers,
             raw_headers=self._raw_headers,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from tricorn.codecs.base import RequestHead
+from tricorn.codecs.base import HTTP1Codec, RequestHead
 from tricorn.exceptions import RemoteProtocolError
 from tricorn.protocol import fields
 from tricorn.protocol.events import RequestReceived
@@ -73,10 +73,10 @@ class Request:
 
 def split_head(
     buffer: bytes | bytearray, *, max_head: int, max_target: int
-) -> tuple[bytes | None, int, bytes | bytearray]:
+) -> tuple[bytes | None, bytes | bytearray]:
     """The first request head in ``buffer``, None while it is incomplete.
 
-    :return: the head, its final empty line included; the number of its lines; the rest.
+    :return: the head, its final empty line included, its lines not looked at; the rest.
     :raises RemoteProtocolError: 400, 414 or 431.
     """
     if buffer[:1] in _LINE_ENDS:
@@ -88,10 +88,10 @@ def split_head(
         _check_head_size(buffer, size, max_head, max_target)
     if end < 0:
         check_lines(buffer, complete=False)
-        return None, 0, buffer
-    head = bytes(buffer) if size == length else bytes(buffer[:size])
-    lines = check_lines(head, complete=True)
-    return head, lines, b"" if size == length else buffer[size:]
+        return None, buffer
+    if size == length:
+        return bytes(buffer), b""
+    return bytes(buffer[:size]), buffer[size:]
 
 
 def _strip_empty_lines(buffer: bytes | bytearray) -> bytes | bytearray:
@@ -139,6 +139,19 @@ def check_lines(head: bytes | bytearray, complete: bool) -> int:
     if lone and (complete or lone > 1 or not head.endswith(b"\r")):
         raise RemoteProtocolError("bare CR in the request head")
     return pairs
+
+
+def parse_head(codec: HTTP1Codec, head: bytes) -> RequestHead:
+    """Parse a whole head; what its codec does not look at is looked at here.
+
+    :raises RemoteProtocolError: 400.
+    """
+    if codec.strict:
+        return codec.parse_head(head)
+    lines = check_lines(head, complete=True)
+    parsed = codec.parse_head(head)
+    check_folding(lines, parsed)
+    return parsed
 
 
 def check_folding(lines: int, parsed: RequestHead) -> None:
@@ -189,7 +202,7 @@ def read_request(
         raise RemoteProtocolError("exactly one Host field is required")
     elif not fields.valid_host(hosts[0]):
         raise RemoteProtocolError(f"invalid Host {hosts[0]!r}")
-    if target[:1] != b"/" or target.find(b"#") >= 0 or method == b"CONNECT":
+    if target[:1] != b"/" or 0x23 in target or method == b"CONNECT":
         target, headers = _read_target(method, target, headers)
     event = RequestReceived(
         stream_id,

@@ -135,7 +135,7 @@ def _check_target(pseudo: dict[bytes, bytes], method: bytes, max_target: int) ->
     if len(path) > max_target:
         reason = f":path over {max_target} bytes"
         raise RemoteProtocolError(reason, 414, limit="max_request_target_size")
-    if (path[:1] != b"/" and not (path == b"*" and method == b"OPTIONS")) or path.find(b"#") >= 0:
+    if (path[:1] != b"/" and not (path == b"*" and method == b"OPTIONS")) or 0x23 in path:
         raise RemoteProtocolError(f"invalid :path {path!r}")
     return path
 

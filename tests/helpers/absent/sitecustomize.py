@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import sys
 
-ABSENT = {"httptools", "tricorn.codecs._nghttp2", "tricorn.codecs._websocket"}
+ABSENT = {
+    "httptools",
+    "tricorn.codecs._http1",
+    "tricorn.codecs._nghttp2",
+    "tricorn.codecs._websocket",
+}
 
 
 class Absence:
