@@ -204,6 +204,9 @@ def build_driver(into: Path) -> list[Path]:
         for extension in extensions:
             extension.include_dirs.append(str(Path(folder, "tricorn")))
             extension.extra_compile_args += _plain()
+            if sys.platform == "linux":  # half a megabyte of names that nobody looks up
+                extension.extra_compile_args += ["-fvisibility=hidden", "-ffunction-sections"]
+                extension.extra_link_args.append("-Wl,--gc-sections")
         return extensions
 
     return _compile(ROOT / "src", into, made)
