@@ -40,6 +40,7 @@ class Project:
     left_out: Mapping[str, str] = field(default_factory=dict)
     cwd: str = "."
     django: bool = False
+    interpreted: bool = False  # its shim is a part of the driver, which cannot be compiled then
 
     @property
     def folder(self) -> str:
@@ -73,6 +74,7 @@ _SERVER = "tests/test_server.py::"
 
 UVICORN = Project(
     name="uvicorn",
+    interpreted=True,
     title="Uvicorn",
     distribution="uvicorn",
     version="0.54.0",

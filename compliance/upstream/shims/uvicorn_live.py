@@ -155,6 +155,10 @@ class _Loop:
         self.protocol: Protocol
         self._loop = asyncio.get_running_loop()
 
+    def get_task_factory(self) -> Any:
+        """Not None: then tasks are made by ``create_task``."""
+        return self.create_task
+
     def create_task(self, coroutine: Coroutine[Any, Any, None], **_: Any) -> Any:
         if self._mock is None:
             task = self._loop.create_task(coroutine)
