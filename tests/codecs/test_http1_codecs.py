@@ -67,6 +67,17 @@ def test_a_malformed_or_incomplete_head_is_refused(codec, head):
     with pytest.raises(RemoteProtocolError) as caught:
         codec.parse_head(head)
     assert caught.value.status == 400
+    if codec.parse_first is not None:
+        assert codec.parse_first(head) is None
+
+
+@pytest.mark.parametrize("rest", [b"", b"b", b"\r\n", b"\r\n\r\n", HEAD, b"\0" * 9])
+def test_the_first_head_of_what_has_come(codec, rest):
+    if codec.parse_first is None:
+        pytest.skip("it parses whole heads only")
+    assert codec.parse_first(HEAD + rest) == (codec.parse_head(HEAD), len(HEAD))
+    for end in range(len(HEAD)):
+        assert codec.parse_first(HEAD[:end]) is None
 
 
 @pytest.mark.parametrize(

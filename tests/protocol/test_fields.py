@@ -3,7 +3,7 @@
 import pytest
 
 from tricorn.exceptions import LocalProtocolError, RemoteProtocolError
-from tricorn.protocol import fields
+from tricorn.protocol import fields, outbound
 
 CONTROLS = [*range(9), *range(10, 32), 127]
 
@@ -11,26 +11,26 @@ CONTROLS = [*range(9), *range(10, 32), 127]
 class TestRFC9110Section5Outbound:
     def test_names_are_lower_case_and_values_lose_outer_white_space(self):
         given = [(b"X-A", b" b\tc\t"), (b"x-a", b""), (b"D", b"\xff")]
-        assert fields.normalise_outbound(given) == [
+        assert outbound.field_list(given).pairs == [
             (b"x-a", b"b\tc"),
             (b"x-a", b""),
             (b"d", b"\xff"),
         ]
 
     def test_any_iterable_of_pairs_will_do(self):
-        assert fields.normalise_outbound(iter([[b"A", b"b"]])) == [(b"a", b"b")]
-        assert fields.normalise_outbound({b"A": b"b"}.items()) == [(b"a", b"b")]
+        assert outbound.field_list(iter([[b"A", b"b"]])).pairs == [(b"a", b"b")]
+        assert outbound.field_list({b"A": b"b"}.items()).pairs == [(b"a", b"b")]
 
     @pytest.mark.parametrize("byte", CONTROLS)
     def test_5_5_a_control_character_is_refused(self, byte):
         with pytest.raises(LocalProtocolError, match="x-a"):
-            fields.normalise_outbound([(b"x-a", b"b%cc" % byte)])
+            outbound.field_list([(b"x-a", b"b%cc" % byte)])
 
     @pytest.mark.parametrize("byte", [*CONTROLS, 9, 32, *b'"(),/:;<=>?@[\\]{}', 128, 255])
     def test_5_6_2_a_name_is_a_token(self, byte):
         for _ in range(2):  # a refused name is not remembered as a known one
             with pytest.raises(LocalProtocolError):
-                fields.normalise_outbound([(b"a%cb" % byte, b"")])
+                outbound.field_list([(b"a%cb" % byte, b"")])
 
     @pytest.mark.parametrize(
         "headers",
@@ -40,13 +40,13 @@ class TestRFC9110Section5Outbound:
     )  # fmt: skip
     def test_anything_else_is_refused_as_such(self, headers):
         with pytest.raises(LocalProtocolError):
-            fields.normalise_outbound(headers)
+            outbound.field_list(headers)
 
     def test_the_memory_of_names_is_bounded(self, monkeypatch):
-        monkeypatch.setattr(fields, "_known_names", {})
+        monkeypatch.setattr(outbound, "_known_names", {})
         for number in range(3000):
-            fields.normalise_outbound([(b"x-%d" % number, b"")])
-        assert len(fields._known_names) <= 1024
+            outbound.field_list([(b"x-%d" % number, b"")])
+        assert len(outbound._known_names) <= 1024
 
 
 class TestRFC9110Section7_2Host:

@@ -19,8 +19,10 @@ from tricorn.asgi.stopping import Stopping
 from tricorn.compilation import mypyc_attr
 from tricorn.config import Config
 from tricorn.counters import CURRENT, PEER_FAULTS, Counters
+from tricorn.protocol import outbound
 from tricorn.protocol.connection import HTTPConnection
 from tricorn.protocol.events import PeerFault
+from tricorn.protocol.outbound import FieldList
 from tricorn.types import ASGIApplication, Headers, Scope
 
 if TYPE_CHECKING:
@@ -112,10 +114,9 @@ class Worker:
             self._static.append((b"server", b"tricorn"))
         self._static += [(b"alt-svc", value.encode("latin-1")) for value in config.alt_svc_headers]
         self._static += config.extra_headers
-        #: The names of ``default_headers``.
-        self.default_names = frozenset(name for name, _ in self._static) | {b"date"}
+        outbound.watch(frozenset(name for name, _ in self._static) | {b"date"})
         self.extensions = self._extensions()
-        self._defaults: Headers = []
+        self._defaults = outbound.NOTHING
         self._second = 0
 
     def _extensions(self) -> dict[str, dict[str, Any]]:
@@ -135,13 +136,16 @@ class Worker:
         return self.stopping.is_set()
 
     def default_headers(self) -> Headers:
-        """The fields added to every final response; ``date`` is formatted once a second."""
+        """The fields added to every final response."""
+        return self.default_fields().pairs
+
+    def default_fields(self) -> FieldList:
+        """``default_headers``, prepared; ``date`` is formatted once a second."""
         now = int(time.time())
         if now != self._second:
             self._second = now
-            self._defaults = list(self._static)
-            if self._dated:
-                self._defaults.append((b"date", http_date(now)))
+            dated: Headers = [(b"date", http_date(now))] if self._dated else []
+            self._defaults = outbound.checked(self._static + dated)
         return self._defaults
 
     def missing_defaults(self, headers: Headers) -> Headers:

@@ -21,6 +21,7 @@ from tricorn.asgi.http_response import (
 from tricorn.asgi.request_limits import BODY_TOO_LARGE, NO_RESPONSE, Patience, Refusal
 from tricorn.asgi.scope import http_scope
 from tricorn.exceptions import ClientDisconnected
+from tricorn.protocol import outbound
 from tricorn.protocol.events import (
     DataReceived,
     Event,
@@ -219,7 +220,7 @@ class HTTPStream(HTTPResponse):
             return
         if self._state in (REQUEST, HELD):
             self.status = None
-            self._headers = _ERROR_HEADERS
+            self._given = outbound.checked(_ERROR_HEADERS)
             self._trailers = None
             self._remaining = None
             self._discard = self.method == "HEAD"
@@ -240,7 +241,7 @@ class HTTPStream(HTTPResponse):
         self._answer(status, headers, text)
 
     def _answer(self, status: int, headers: Headers, text: bytes) -> None:
-        self._headers = headers
+        self._given = outbound.checked(headers)
         self.status = status
         self._discard = self.method == "HEAD"
         self._move(HELD)

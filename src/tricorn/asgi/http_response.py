@@ -18,7 +18,7 @@ from tricorn.asgi.host import Host
 from tricorn.asgi.replies import TARGET_SAFE
 from tricorn.counters import CUT_ABORTED, CUT_LOST
 from tricorn.exceptions import ClientDisconnected, FileUnavailable, InvalidMessage
-from tricorn.protocol import fields
+from tricorn.protocol import fields, outbound
 from tricorn.protocol.events import RequestReceived
 from tricorn.protocol.flow import Buffer, FileRegion
 from tricorn.protocol.http2_errors import INTERNAL_ERROR
@@ -45,8 +45,6 @@ TRAILERS: Final = State.TRAILERS
 DONE: Final = State.DONE
 # What a response has until it is given some; never changed in place.
 NO_FIELDS: Final[Headers] = []
-# Response fields that say something to the server.
-_TELLING: Final = frozenset({b"content-length", b"content-type", b"link"})
 
 
 class HTTPResponse(BaseStream):
@@ -54,7 +52,6 @@ class HTTPResponse(BaseStream):
 
     _pushed = False  # the request is one we promised ourselves
     _discard = False  # a body that must not be sent (HEAD, 204, 304)
-    _own_defaults = False  # the application gives Date or Server itself
     _remaining: int | None = None  # bytes of the declared Content-Length to come
     _trailers: Headers | None = None
     _handed_over: FileRegion | None = None  # being sent by the transport
@@ -63,48 +60,35 @@ class HTTPResponse(BaseStream):
         super().__init__(host, request)
         self._state = REQUEST
         self._allowed = REQUEST_TABLE
-        self._headers = self._identity = NO_FIELDS
+        self._given = outbound.NOTHING  # the fields that the application gave
+        self._identity = NO_FIELDS
 
     @property
     def response_headers(self) -> Headers:
         """The application's response fields, for the access log."""
-        return self._headers
+        return self._given.pairs
 
     # One method for each message; True where something is to be written, an awaitable
     # where that takes several writes
 
     def _start(self, message: dict[str, Any]) -> bool:
-        self.status = messages.get_status(message)
-        headers = messages.get_headers(message)
-        worker = self.host.worker
-        length = None
-        event_stream = links = False
-        known = worker.default_names
-        for name, value in headers:
-            if name in known:
-                self._own_defaults = True
-            if name not in _TELLING:
-                continue
-            if name == b"content-length":
-                # 19 digits are more than any file; int() has a limit of its own.
-                valid = value.isdigit() and len(value) <= 19
-                if not valid or (length is not None and int(value) != length):
-                    raise InvalidMessage(f"http.response.start: invalid content-length {value!r}")
-                length = int(value)
-            elif name == b"content-type":
-                event_stream = value.startswith(b"text/event-stream")
-            else:
-                links = True
-        self._remaining = length
-        self._headers = headers
-        self._discard = not fields.has_body(self.method, self.status)
+        status = messages.get_status(message)
+        given = messages.get_fields(message)
+        if given.length == outbound.INVALID_LENGTH:
+            value = [value for name, value in given.pairs if name == b"content-length"][-1]
+            raise InvalidMessage(f"http.response.start: invalid content-length {value!r}")
+        self.status = status
+        self._given = given
+        self._remaining = given.length
+        self._discard = not fields.has_body(self.method, status)
         if messages.get_flag(message, "trailers"):
             self._trailers = []
         self._move(HELD)
+        kinds = given.kinds
         written = False
-        if links and worker.link_preload and not self._pushed:
-            written = preload.announce(self, headers)
-        if event_stream and length is None and not self._discard:
+        if kinds & outbound.LINK and self.host.worker.link_preload and not self._pushed:
+            written = preload.announce(self, given.pairs)
+        if kinds & outbound.EVENT_STREAM and given.length is None and not self._discard:
             self._send_head(0, complete=False)
             self._state = BODY
             self._allowed = _OPENED_TABLE
@@ -183,7 +167,7 @@ class HTTPResponse(BaseStream):
             self._remaining -= size
         elif not more and self._state is HELD and self._trailers is None:
             # Known whole: framed by its length.
-            self._headers = [*self._headers, (b"content-length", b"%d" % size)]
+            self._given = outbound.checked([*self._given.pairs, (b"content-length", b"%d" % size)])
             self._remaining = 0
         if not size:
             region.close()
@@ -250,20 +234,24 @@ class HTTPResponse(BaseStream):
 
     def _send_head(self, size: int, *, complete: bool, end_stream: bool = False) -> None:
         """Write the held head; a body known whole gets its Content-Length."""
-        headers = self._headers
-        sent = headers.copy()
-        if complete and self._remaining is None and (not self._discard or size):
-            assert self.status is not None
-            if self.status not in fields.NO_BODY_STATUSES:
-                sent.append((b"content-length", b"%d" % size))
+        given = self._given
+        status = self.status
+        assert status is not None
+        length = -1
+        known = complete and self._remaining is None and (not self._discard or size)
+        if known and status != 204 and status != 304:
+            length = size
         worker = self.host.worker
-        # Few applications give one of these themselves: the rest need no look at the names.
-        sent += worker.missing_defaults(headers) if self._own_defaults else worker.default_headers()
+        # Few applications give one of these themselves.
+        if given.kinds & outbound.WATCHED:
+            added = outbound.checked(worker.missing_defaults(given.pairs))
+        else:
+            added = worker.default_fields()
         if self._identity:
-            given = {name for name, _ in headers}
-            sent += [field for field in self._identity if field[0] not in given]
-        assert self.status is not None
-        self._http.send_headers(self.stream_id, self.status, sent, end_stream)
+            names = {name for name, _ in given.pairs}
+            identity = [field for field in self._identity if field[0] not in names]
+            added = outbound.checked(added.pairs + identity)
+        self._http.send_response(self.stream_id, status, given, added, length, end_stream)
 
     def _trailers_message(self, message: dict[str, Any]) -> bool:
         headers = messages.get_headers(message)

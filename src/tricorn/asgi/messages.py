@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tricorn.exceptions import InvalidMessage, LocalProtocolError
-from tricorn.protocol.fields import normalise_outbound
+from tricorn.protocol.outbound import FieldList, field_list
 from tricorn.types import Headers, Message
 
 
@@ -58,8 +58,16 @@ def get_headers(message: dict[str, Any]) -> Headers:
 
     :raises InvalidMessage: naming the message and the field.
     """
+    return get_fields(message).pairs
+
+
+def get_fields(message: dict[str, Any]) -> FieldList:
+    """The checked fields of a message.
+
+    :raises InvalidMessage: naming the message and the field.
+    """
     try:
-        return normalise_outbound(message.get("headers") or ())
+        return field_list(message.get("headers") or ())
     except LocalProtocolError as exc:
         raise InvalidMessage(f"{message['type']}: {exc}") from None
 

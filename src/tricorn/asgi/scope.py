@@ -12,6 +12,23 @@ from tricorn.types import Scope
 
 SPEC_VERSION: Final = "2.5"
 
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
+# Copied, which costs less than making one of its keys.
+_ASGI: Final = {"version": "3.0", "spec_version": SPEC_VERSION}
+_TEMPLATE: Final[dict[str, Any]] = {
+    "type": "http",
+    "asgi": None,
+    "http_version": "1.1",
+    "scheme": "http",
+    "path": "",
+    "raw_path": b"",
+    "query_string": b"",
+    "root_path": "",
+    "headers": None,
+    "client": None,
+    "server": None,
+    "extensions": None,
+}
 _WEBSOCKET_SCHEMES: Final = {"http": "ws", "https": "wss"}
 
 
@@ -26,9 +43,10 @@ def http_scope(host: Host, request: RequestReceived) -> Scope:
             extensions["http.response.early_hint"] = {}
         if request.accepts_trailers:
             extensions["http.response.trailers"] = {}
-    scope = _scope("http", host, request, extensions)
+    scope = _scope(host, request, extensions)
     # RFC 9110 9.1 tells methods apart by case; ASGI wants them in upper case.
-    scope["method"] = request.method.upper()
+    method = request.method
+    scope["method"] = method if method in _METHODS else method.upper()
     return scope
 
 
@@ -36,15 +54,14 @@ def websocket_scope(host: Host, request: RequestReceived, subprotocols: list[str
     """The scope of one WebSocket."""
     stopping = host.worker.extensions[STOPPING]
     extensions = {"websocket.http.response": {}, STOPPING: stopping}
-    scope = _scope("websocket", host, request, extensions)
+    scope = _scope(host, request, extensions)
+    scope["type"] = "websocket"
     scope["scheme"] = _WEBSOCKET_SCHEMES[scope["scheme"]]
     scope["subprotocols"] = subprotocols
     return scope
 
 
-def _scope(
-    kind: str, host: Host, request: RequestReceived, extensions: dict[str, dict[str, Any]]
-) -> Scope:
+def _scope(host: Host, request: RequestReceived, extensions: dict[str, dict[str, Any]]) -> Scope:
     raw_path, query = request.target, b""
     if 0x3F in raw_path:
         raw_path, _, query = raw_path.partition(b"?")
@@ -57,22 +74,23 @@ def _scope(
         raw_path = quote(worker.root_path).encode("ascii") + raw_path
     if host.tls is not None:
         extensions["tls"] = host.tls
-    scope: Scope = {
-        "type": kind,
-        "asgi": {"version": "3.0", "spec_version": SPEC_VERSION},
-        "http_version": request.http_version,
-        # The transport knows better than a peer what it is (RFC 9113 8.3.1 lets a proxy
-        # send another :scheme).
-        "scheme": "https" if host.secure else "http",
-        "path": path,
-        "raw_path": raw_path,
-        "query_string": query,
-        "root_path": worker.root_path,
-        "headers": request.raw_headers or request.headers,
-        "client": host.client,
-        "server": host.server,
-        "extensions": extensions,
-    }
+    scope = _TEMPLATE.copy()
+    scope["asgi"] = _ASGI.copy()
+    scope["http_version"] = request.http_version
+    # The transport knows better than a peer what it is (RFC 9113 8.3.1 lets a proxy
+    # send another :scheme).
+    if host.secure:
+        scope["scheme"] = "https"
+    scope["path"] = path
+    scope["raw_path"] = raw_path
+    if query:
+        scope["query_string"] = query
+    if worker.root_path:
+        scope["root_path"] = worker.root_path
+    scope["headers"] = request.raw_headers or request.headers
+    scope["client"] = host.client
+    scope["server"] = host.server
+    scope["extensions"] = extensions
     if worker.state is not None:
         scope["state"] = worker.state.copy()
     if host.via is not None:

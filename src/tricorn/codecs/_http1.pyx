@@ -52,6 +52,25 @@ cdef class CompiledHTTP1Codec:
 
         :raises RemoteProtocolError: 400.
         """
+        cdef Py_ssize_t size
+        parsed = self.parse(head, &size)
+        if size != PyBytes_GET_SIZE(head):
+            raise refused_field(head[size - 2 :])
+        return parsed
+
+    def parse_first(self, bytes received not None):
+        """Parse the request head that ``received`` begins with.
+
+        :return: the head and its size (bytes); None where there is none that is whole and in order.
+        """
+        cdef Py_ssize_t size
+        try:
+            parsed = self.parse(received, &size)
+        except RemoteProtocolError:
+            return None
+        return parsed, size
+
+    cdef tuple parse(self, bytes head, Py_ssize_t* size):
         cdef const unsigned char* start = <const unsigned char*>PyBytes_AS_STRING(head)
         cdef const unsigned char* end = start + PyBytes_GET_SIZE(head)
         cdef const unsigned char* at = start
@@ -99,8 +118,9 @@ cdef class CompiledHTTP1Codec:
             while at[0] == 0x20 or at[0] == 9:
                 at += 1
             fields.append((piece(name, start), self.value(&at, name, end)))
-        if at[1] != 10 or at + 2 != end:
+        if at[1] != 10:
             raise refused_field(piece(at, end))
+        size[0] = at + 2 - <const unsigned char*>PyBytes_AS_STRING(head)
         return method, target, version, fields
 
     cdef bytes value(

@@ -6,6 +6,7 @@ decisions, push rules and drain live above, once, in ``tricorn.protocol``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from tricorn.plain import Plain
@@ -24,6 +25,14 @@ class HTTP1Codec(Protocol):
     name: str
     #: It refuses bare CR and LF and folded lines by itself; else the caller looks for them.
     strict: bool
+
+    @property
+    def parse_first(self) -> Callable[[bytes], tuple[RequestHead, int] | None] | None:
+        """Where it can, and is strict: parses the head that bytes begin with.
+
+        It gives the head and its size (bytes), None unless there is one, whole and in order.
+        """
+        ...
 
     def parse_head(self, head: bytes) -> RequestHead:
         """Parse one request head, its final empty line included.

@@ -28,6 +28,7 @@ class H11Codec:
 
     name = "h11"
     strict = False
+    parse_first = None
 
     def parse_head(self, head: bytes) -> RequestHead:
         """Parse one request head, its final empty line included.

@@ -36,6 +36,7 @@ class HttptoolsCodec:
 
     name = "httptools"
     strict = False
+    parse_first = None
 
     def __init__(self) -> None:
         self._target = b""

@@ -232,7 +232,7 @@ class AsyncioTransport(Transport):
                 self._transport.write(data)
                 if self._gathers and len(data) >= _LARGE:
                     self._fast = not self._transport.get_write_buffer_size()
-        elif sum(map(len, buffers)) <= _JOIN_LIMIT:
+        elif _size(buffers) <= _JOIN_LIMIT:
             self._transport.write(b"".join(buffers))
         elif self._tls is None:
             self._transport.writelines(buffers)
@@ -241,7 +241,7 @@ class AsyncioTransport(Transport):
 
     def _hold(self, buffers: Sequence[Any]) -> bool:
         """Keep large pieces for a moment; what comes behind them takes them along."""
-        size = sum(map(len, buffers))
+        size = _size(buffers)
         large = size >= _LARGE and buffers[0].__class__ is not FileRegion
         if not self._held:
             if not large:
@@ -405,6 +405,13 @@ class PushProtocol(asyncio.BufferedProtocol):
     def __init__(self, transport: AsyncioTransport) -> None:
         for name in _PUSHED:
             setattr(self, name, getattr(transport, name))
+
+
+def _size(buffers: Sequence[Any]) -> int:
+    size = 0
+    for piece in buffers:
+        size += len(piece)
+    return size
 
 
 def _address(name: object) -> tuple[str, int] | None:

@@ -290,7 +290,8 @@ class Connection(Housekeeping):
 
     def _released(self, stream_id: int) -> None:
         """The application of a stream has ended."""
-        self._tasks.pop(stream_id, None)
+        if stream_id in self._tasks:
+            del self._tasks[stream_id]
         if self._ending is not None:
             self._ending.released(stream_id)
         if self.worker.gate is not None:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from tricorn.compilation import mypyc_attr
 from tricorn.protocol.events import Event
 from tricorn.protocol.flow import Buffer
+from tricorn.protocol.outbound import FieldList
 from tricorn.types import Headers
 
 
@@ -100,6 +101,27 @@ class HTTPConnection(ABC):
         self, stream_id: int, status: int, headers: Headers, end_stream: bool = False
     ) -> None:
         """The final response head."""
+
+    def send_response(
+        self,
+        stream_id: int,
+        status: int,
+        given: FieldList,
+        added: FieldList,
+        length: int = -1,
+        end_stream: bool = False,
+    ) -> None:
+        """``send_headers`` of what is prepared.
+
+        :param given: the application's fields.
+        :param added: the server's, none of which the application gives.
+        :param length: the Content-Length (bytes) that the server adds, negative for none.
+        """
+        headers = given.pairs.copy()
+        if length >= 0:
+            headers.append((b"content-length", b"%d" % length))
+        headers += added.pairs
+        self.send_headers(stream_id, status, headers, end_stream)
 
     @abstractmethod
     def send_data(self, stream_id: int, data: Buffer, end_stream: bool = False) -> None:

@@ -6,17 +6,16 @@ RFC 9110 section 5 (fields), RFC 9112 sections 3 and 6, RFC 9113 sections 8.2 an
 from __future__ import annotations
 
 import re
-from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
-from tricorn.exceptions import LocalProtocolError, RemoteProtocolError
+from tricorn.exceptions import RemoteProtocolError
 from tricorn.types import Header, Headers
 
-_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _LOWER_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 # RFC 9110 5.5: CR, LF and NUL are dangerous; the other control characters are invalid.
 # HTAB is the only one allowed.
-_BAD_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+BAD_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 # RFC 9112 3.2: a target is visible ASCII; RFC 3986 excludes the delimiters below, yet
 # browsers send some of them raw, so only what could split or confuse is refused.
 _BAD_TARGET: Final = re.compile(rb"[^\x21-\x7e]")
@@ -50,23 +49,34 @@ FORBIDDEN_TRAILERS: Final = CONNECTION_SPECIFIC | {
     b"trailer",
 }
 
-NO_BODY_STATUSES: Final = frozenset({204, 304})
-
 
 def has_body(method: str, status: int) -> bool:
     """Whether a response to ``method`` with ``status`` carries content (RFC 9110 6.4.1)."""
-    return method != "HEAD" and status >= 200 and status not in NO_BODY_STATUSES
+    return method != "HEAD" and status >= 200 and status != 204 and status != 304
 
 
 def is_token(value: bytes) -> bool:
     """Whether ``value`` is a token (RFC 9110 section 5.6.2)."""
-    return _TOKEN.fullmatch(value) is not None
+    return TOKEN.fullmatch(value) is not None
 
 
-@lru_cache(maxsize=256)  # one server is asked for few hosts
+#: Hosts found valid, for callers to look in first: one server is asked for few.
+known_hosts: Final[set[bytes]] = set()
+_MAX_KNOWN_HOSTS: Final = 256
+_LONGEST_KNOWN_HOST: Final = 255
+
+
 def valid_host(value: bytes) -> bool:
     """Whether ``value`` is a valid Host or :authority value: no userinfo, path or spaces."""
-    return _HOST.fullmatch(value) is not None
+    if value in known_hosts:
+        return True
+    if _HOST.fullmatch(value) is None:
+        return False
+    if len(value) <= _LONGEST_KNOWN_HOST:
+        if len(known_hosts) >= _MAX_KNOWN_HOSTS:
+            known_hosts.clear()
+        known_hosts.add(value)
+    return True
 
 
 def valid_target(value: bytes) -> bool:
@@ -101,7 +111,7 @@ def inbound_name(name: bytes) -> bytes:
 
     :raises RemoteProtocolError: 400.
     """
-    if not _TOKEN.fullmatch(name):
+    if not TOKEN.fullmatch(name):
         raise RemoteProtocolError(f"field name {name[:80]!r} is not a token")
     lower = name.lower()
     if len(name) <= _LONGEST_INBOUND_NAME:
@@ -111,80 +121,12 @@ def inbound_name(name: bytes) -> bytes:
     return lower
 
 
-# Names seen and found valid; an application uses the same few again and again.
-_known_names: Final[dict[bytes, bytes]] = {}
-_MAX_KNOWN_NAMES: Final = 1024
-
-
-def _normal_name(name: object) -> bytes:
-    if not isinstance(name, bytes):
-        raise LocalProtocolError(f"header name must be bytes, not {name!r}")
-    lower = name.lower()
-    if not _TOKEN.fullmatch(lower):
-        raise LocalProtocolError(f"header name {name!r} is not a token (RFC 9110 5.1)")
-    if len(_known_names) < _MAX_KNOWN_NAMES:
-        _known_names[name] = lower
-    return lower
-
-
-# Whole fields likewise, small ones that an application may well send again.
-_known_fields: Final[dict[Header, Header]] = {}
-_MAX_KNOWN_FIELDS: Final = 1024
-_LONGEST_KNOWN_VALUE: Final = 128
-
-
-def _normal_field(header: Any) -> Header:
-    name, value = header
-    try:
-        lower = _known_names[name]
-    except (KeyError, TypeError):
-        lower = _normal_name(name)
-    if value.__class__ is not bytes:
-        if not isinstance(value, bytes):
-            raise LocalProtocolError(f"value of header {lower!r} must be bytes: {value!r}")
-        value = bytes(value)
-    if _BAD_VALUE.search(value) is not None:
-        raise LocalProtocolError(f"value of header {lower!r} holds a control character: {value!r}")
-    # Peers reset the stream for white space around it (RFC 9113 8.2.1).
-    field = lower, value.strip(b" \t")
-    # Cookies are secrets, and nobody's but their peer's.
-    if len(value) <= _LONGEST_KNOWN_VALUE and lower != b"set-cookie":
-        if len(_known_fields) >= _MAX_KNOWN_FIELDS:
-            _known_fields.clear()
-        _known_fields[name, value] = field
-    return field
-
-
-def normalise_outbound(headers: object) -> Headers:
-    """The application's header list, checked and lower-cased.
-
-    Nothing an application sends may forge framing on the wire: names must be tokens and
-    values free of control characters (RFC 9110 section 5.5).
-
-    :raises LocalProtocolError: naming the offending field.
-    """
-    result: Headers = []
-    known = _known_fields
-    try:
-        for header in headers:  # type: ignore[attr-defined]
-            try:
-                field = known.get(header)
-            except TypeError:  # a list, which has no hash
-                field = None
-            result.append(field or _normal_field(header))
-    except (TypeError, ValueError) as exc:
-        raise LocalProtocolError(
-            f"headers must be an iterable of (name, value) byte pairs: {exc}"
-        ) from None
-    return result
-
-
 def check_inbound_value(name: bytes, value: bytes) -> None:
     """Refuse control characters in a received field value (RFC 9110 section 5.5).
 
     :raises RemoteProtocolError: 400.
     """
-    if _BAD_VALUE.search(value) is not None:
+    if BAD_VALUE.search(value) is not None:
         raise RemoteProtocolError(f"control character in the value of field {name!r}")
 
 
@@ -194,6 +136,7 @@ _UNREMEMBERED: Final = _SPECIAL | {b"authorization", b"proxy-authorization"}
 #: Whole fields that came before and are in order, small ones; most clients repeat theirs.
 _plain_fields: Final[set[Header]] = set()
 _MAX_PLAIN_FIELDS: Final = 1024
+_LONGEST_PLAIN: Final = 128  # name and value
 
 
 def check_http2_fields(headers: Headers) -> Headers:
@@ -206,7 +149,7 @@ def check_http2_fields(headers: Headers) -> Headers:
     special: Headers = []
     plain = _plain_fields
     lower_token = _LOWER_TOKEN.fullmatch
-    bad_value = _BAD_VALUE.search
+    bad_value = BAD_VALUE.search
     for header in headers:
         if header in plain:
             continue
@@ -226,7 +169,7 @@ def check_http2_fields(headers: Headers) -> Headers:
             raise RemoteProtocolError("TE other than trailers")
         if name in _SPECIAL:
             special.append(header)
-        elif len(name) + len(value) <= _LONGEST_KNOWN_VALUE and name not in _UNREMEMBERED:
+        elif len(name) + len(value) <= _LONGEST_PLAIN and name not in _UNREMEMBERED:
             if len(plain) >= _MAX_PLAIN_FIELDS:
                 plain.clear()
             plain.add(header)

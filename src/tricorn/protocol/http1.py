@@ -8,9 +8,8 @@ disconnect is seen at once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
-from tricorn.codecs.base import HTTP1Codec
+from tricorn.codecs.base import HTTP1Codec, RequestHead
 from tricorn.config import Config
 from tricorn.exceptions import RemoteProtocolError
 from tricorn.protocol import http1_response
@@ -25,11 +24,10 @@ from tricorn.protocol.events import (
     StreamReset,
     TrailersReceived,
 )
-from tricorn.protocol.flow import Buffer, FileRegion, WriteQueue
 from tricorn.protocol.http1_body import BodyReader
+from tricorn.protocol.http1_output import HTTP1Output
 from tricorn.protocol.http1_request import Request, parse_head, read_request, split_head
 from tricorn.protocol.http1_state import (
-    CHUNKED,
     DISCARD_LIMIT,
     IN_BODY,
     IN_CLOSED,
@@ -37,32 +35,23 @@ from tricorn.protocol.http1_state import (
     IN_HEAD,
     IN_TUNNEL,
     IN_UPGRADING,
-    NO_CONTENT,
     OUT_DONE,
     OUT_NONE,
     OUT_TUNNEL,
-    PASSED_ON,
-    UNTIL_CLOSE,
-    WRITE_SIZE,
-    Output,
 )
-from tricorn.protocol.idleness import Idleness
 from tricorn.protocol.timer import PhaseTimer
 from tricorn.types import Headers
 
-_CLOSE: Final = frozenset({b"close"})
 
-
-class HTTP1Connection(Idleness):
+class HTTP1Connection(HTTP1Output):
     """Server side of one HTTP/1.1 connection (RFC 9112)."""
-
-    http_version = "1.1"
-    takes_files = True
 
     def __init__(
         self, codec: HTTP1Codec, config: Config, defaults: Callable[[], Headers] = list
     ) -> None:
+        super().__init__()
         self._codec = codec
+        self._parse_first = codec.parse_first
         self._config = config
         # What every request asks for.
         self._max_head = config.h11_max_incomplete_size
@@ -78,18 +67,9 @@ class HTTP1Connection(Idleness):
         self.closing = False
         self.lingering = False
         self.has_events = False
-        self._buffer: bytes | bytearray = b""
-        self._input = IN_HEAD
-        self._output: Output | http1_response.Framing = OUT_DONE
-        self._stream_id = 0
-        self._request: Request | None = None
-        self._body: BodyReader | None = None
-        self._unconsumed = 0  # body bytes the application has not taken
         self._discarded = 0
-        self._keep_alive = True
         self._draining = False
         self._h2c: list[bytes] | None = None  # body of a request that asks for h2c
-        self._out = WriteQueue()
         self._touched = False  # progress since the last tick
         self._timer = PhaseTimer()
 
@@ -164,25 +144,48 @@ class HTTP1Connection(Idleness):
 
     def _parse_head(self, events: list[Event]) -> bool:
         """Read a request head if it is complete; whether it was."""
-        head, self._buffer = split_head(
-            self._buffer,
-            max_head=self._max_head,
-            max_target=self._max_target,
-        )
-        if head is None:
-            if self._peer_closed:
-                self._close()
-            return False
-        self._stream_id += 1
-        self._output = OUT_NONE
+        parsed = self._common_head()
+        if parsed is None:
+            head, self._buffer = split_head(
+                self._buffer,
+                max_head=self._max_head,
+                max_target=self._max_target,
+            )
+            if head is None:
+                if self._peer_closed:
+                    self._close()
+                return False
+            self._begin_exchange()
+            parsed = parse_head(self._codec, head)
+        else:
+            self._begin_exchange()
         request = read_request(
-            parse_head(self._codec, head),
+            parsed,
             self._stream_id,
             max_headers=self._max_headers,
             raw_headers=self._raw_headers,
         )
         self._begin(request, events)
         return True
+
+    def _begin_exchange(self) -> None:
+        self._stream_id += 1
+        self._output = OUT_NONE
+
+    def _common_head(self) -> RequestHead | None:
+        """The head that stands at the beginning, in order and not long; what is else is for
+        ``split_head`` to say."""
+        buffer = self._buffer
+        if self._parse_first is None or not isinstance(buffer, bytes):
+            return None
+        found = self._parse_first(buffer)
+        if found is None:
+            return None
+        parsed, size = found
+        if size > self._max_head or size > self._max_target:
+            return None
+        self._buffer = buffer[size:]
+        return parsed
 
     def _begin(self, request: Request, events: list[Event]) -> None:
         self._request = request
@@ -277,86 +280,7 @@ class HTTP1Connection(Idleness):
         self._output = OUT_DONE
         self._close(linger=True)
 
-    # Output
-
-    def send_informational(self, stream_id: int, status: int, headers: Headers) -> None:
-        """A 1xx response; dropped for HTTP/1.0 and once the final one has begun."""
-        if stream_id != self._stream_id or self._output is not OUT_NONE:
-            return
-        request = self._request
-        if request is None or request.event.http_version == "1.0":
-            return
-        # RFC 9110 10.1.1: needless once content has arrived.
-        if status == 100 and (self._input is not IN_BODY or self._unconsumed or self._buffer):
-            return
-        self._out.put(http1_response.head(status, headers, b""))
-
-    def send_headers(
-        self, stream_id: int, status: int, headers: Headers, end_stream: bool = False
-    ) -> None:
-        """The final response head; the framing is decided here (RFC 9112 section 6.3)."""
-        if stream_id != self._stream_id or self._output is not OUT_NONE:
-            return
-        request = self._request
-        assert request is not None
-        http10 = request.event.http_version == "1.0"
-        sent, mode, lines, options = http1_response.frame(
-            request.event.method, status, headers, http10=http10
-        )
-        self._output = mode
-        if b"close" in options or mode is UNTIL_CLOSE:
-            self._keep_alive = False
-        if self._keep_alive and not self._can_reuse(request):
-            self._keep_alive = False
-        if not self._keep_alive:
-            lines += b"connection: %b\r\n" % b", ".join([*(options - _CLOSE), b"close"])
-        elif http10:
-            lines += b"connection: %b\r\n" % b", ".join([*options, b"keep-alive"])
-        elif options:
-            lines += b"connection: %b\r\n" % b", ".join(options)
-        self._out.put(http1_response.head(status, sent, lines))
-        if end_stream:
-            self.send_data(stream_id, b"", True)
-
-    def _can_reuse(self, request: Request) -> bool:
-        """Whether what is left of the request body can be read away."""
-        if self._input is not IN_BODY:
-            return True
-        if request.event.expects_continue and not self._buffer and not self._unconsumed:
-            return False  # the peer may send the body or not: only closing is safe
-        return self._body is None or self._body.remaining <= DISCARD_LIMIT
-
-    def send_data(self, stream_id: int, data: Buffer, end_stream: bool = False) -> None:
-        """Body bytes, framed; or tunnel bytes."""
-        if stream_id != self._stream_id:
-            return
-        output = self._output
-        if isinstance(data, FileRegion):
-            if output is CHUNKED or output in PASSED_ON:
-                http1_response.put_file(self._out, data, chunked=output is CHUNKED)
-            data = b""
-        if output is CHUNKED:
-            if data:
-                data = http1_response.chunk(data)
-            if end_stream:
-                data += http1_response.LAST_CHUNK
-            self._out.put(data)
-        elif output in PASSED_ON:
-            self._out.put(data)
-        elif output is not NO_CONTENT:
-            return
-        if end_stream:
-            self._response_complete()
-
-    def send_trailers(self, stream_id: int, headers: Headers) -> None:
-        """The trailer section; only a chunked response can carry one."""
-        if stream_id != self._stream_id:
-            return
-        if self._output is CHUNKED:
-            self._out.put(http1_response.last_chunk(headers))
-            self._response_complete()
-        else:
-            self.send_data(stream_id, b"", True)
+    # Tunnels
 
     def upgrade(self, stream_id: int, status: int, headers: Headers) -> None:
         """Accept the tunnel: 101, then raw bytes both ways."""
@@ -432,17 +356,6 @@ class HTTP1Connection(Idleness):
         """The application has taken ``n`` body bytes."""
         if stream_id == self._stream_id:
             self._unconsumed -= n
-
-    def released(self, stream_id: int) -> None:
-        """Nothing to do: an exchange does not outlive its response."""
-
-    def buffered(self, stream_id: int) -> int:
-        """Bytes queued and not yet given to the transport."""
-        return self._out.size
-
-    def data_to_send(self) -> list[Buffer]:
-        """Buffers to write now."""
-        return self._out.take(WRITE_SIZE)
 
     def drain(self) -> None:
         """Finish the open exchange, and one that may be on its way; then close."""

@@ -17,7 +17,7 @@ from tricorn.types import Headers
 
 _DIGITS: Final = re.compile(rb"[0-9]{1,19}")
 _ABSOLUTE: Final = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(.*)", re.DOTALL)
-_LINE_ENDS: Final = (b"\r", b"\n")
+_LINE_ENDS: Final = (0x0D, 0x0A)
 
 _METHODS: Final = {
     name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
@@ -28,7 +28,6 @@ _MAX_EMPTY_LINES: Final = 8
 
 _INTERESTING: Final = frozenset(
     {
-        b"host",
         b"connection",
         b"content-length",
         b"transfer-encoding",
@@ -79,7 +78,7 @@ def split_head(
     :return: the head, its final empty line included, its lines not looked at; the rest.
     :raises RemoteProtocolError: 400, 414 or 431.
     """
-    if buffer[:1] in _LINE_ENDS:
+    if buffer and buffer[0] in _LINE_ENDS:
         buffer = _strip_empty_lines(buffer)
     length = len(buffer)
     end = buffer.find(b"\r\n\r\n")
@@ -90,7 +89,7 @@ def split_head(
         check_lines(buffer, complete=False)
         return None, buffer
     if size == length:
-        return bytes(buffer), b""
+        return (buffer if isinstance(buffer, bytes) else bytes(buffer)), b""
     return bytes(buffer[:size]), buffer[size:]
 
 
@@ -184,24 +183,26 @@ def read_request(
         raise RemoteProtocolError(reason, 431, limit="max_header_count")
     headers: Headers = []
     found: dict[bytes, list[bytes]] = {}
+    host: bytes | None = None
     known = fields.inbound_names
     for name, value in received:
         lower = known.get(name) or fields.inbound_name(name)
         headers.append((lower, value))
-        if lower in _INTERESTING:
+        if lower == b"host":
+            if host is not None:
+                raise RemoteProtocolError("exactly one Host field is required")
+            host = value
+        elif lower in _INTERESTING:
             if lower in found:
                 found[lower].append(value)
             else:
                 found[lower] = [value]
     # RFC 9112 3.2: 400 for a missing, repeated or invalid Host.
-    hosts = found.pop(b"host", None)
-    if hosts is None:
+    if host is None:
         if not http10:
             raise RemoteProtocolError("exactly one Host field is required")
-    elif len(hosts) > 1:
-        raise RemoteProtocolError("exactly one Host field is required")
-    elif not fields.valid_host(hosts[0]):
-        raise RemoteProtocolError(f"invalid Host {hosts[0]!r}")
+    elif host not in fields.known_hosts and not fields.valid_host(host):
+        raise RemoteProtocolError(f"invalid Host {host!r}")
     if target[:1] != b"/" or 0x23 in target or method == b"CONNECT":
         target, headers = _read_target(method, target, headers)
     event = RequestReceived(

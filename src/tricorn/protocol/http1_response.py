@@ -8,7 +8,8 @@ from typing import Final
 
 from tricorn.protocol import fields
 from tricorn.protocol.flow import FileRegion, WriteQueue
-from tricorn.types import Header, Headers
+from tricorn.protocol.outbound import line
+from tricorn.types import Headers
 
 # Reason phrases are read by load testers and old clients (RFC 9112 4 lets them be empty).
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
@@ -19,27 +20,12 @@ _status_lines: Final[dict[int, bytes]] = {
 }
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
+CHUNKED_LINE: Final = b"transfer-encoding: chunked\r\n"
 
 
 def status_line(status: int) -> bytes:
     """``HTTP/1.1 200 OK`` with its line end. HTTP/1.0 peers get it too (RFC 9112 2.3)."""
     return _status_lines.get(status) or b"HTTP/1.1 %d \r\n" % status
-
-
-# Lines of small fields, of which an application sends the same few again and again.
-_lines: Final[dict[Header, bytes]] = {}
-_MAX_LINES: Final = 1024
-_LONGEST_VALUE: Final = 128
-
-
-def _new_line(field: Header) -> bytes:
-    name, value = field
-    line = b"%b: %b\r\n" % field
-    if len(value) <= _LONGEST_VALUE and name != b"set-cookie":
-        if len(_lines) >= _MAX_LINES:
-            _lines.clear()
-        _lines[field] = line
-    return line
 
 
 def head(status: int, headers: Headers, framing: bytes) -> bytes:
@@ -48,10 +34,18 @@ def head(status: int, headers: Headers, framing: bytes) -> bytes:
     :param headers: checked fields, lower-case names.
     :param framing: further whole field lines, each with its CRLF, or nothing.
     """
-    known = _lines
+    return joined(status, [line(field) for field in headers], b"", framing)
+
+
+def joined(status: int, lines: list[bytes], block: bytes, framing: bytes) -> bytes:
+    """A response head of field lines that are there already.
+
+    :param block: lines in one.
+    :param framing: those that say how the peer finds the end, and whether more may come.
+    """
     parts = [_status_lines.get(status) or status_line(status)]
-    for field in headers:
-        parts.append(known.get(field) or _new_line(field))  # noqa: PERF401 (not the first)
+    parts += lines
+    parts.append(block)
     parts.append(framing)
     parts.append(b"\r\n")
     return b"".join(parts)
@@ -130,8 +124,13 @@ def frame(
         return sent, _LENGTH, _length_line(length), options
     if http10:
         return sent, Framing.UNTIL_CLOSE, b"", options
-    return sent, Framing.CHUNKED, b"transfer-encoding: chunked\r\n", options
+    return sent, Framing.CHUNKED, CHUNKED_LINE, options
 
 
 def _length_line(length: bytes | None) -> bytes:
     return b"content-length: %b\r\n" % (length or b"0")
+
+
+def length_line(length: int) -> bytes:
+    """The Content-Length line of so many bytes."""
+    return b"content-length: %d\r\n" % length
