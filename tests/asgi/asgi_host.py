@@ -107,6 +107,9 @@ class MemoryHost(WebSocketHost):
     async def turn(self):
         pass
 
+    def released(self, stream_id):
+        """No task runs here."""
+
     def end_application(self, stream_id):
         self.ended.append(stream_id)
 

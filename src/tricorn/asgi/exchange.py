@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from tricorn.asgi.host import Exchange, Host, Waiter
+from tricorn.asgi.host import Exchange, Host, TaskHandle, Waiter
 from tricorn.protocol.events import RequestReceived
 from tricorn.types import Headers, Message, Scope
 
@@ -21,6 +21,7 @@ class BaseStream:
     finished_at = 0.0  # seconds since the epoch
     close_code: int | None = None
     scope: Scope
+    task: TaskHandle | None = None  # the application's, while it runs; the driver's business
     body_limit: int | None = None  # bytes of request body above which the answer is 413
     _access_log: Callable[[Exchange], None] | None = None
     _started_at = 0.0

@@ -66,6 +66,14 @@ class Waiter(Protocol):
         ...
 
 
+class TaskHandle(Protocol):
+    """A running application task."""
+
+    def cancel(self) -> object:
+        """Ask it to end."""
+        ...
+
+
 class Worker:
     """What all connections of one serving process share. Set once, before serving."""
 
@@ -207,6 +215,10 @@ class Host(ABC):
     @abstractmethod
     def turn(self) -> Awaitable[None]:
         """A turn of the event loop."""
+
+    @abstractmethod
+    def released(self, stream_id: int) -> None:
+        """The application of an exchange has ended."""
 
     @abstractmethod
     def end_application(self, stream_id: int) -> None:

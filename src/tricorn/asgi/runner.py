@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from tricorn.asgi import cancellation
 from tricorn.asgi.exchange import BaseStream
 from tricorn.asgi.host import Worker
@@ -11,16 +9,10 @@ from tricorn.counters import APPLICATION_ERRORS
 from tricorn.exceptions import ClientDisconnected
 
 
-async def run(
-    worker: Worker,
-    stream: BaseStream,
-    cancelled: type[BaseException],
-    released: Callable[[int], None],
-) -> None:
+async def run(worker: Worker, stream: BaseStream, cancelled: type[BaseException]) -> None:
     """Call the application; never raises but for cancellation.
 
     :param cancelled: the cancellation exception of the event loop in use.
-    :param released: told the stream id at the very end.
     """
     error: BaseException | None = None
     try:
@@ -49,7 +41,7 @@ async def run(
             # Its traceback holds this frame: without the cycle, what the application left
             # suspended (a generator of a response) is closed now and not by the collector.
             error = None
-            released(stream.stream_id)
+            stream.host.released(stream.stream_id)
 
 
 def _failed(worker: Worker, stream: BaseStream, exc: BaseException) -> None:

@@ -28,7 +28,7 @@ from tricorn.io.ending import Ending
 from tricorn.io.housekeeping import Housekeeping
 from tricorn.io.registry import Registry
 from tricorn.io.sendfile import FileShrank
-from tricorn.io.transport import TaskHandle, Transport
+from tricorn.io.transport import Transport
 from tricorn.protocol import negotiate
 from tricorn.protocol.connection import HTTPConnection
 from tricorn.protocol.events import (
@@ -58,8 +58,8 @@ class Connection(Housekeeping):
     """One accepted connection."""
 
     __slots__ = (
-        "_deferred", "_flush_scheduled", "_lost", "_paused", "_reading", "_sending",
-        "_sniff", "_streams", "_tasks", "client", "http", "registry", "secure",
+        "_deferred", "_flush_scheduled", "_lost", "_paused", "_reading", "_running", "_sending",
+        "_sniff", "_streams", "client", "http", "registry", "secure",
         "server", "tls", "transport", "tunnel", "via", "worker",
     )  # fmt: skip
 
@@ -88,7 +88,7 @@ class Connection(Housekeeping):
         self.secure = secure
         self.tls = tls
         self._streams: dict[int, _Stream] = {}
-        self._tasks: dict[int, TaskHandle] = {}
+        self._running = 0  # applications
         self._ending: Ending | None = None  # made for the first that needs it
         self._sending: dict[int, Waiter] = {}  # applications waiting to send
         self._paused = False
@@ -196,7 +196,7 @@ class Connection(Housekeeping):
         for waiter in self._sending.values():
             waiter.set()
         self._sending.clear()
-        if not self._tasks:
+        if not self._running:
             self._let_go()
 
     def _let_go(self) -> None:
@@ -275,10 +275,9 @@ class Connection(Housekeeping):
             self.http.released(stream_id)
             return
         self._streams[stream_id] = stream
+        self._running += 1
         transport = self.transport
-        self._tasks[stream_id] = transport.spawn(
-            run(worker, stream, transport.cancelled, self._released)
-        )
+        stream.task = transport.spawn(run(worker, stream, transport.cancelled))
 
     def _answer_health(self, health: Health, request: RequestReceived) -> bool:
         """Answer what the server itself answers: without its limits, and without a log line."""
@@ -288,19 +287,19 @@ class Connection(Housekeeping):
             self.http.released(request.stream_id)
         return answer is not None
 
-    def _released(self, stream_id: int) -> None:
-        """The application of a stream has ended."""
-        if stream_id in self._tasks:
-            del self._tasks[stream_id]
+    def released(self, stream_id: int) -> None:
+        """The application of an exchange has ended."""
+        self._running -= 1
+        stream = self._streams[stream_id]
+        stream.task = None
         if self._ending is not None:
             self._ending.released(stream_id)
         if self.worker.gate is not None:
             self.worker.gate.running -= 1
-        stream = self._streams.get(stream_id)
-        if stream is not None and stream.complete:
+        if stream.complete:
             del self._streams[stream_id]
         self.http.released(stream_id)
-        if self._lost and not self._tasks:
+        if self._lost and not self._running:
             self._let_go()
 
     def _serves(self, scope: Scope) -> bool:
@@ -478,8 +477,9 @@ class Connection(Housekeeping):
 
     def cancel(self) -> None:
         """End the applications and the connection now."""
-        for task in list(self._tasks.values()):
+        for stream in list(self._streams.values()):
+            task = stream.task
             # Behind its first step: before it asyncio would drop the task without a word.
-            if not self.transport.soon(task.cancel):
+            if task is not None and not self.transport.soon(task.cancel):
                 task.cancel()
         self._abort()

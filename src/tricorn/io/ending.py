@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from tricorn.asgi.exchange import BaseStream
+from tricorn.asgi.host import TaskHandle
 from tricorn.counters import Counters
-from tricorn.io.transport import TaskHandle
 
 #: Seconds a cancelled application is waited for.
 CANCEL_TIME: Final = 5.0
@@ -44,18 +44,13 @@ class Ending:
         self._left.pop(stream_id, None)
         self._cancelled.pop(stream_id, None)
 
-    def tick(
-        self,
-        now: float,
-        grace: float | None,
-        tasks: Mapping[int, TaskHandle],
-        streams: Mapping[int, BaseStream],
-    ) -> list[int]:
+    def tick(self, now: float, grace: float | None, streams: Mapping[int, BaseStream]) -> list[int]:
         """Let time pass (seconds, monotonic); those that ignore their cancellation, each once."""
         if grace is not None:
             for stream_id, since in list(self._left.items()):
-                task, stream = tasks.get(stream_id), streams.get(stream_id)
-                if task is None or stream is None or not stream.abandoned:
+                stream = streams.get(stream_id)
+                task = stream.task if stream is not None else None
+                if stream is None or task is None or not stream.abandoned:
                     del self._left[stream_id]
                 elif since is None:
                     self._left[stream_id] = now

@@ -8,7 +8,7 @@ from tricorn.asgi.runner import describe
 from tricorn.asgi.websocket import WebSocketStream
 from tricorn.compilation import mypyc_attr
 from tricorn.io.ending import Ending
-from tricorn.io.transport import TaskHandle, Transport
+from tricorn.io.transport import Transport
 from tricorn.protocol.events import Event, PeerFault
 
 
@@ -20,7 +20,7 @@ class Housekeeping(WebSocketHost):
 
     transport: Transport
     _streams: dict[int, HTTPStream | WebSocketStream]
-    _tasks: dict[int, TaskHandle]
+    _running: int
     _ending: Ending | None
     _closing: bool
     _lost: bool
@@ -45,7 +45,7 @@ class Housekeeping(WebSocketHost):
                 self._dispatch(self.http.handle_timeout(now))
                 for stream in list(self._streams.values()):
                     stream.tick(now)
-                    if stream.complete and stream.stream_id not in self._tasks:
+                    if stream.complete and stream.task is None:
                         del self._streams[stream.stream_id]
                     elif stream.complete and stream.abandoned:
                         self._leave(stream.stream_id)  # a WebSocket that its peer has closed
@@ -71,7 +71,7 @@ class Housekeeping(WebSocketHost):
 
     def _end_applications(self, ending: Ending, now: float) -> None:
         grace = self.worker.config.disconnect_grace
-        for stream_id in ending.tick(now, grace, self._tasks, self._streams):
+        for stream_id in ending.tick(now, grace, self._streams):
             what = describe(self._streams[stream_id])
             self.worker.log.error("the application ignores its cancellation: %s", what)
             if not self._lost:
@@ -80,18 +80,18 @@ class Housekeeping(WebSocketHost):
 
     def running(self) -> list[str]:
         """The requests whose applications run, in a few words each."""
-        return [describe(self._streams[stream_id]) for stream_id in self._tasks]
+        return [describe(stream) for stream in self._streams.values() if stream.task is not None]
 
     def load(self) -> tuple[int, int, int]:
         """1 while the connection is open, applications that run for it, its WebSockets."""
         websockets = sum(type(stream) is WebSocketStream for stream in self._streams.values())
-        return int(not self._lost), len(self._tasks), websockets
+        return int(not self._lost), self._running, websockets
 
     # Making room for another connection
 
     def idle_since(self) -> float | None:
         """Since when nothing goes on (seconds, as of the last tick), None while something does."""
-        return None if self._lost or self._tasks else self.http.idle_since()
+        return None if self._lost or self._running else self.http.idle_since()
 
     def evict(self) -> None:
         """Close the idle connection in favour of another one."""
@@ -107,13 +107,14 @@ class Housekeeping(WebSocketHost):
 
     def _leave(self, stream_id: int) -> None:
         """The peer has left this exchange; its application has its grace from now on."""
-        if stream_id in self._tasks:
+        stream = self._streams.get(stream_id)
+        if stream is not None and stream.task is not None:
             self._ending = self._ending or Ending(self.worker.counters)
             self._ending.left(stream_id)
 
     def end_application(self, stream_id: int) -> None:
         """Cancel the application of an exchange."""
-        task = self._tasks.get(stream_id)
-        if task is not None:
+        stream = self._streams.get(stream_id)
+        if stream is not None and stream.task is not None:
             self._ending = self._ending or Ending(self.worker.counters)
-            self._ending.cancel(stream_id, task)
+            self._ending.cancel(stream_id, stream.task)

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Protocol
+from typing import Any
 
-from tricorn.asgi.host import Waiter
+from tricorn.asgi.host import TaskHandle, Waiter
 from tricorn.compilation import mypyc_attr
 from tricorn.protocol.flow import Buffer, FileRegion
-
-
-class TaskHandle(Protocol):
-    """A running application task."""
-
-    def cancel(self) -> object:
-        """Ask it to end."""
-        ...
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

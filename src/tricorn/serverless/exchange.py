@@ -245,10 +245,13 @@ class LambdaExchange(Host):
         :param limit: seconds after which it is cancelled, None for no limit.
         """
         with anyio.move_on_after(limit) as scope:
-            await run(self.worker, self.stream, anyio.get_cancelled_exc_class(), self.http.released)
+            await run(self.worker, self.stream, anyio.get_cancelled_exc_class())
         self.timed_out = scope.cancelled_caught and self.stream.unfinished
 
     # For the stream
+
+    def released(self, stream_id: int) -> None:
+        """Nothing: ``run`` returns."""
 
     def flush(self, stream_id: int = 0) -> Awaitable[None] | None:
         """Send what is there of a streamed response; cut one that has grown too large."""
