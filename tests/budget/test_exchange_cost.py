@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import asyncio.selector_events
 import socket
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -68,8 +69,12 @@ def measure(
     send: Exchange,
     receive: Callable[[socket.socket], bool],
     rounds: int = 4,
+    *,
+    factory: bool = True,
 ) -> Cost:
     """The cost of one exchange, the same for each of ``rounds``.
+
+    With a task ``factory`` tasks are counted, and none starts at once.
 
     The client shares the thread, and the loop runs only what the server is waiting for:
     nothing of the client is counted.
@@ -78,7 +83,8 @@ def measure(
 
     async def main() -> list[Cost]:
         loop = asyncio.get_running_loop()
-        loop.set_task_factory(counter.create_task)
+        if factory:
+            loop.set_task_factory(counter.create_task)
         stop, started = asyncio.Event(), asyncio.Event()
         urls: list[str] = []
 
@@ -168,6 +174,20 @@ def test_http1_get(monkeypatch: pytest.MonkeyPatch) -> None:
     cost = measure(monkeypatch, hello, client.send, client.receive)
     # The socket is ready; the application's task takes one step.
     assert cost == Cost(callbacks=2, tasks=1, writes=1)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python 3.12 brings eager tasks")
+def test_an_application_that_never_waits_needs_no_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = HTTP1(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", b"hello")
+    cost = measure(monkeypatch, hello, client.send, client.receive, factory=False)
+    assert cost == Cost(callbacks=1, tasks=0, writes=1)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python 3.12 brings eager tasks")
+def test_nor_does_one_that_reads_what_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = HTTP1(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello", b"hello")
+    cost = measure(monkeypatch, echo, client.send, client.receive, factory=False)
+    assert cost == Cost(callbacks=1, tasks=0, writes=1)
 
 
 def test_http1_post_streamed_back(monkeypatch: pytest.MonkeyPatch) -> None:

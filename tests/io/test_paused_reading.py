@@ -23,6 +23,7 @@ class FullTransport(Transport):
     def __init__(self) -> None:
         self.cancelled = KeyError
         self.file = None
+        self.eager = False
         self.sends_files = False
         self.reading = True
 
@@ -32,7 +33,7 @@ class FullTransport(Transport):
     def resume_reading(self) -> None:
         self.reading = True
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> FullTransport:
+    def spawn(self, coroutine: Coroutine[Any, Any, None], eager: bool = False) -> FullTransport:
         coroutine.close()  # the application never gets its turn
         return self
 

@@ -7,7 +7,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tricorn.asgi.dates import http_date
 from tricorn.asgi.health import Health
@@ -72,6 +72,17 @@ class TaskHandle(Protocol):
     def cancel(self) -> object:
         """Ask it to end."""
         ...
+
+
+class Unstarted:
+    """The task of an application that is being started."""
+
+    def cancel(self) -> object:
+        """Nothing: whoever starts it is still at it."""
+        return None
+
+
+UNSTARTED: Final = Unstarted()
 
 
 class Worker:

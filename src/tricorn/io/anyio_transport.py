@@ -76,6 +76,7 @@ class AnyioTransport(Transport):
         header: ProxyHeader | None = None,
     ) -> None:
         self.cancelled = anyio.get_cancelled_exc_class()
+        self.eager = False
         self._stream = stream
         self._worker = worker
         self._registry = registry
@@ -345,7 +346,7 @@ class AnyioTransport(Transport):
         """Close now."""
         self._reader_scope.cancel()
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> anyio.CancelScope:
+    def spawn(self, coroutine: Coroutine[Any, Any, None], eager: bool = False) -> anyio.CancelScope:
         """Start an application task in the connection's task group."""
         scope = anyio.CancelScope()
         # Not in the context of whoever is sending just now, another application perhaps.

@@ -10,6 +10,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from tricorn.asgi.host import Worker
@@ -96,6 +97,7 @@ class AsyncioTransport(Transport):
         # libuv reads from a socket again, up to 32 times, as long as the buffer gets full.
         self._rests = tls is None and not isinstance(loop, asyncio.BaseEventLoop)
         self._plain_tasks = loop.get_task_factory() is None
+        self.eager = self._plain_tasks and sys.version_info >= (3, 12)
         self._resting = False  # until the loop has turned
         self._writes = 0  # since the loop is known to have turned
         # asyncio before 3.12 joins what is written together.
@@ -372,12 +374,16 @@ class AsyncioTransport(Transport):
         """Close now."""
         self._transport.abort()
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def spawn(
+        self, coroutine: Coroutine[Any, Any, None], eager: bool = False
+    ) -> asyncio.Task[None]:
         """Start an application task; the driver owns it."""
         # Not in the context of whoever is sending just now, another application perhaps.
         context = self._worker.context.copy()
         if self._plain_tasks:
             # Without a name asyncio would write a number into one.
+            if eager:
+                return _eager_task(coroutine, self._loop, context)
             return asyncio.Task(coroutine, loop=self._loop, name="exchange", context=context)
         return self._loop.create_task(coroutine, context=context)
 
@@ -405,6 +411,17 @@ class PushProtocol(asyncio.BufferedProtocol):
     def __init__(self, transport: AsyncioTransport) -> None:
         for name in _PUSHED:
             setattr(self, name, getattr(transport, name))
+
+
+def _eager_task(
+    coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop, context: Context
+) -> asyncio.Task[None]:
+    """A task that has run up to where it first waits; most have ended then."""
+    make: Any = asyncio.Task  # the argument is not known to what is checked for Python 3.11
+    task: asyncio.Task[None] = make(
+        coroutine, loop=loop, name="exchange", context=context, eager_start=True
+    )
+    return task
 
 
 def _size(buffers: Sequence[Any]) -> int:

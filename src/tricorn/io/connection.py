@@ -15,17 +15,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from tricorn.asgi.health import Health
 from tricorn.asgi.host import Waiter, Worker
-from tricorn.asgi.hosts import host_of
 from tricorn.asgi.http import HTTPStream
-from tricorn.asgi.runner import run
 from tricorn.asgi.websocket import WebSocketStream
 from tricorn.compilation import mypyc_attr
 from tricorn.counters import CONNECTIONS
 from tricorn.exceptions import ClientDisconnected, RemoteProtocolError
+from tricorn.io import pacing
 from tricorn.io.ending import Ending
-from tricorn.io.housekeeping import Housekeeping
+from tricorn.io.exchanges import Exchanges
 from tricorn.io.registry import Registry
 from tricorn.io.sendfile import FileShrank
 from tricorn.io.transport import Transport
@@ -41,7 +39,6 @@ from tricorn.protocol.events import (
     StreamReset,
 )
 from tricorn.protocol.http2 import HTTP2Connection
-from tricorn.types import Scope
 
 if TYPE_CHECKING:
     from tricorn.protocol.proxy_protocol import ProxyHeader
@@ -54,12 +51,12 @@ _Stream: TypeAlias = HTTPStream | WebSocketStream
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Connection(Housekeeping):
+class Connection(Exchanges):
     """One accepted connection."""
 
     __slots__ = (
-        "_deferred", "_flush_scheduled", "_lost", "_paused", "_reading", "_running", "_sending",
-        "_sniff", "_streams", "client", "http", "registry", "secure",
+        "_deferred", "_flush_scheduled", "_lost", "_paused", "_reading", "_sending",
+        "_sniff", "client", "http", "registry", "secure",
         "server", "tls", "transport", "tunnel", "via", "worker",
     )  # fmt: skip
 
@@ -87,8 +84,8 @@ class Connection(Housekeeping):
         self.server = server
         self.secure = secure
         self.tls = tls
-        self._streams: dict[int, _Stream] = {}
-        self._running = 0  # applications
+        self._streams = {}
+        self._running = 0
         self._ending: Ending | None = None  # made for the first that needs it
         self._sending: dict[int, Waiter] = {}  # applications waiting to send
         self._paused = False
@@ -96,6 +93,8 @@ class Connection(Housekeeping):
         self._closing = False
         self._lost = False
         self._flush_scheduled = False
+        self._gathers = False
+        self._begun = []
         self._deferred = 0  # writes left to the turn's end
         self._stall = (0, 0.0)  # bytes unsent, and since when no fewer
         self._sniff: bytes | None = None
@@ -150,7 +149,13 @@ class Connection(Housekeeping):
         try:
             events = self.http.receive_data(data)
             if events:
-                self._dispatch(events)
+                # What takes long would count as the cost of the read.
+                self._gathers = self.transport.eager and len(data) < pacing.UNTIMED
+                try:
+                    self._dispatch(events)
+                finally:
+                    if self._gathers:
+                        self._run_begun()
             self._flush_now()
         except Exception:
             # The failure boundary: a fault of ours costs this connection only.
@@ -248,63 +253,6 @@ class Connection(Housekeeping):
                     stream.feed(event)
                     if kind is StreamReset or kind is PeerHalfClosed:
                         self._leave(stream_id)
-
-    def _start(self, request: RequestReceived) -> None:
-        worker = self.worker
-        if worker.health is not None and self._answer_health(worker.health, request):
-            return
-        worker.requests += 1
-        stream: _Stream
-        if request.protocol is None:
-            stream = HTTPStream(self, request)
-        else:
-            try:
-                stream = WebSocketStream(self, request)
-            except RemoteProtocolError as exc:
-                self.report(PeerFault(request.stream_id, str(exc), exc.status, exc.limit))
-                refusal = HTTPStream(self, request)
-                refusal.refuse(exc.status, str(exc).encode("ascii", "replace"), exc.headers)
-                self.http.released(request.stream_id)
-                return
-        stream_id = request.stream_id
-        if worker.server_names and not self._serves(stream.scope):
-            stream.refuse(_MISDIRECTED, b"Misdirected Request")
-            self.http.released(stream_id)
-            return
-        if worker.gate is not None and not worker.gate.admits(stream):
-            self.http.released(stream_id)
-            return
-        self._streams[stream_id] = stream
-        self._running += 1
-        transport = self.transport
-        stream.task = transport.spawn(run(worker, stream, transport.cancelled))
-
-    def _answer_health(self, health: Health, request: RequestReceived) -> bool:
-        """Answer what the server itself answers: without its limits, and without a log line."""
-        answer = health.answer(request)
-        if answer is not None:
-            HTTPStream(self, request).answer(*answer)
-            self.http.released(request.stream_id)
-        return answer is not None
-
-    def released(self, stream_id: int) -> None:
-        """The application of an exchange has ended."""
-        self._running -= 1
-        stream = self._streams[stream_id]
-        stream.task = None
-        if self._ending is not None:
-            self._ending.released(stream_id)
-        if self.worker.gate is not None:
-            self.worker.gate.running -= 1
-        if stream.complete:
-            del self._streams[stream_id]
-        self.http.released(stream_id)
-        if self._lost and not self._running:
-            self._let_go()
-
-    def _serves(self, scope: Scope) -> bool:
-        secure = scope["scheme"] in ("https", "wss")
-        return self.worker.server_names.match(host_of(scope["headers"]), secure=secure)
 
     def report(self, fault: PeerFault) -> None:
         """Count what the peer did wrong, and tell it in the log."""

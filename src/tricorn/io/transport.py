@@ -16,6 +16,7 @@ class Transport(ABC):
     """Moves bytes; the two leaves implement it."""
 
     cancelled: type[BaseException]  # of the event loop in use
+    eager: bool  # applications can be started at once
     file: FileRegion | None  # the piece of a file that was taken and is not sent yet
     sends_files: bool  # whether ``write`` takes a ``FileRegion`` too, alone in its list
 
@@ -68,8 +69,11 @@ class Transport(ABC):
         """Close now."""
 
     @abstractmethod
-    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> TaskHandle:
-        """Start an application task."""
+    def spawn(self, coroutine: Coroutine[Any, Any, None], eager: bool = False) -> TaskHandle:
+        """Start an application task.
+
+        :param eager: it may run at once, up to where it first waits; else in a later turn.
+        """
 
     @abstractmethod
     def waiter(self) -> Waiter:
