@@ -40,6 +40,9 @@ _TOGETHER: Final = 262144
 # the others out, and so that the news of a lost connection comes through.
 _WRITES_A_TURN: Final = 4
 
+# asyncio before 3.12 joins what is written together.
+_JOINS_NOTHING: Final = sys.version_info >= (3, 12)
+
 # Looked up once: it is asked for at every read.
 _UNTIMED: Final = pacing.UNTIMED
 
@@ -100,8 +103,7 @@ class AsyncioTransport(Transport):
         self.eager = self._plain_tasks and sys.version_info >= (3, 12)
         self._resting = False  # until the loop has turned
         self._writes = 0  # since the loop is known to have turned
-        # asyncio before 3.12 joins what is written together.
-        self._gathers = tls is None and (self._rests or sys.version_info >= (3, 12))
+        self._gathers = tls is None and (self._rests or _JOINS_NOTHING)
         self._fast = False  # the last large write was taken whole
         self._held: list[Any] = []  # to leave together
         self._held_size = 0
@@ -237,7 +239,7 @@ class AsyncioTransport(Transport):
         elif _size(buffers) <= _JOIN_LIMIT:
             self._transport.write(b"".join(buffers))
         elif self._tls is None:
-            self._transport.writelines(buffers)
+            write_lines(self._transport, buffers)
         else:
             self._write_in_parts(buffers)
 
@@ -262,7 +264,7 @@ class AsyncioTransport(Transport):
         held, self._held = self._held, []
         self._held_size = 0
         if held and not self._transport.is_closing():
-            self._transport.writelines(held)
+            write_lines(self._transport, held)
             self._fast = not self._transport.get_write_buffer_size()
 
     def _write_in_parts(self, buffers: Sequence[Any]) -> None:
@@ -422,6 +424,19 @@ def _eager_task(
         coroutine, loop=loop, name="exchange", context=context, eager_start=True
     )
     return task
+
+
+def write_lines(transport: asyncio.Transport, buffers: Sequence[Any]) -> None:
+    """Write several buffers at once.
+
+    asyncio's own ``writelines`` knows no high water in some versions of Python 3.12 and 3.13,
+    and would hold whatever it is given: its ``write`` has the last word.
+    """
+    if _JOINS_NOTHING and len(buffers) > 1 and isinstance(transport, asyncio.Transport):
+        transport.writelines(buffers[:-1])
+        transport.write(buffers[-1])
+    else:
+        transport.writelines(buffers)
 
 
 def _size(buffers: Sequence[Any]) -> int:
