@@ -31,6 +31,7 @@ from cpython.bytes cimport (
 )
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.ref cimport Py_XDECREF, PyObject
+from cpython.tuple cimport PyTuple_GET_ITEM
 from libc.stdint cimport int32_t, uint8_t, uint32_t
 from libc.string cimport memcmp, memcpy
 
@@ -40,14 +41,14 @@ import base64
 
 from tricorn.codecs.base import (
     CodecFailed,
-    DataFrame,
     GoAwayFrame,
-    HeadersFrame,
     PingAck,
     PriorityFrame,
     PriorityUpdateFrame,
     ResetFrame,
     SettingsReceived,
+    data_frame,
+    headers_frame,
 )
 from tricorn.exceptions import LocalProtocolError, RemoteProtocolError
 
@@ -158,13 +159,6 @@ cdef class Nghttp2Codec(Receiver):
 
     # Heads
 
-    cdef Stream _sendable(self, stream_id):
-        cdef Stream stream
-        if self._session == NULL:
-            return None
-        stream = self._streams.get(stream_id)
-        return None if stream is None or stream.over else stream
-
     def send_headers(self, stream_id, list headers, bint end_stream):
         cdef Stream stream = self._sendable(stream_id)
         if stream is None:
@@ -200,7 +194,7 @@ cdef class Nghttp2Codec(Receiver):
         try:
             # The pointers are into objects of ``headers``: no Python code runs before they
             # are copied.
-            point_to(headers, count, fields)
+            point_to(headers, count, fields, not promise and stream_id & 1)
             if promise:
                 result = nghttp2_submit_push_promise(
                     self._session, 0, stream_id, fields, count, NULL
@@ -238,16 +232,17 @@ cdef class Nghttp2Codec(Receiver):
         cdef Stream stream = self._sendable(stream_id)
         cdef bytes body
         if stream is None:
-            return
+            return False
         body = data if type(data) is bytes else bytes(data)
         self._enter()
         try:
             if end_stream and not stream.size and self._send_at_once(stream, body):
-                return
+                return False
             if body:
                 stream.put(body)
             stream.ended = stream.ended or end_stream
             self._mark_ready(stream)
+            return True
         finally:
             self._leave()
 

@@ -18,6 +18,7 @@ cdef class Session:
     cdef bint _ready  # the scheduler may have one that is ready
     cdef bint _held_back  # a window, or a limit, keeps a stream from sending
     cdef dict _streams
+    cdef Stream _recent  # the stream last sent on, if it is open
     cdef list _closed  # ids of streams that libnghttp2 closed in this call
     cdef dict _resets  # stream id: whether it was reset by us
     cdef int32_t[MAX_ENDED] _ended  # streams that ended without a reset, in turn
@@ -76,7 +77,9 @@ cdef class Session:
         while self._closed:
             stream = self._streams.pop(self._closed.pop(), None)
             if stream is not None:
-                if stream.id not in self._resets:
+                if stream is self._recent:
+                    self._recent = None
+                if not self._resets or stream.id not in self._resets:
                     self._ended[self._ended_at] = stream.id
                     self._ended_at = (self._ended_at + 1) % MAX_ENDED
                 self._quiet(stream)
@@ -154,6 +157,15 @@ cdef class Session:
         return 0
 
     # Streams
+
+    cdef Stream _sendable(self, int32_t stream_id):
+        cdef Stream stream = self._recent
+        if self._session == NULL:
+            return None
+        if stream is None or stream.id != stream_id:
+            # A response takes several calls.
+            stream = self._recent = self._streams.get(stream_id)
+        return None if stream is None or stream.over else stream
 
     cdef Stream _open(self, int32_t stream_id, bint half_closed):
         cdef Stream stream = Stream.__new__(Stream)
