@@ -27,6 +27,7 @@ cdef enum:
     # Output up to this size (bytes) is copied out, and its buffer used again.
     SMALL_OUTPUT = 4096
     LARGE_OUTPUT = 32768
+    FULL_OUTPUT = 65536
     FIELDS_AT_ONCE = 48
     MAX_RESPONSE_HEADERS = 1048576  # bytes
     MAX_STREAM_ID = 0x7FFFFFFF
@@ -131,6 +132,7 @@ cdef class Stream:
     cdef bint half_closed  # nothing more is to come from the peer
     cdef bint over  # nothing more is sent
     cdef bint scheduled  # the scheduler knows it
+    cdef bint queued  # in the queue of those that are ready
     cdef bint ended  # the end of what is buffered is the end of the stream
     cdef Py_ssize_t size  # bytes buffered
     cdef Py_ssize_t sent  # bytes framed

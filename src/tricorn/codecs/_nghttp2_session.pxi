@@ -14,8 +14,9 @@ cdef class Session:
     cdef object _error  # the exception of a callback
     cdef object _failure  # a CodecFailed that came up while sending
     cdef object _scheduler
-    cdef bint _fair  # the peer has shown no priorities: streams come to the scheduler late
-    cdef bint _ready  # the scheduler may have one that is ready
+    cdef bint _fair  # the peer has shown no priorities: the scheduler knows no streams yet
+    cdef list _queue  # till then: streams that are ready, whose turn is next at the front
+    cdef bint _ready  # one may be ready
     cdef bint _held_back  # a window, or a limit, keeps a stream from sending
     cdef dict _streams
     cdef Stream _recent  # the stream last sent on, if it is open
@@ -35,6 +36,7 @@ cdef class Session:
         self._streams = {}
         self._resets = {}
         self._closed = []
+        self._queue = []
         self._last_told = MAX_STREAM_ID
         self._fair = True
 
@@ -186,6 +188,9 @@ cdef class Session:
     cdef int _quiet(self, Stream stream) except -1:
         """Nothing more is sent on it."""
         stream.drop()
+        if stream.queued:
+            stream.queued = False
+            self._queue.remove(stream)
         if stream.scheduled:
             stream.scheduled = False
             self._scheduler.remove(stream.id)
@@ -205,17 +210,53 @@ cdef class Session:
     cdef int _unfair(self) except -1:
         """A signal has come: from now on the scheduler knows every stream."""
         if self._fair:
+            self._fair = False
             for stream in list(self._streams.values()):
                 if not (<Stream>stream).over:
                     self._schedule(stream)
-            self._fair = False
+            queue, self._queue = self._queue, []
+            for stream in queue:
+                (<Stream>stream).queued = False
+                self._scheduler.ready((<Stream>stream).id)
         return 0
 
     cdef int _mark_ready(self, Stream stream) except -1:
-        if (stream.size or stream.ended) and not stream.over:
+        if stream.over or not (stream.size or stream.ended):
+            return 0
+        self._ready = True
+        if not self._fair:
             self._schedule(stream)
             self._scheduler.ready(stream.id)
-            self._ready = True
+        elif not stream.queued:
+            stream.queued = True
+            self._queue.append(stream)
+        return 0
+
+    cdef Stream _next(self):
+        """The stream whose turn it is, or None."""
+        cdef Stream stream
+        if self._fair:
+            if not self._queue:
+                return None
+            stream = self._queue.pop(0)
+            stream.queued = False
+            return stream
+        while True:
+            stream_id = self._scheduler.next()
+            if stream_id is None:
+                return None
+            stream = self._streams.get(stream_id)
+            if stream is not None and not stream.over:
+                return stream
+            self._scheduler.remove(stream_id)
+
+    cdef int _had_its_turn(self, Stream stream, bint blocked) except -1:
+        """It is ready no more if ``blocked``, else has its next turn behind the others."""
+        if blocked:
+            if stream.scheduled:
+                self._scheduler.blocked(stream.id)
+        elif self._fair:
+            self._mark_ready(stream)
         return 0
 
     cdef int _mark_all_ready(self) except -1:
