@@ -30,7 +30,7 @@ from cpython.bytes cimport (
     _PyBytes_Resize,
 )
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from cpython.ref cimport Py_XDECREF, PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM
 from libc.stdint cimport int32_t, uint8_t, uint32_t
 from libc.string cimport memcmp, memcpy
@@ -390,14 +390,14 @@ cdef class Nghttp2Codec(Receiver):
             return
         self._enter()
         try:
-            stream = self._streams.get(stream_id)
+            stream = self._find(stream_id)
             if stream is not None:
                 self._reset(stream, code)
         finally:
             self._leave()
 
     def forget(self, stream_id):
-        cdef Stream stream = self._streams.get(stream_id)
+        cdef Stream stream = self._find(stream_id)
         if stream is not None:
             self._quiet(stream)
 
@@ -408,13 +408,13 @@ cdef class Nghttp2Codec(Receiver):
         return finished
 
     def backlog(self, stream_id):
-        cdef Stream stream = self._streams.get(stream_id)
+        cdef Stream stream = self._find(stream_id)
         if stream is None or stream.over:
             return 0, 0
         return stream.size, stream.sent
 
     def buffered(self, stream_id):
-        cdef Stream stream = self._streams.get(stream_id)
+        cdef Stream stream = self._find(stream_id)
         return 0 if stream is None else stream.size
 
     def take_progress(self):

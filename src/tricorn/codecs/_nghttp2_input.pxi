@@ -228,7 +228,7 @@ cdef class Receiver(Session):
         A frame that comes too late goes to libnghttp2 even so, which keeps its compression
         table and its windows with it, and drops it.
         """
-        cdef Stream stream = self._streams.get(stream_id)
+        cdef Stream stream = self._find(stream_id)
         cdef uint8_t[4] code
         cdef Py_ssize_t i
         if stream is not None:
@@ -284,7 +284,7 @@ cdef class Receiver(Session):
         elif kind == NGHTTP2_WINDOW_UPDATE and not frame.hd.stream_id:
             self._mark_all_ready()
         else:
-            stream = self._streams.get(frame.hd.stream_id)
+            stream = self._find(frame.hd.stream_id)
             if stream is None:
                 return 0
             if kind == NGHTTP2_DATA:
@@ -304,7 +304,7 @@ cdef class Receiver(Session):
         cdef bint trailers = frame.headers.cat != NGHTTP2_HCAT_REQUEST
         fields, self._fields = self._fields, []
         if trailers:
-            stream = self._streams.get(stream_id)
+            stream = self._find(stream_id)
             if stream is None:
                 return 0
             stream.half_closed = ended

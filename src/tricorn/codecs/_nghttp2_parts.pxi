@@ -34,6 +34,7 @@ cdef enum:
     NAMES_KEPT = 128
     LONGEST_NAME_KEPT = 40
     FIELDS_KEPT = 256
+    RECENT = 64
     LONGEST_VALUE_KEPT = 64
 
 cdef const char* PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"

@@ -19,7 +19,9 @@ cdef class Session:
     cdef bint _ready  # one may be ready
     cdef bint _held_back  # a window, or a limit, keeps a stream from sending
     cdef dict _streams
-    cdef Stream _recent  # the stream last sent on, if it is open
+    # Those of _streams opened last, by their ids, or NULL: an exchange takes several calls.
+    # They are owned: the collector may empty _streams while somebody still asks.
+    cdef PyObject* _recent[RECENT]
     cdef list _closed  # ids of streams that libnghttp2 closed in this call
     cdef dict _resets  # stream id: whether it was reset by us
     cdef int32_t[MAX_ENDED] _ended  # streams that ended without a reset, in turn
@@ -41,8 +43,11 @@ cdef class Session:
         self._fair = True
 
     def __dealloc__(self):
+        cdef int i
         nghttp2_session_del(self._session)
         Py_XDECREF(self._out)
+        for i in range(RECENT):
+            Py_XDECREF(self._recent[i])
 
     cdef int _begin(self) except -1:
         if self._session != NULL or self._failed:
@@ -76,11 +81,14 @@ cdef class Session:
     cdef int _forget_closed(self) except -1:
         """Behind a call into libnghttp2: it has no more to do with these streams."""
         cdef Stream stream
+        cdef PyObject** place
         while self._closed:
             stream = self._streams.pop(self._closed.pop(), None)
             if stream is not None:
-                if stream is self._recent:
-                    self._recent = None
+                place = self._place(stream.id)
+                if place[0] == <PyObject*>stream:
+                    place[0] = NULL
+                    Py_DECREF(stream)
                 if not self._resets or stream.id not in self._resets:
                     self._ended[self._ended_at] = stream.id
                     self._ended_at = (self._ended_at + 1) % MAX_ENDED
@@ -161,19 +169,33 @@ cdef class Session:
     # Streams
 
     cdef Stream _sendable(self, int32_t stream_id):
-        cdef Stream stream = self._recent
+        cdef Stream stream
         if self._session == NULL:
             return None
-        if stream is None or stream.id != stream_id:
-            # A response takes several calls.
-            stream = self._recent = self._streams.get(stream_id)
+        stream = self._find(stream_id)
         return None if stream is None or stream.over else stream
+
+    cdef inline PyObject** _place(self, int32_t stream_id) noexcept:
+        return self._recent + (<uint32_t>stream_id >> 1) % RECENT
+
+    cdef inline Stream _find(self, int32_t stream_id):
+        cdef PyObject* recent = self._place(stream_id)[0]
+        if recent != NULL and (<Stream>recent).id == stream_id:
+            return <Stream>recent
+        return self._streams.get(stream_id)
 
     cdef Stream _open(self, int32_t stream_id, bint half_closed):
         cdef Stream stream = Stream.__new__(Stream)
+        cdef PyObject** place
+        cdef PyObject* before
         stream.id = stream_id
         stream.half_closed = half_closed
         self._streams[stream_id] = stream
+        place = self._place(stream_id)
+        before = place[0]
+        Py_INCREF(stream)
+        place[0] = <PyObject*>stream
+        Py_XDECREF(before)
         if not self._fair:
             self._schedule(stream)
         return stream

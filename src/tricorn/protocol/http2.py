@@ -100,7 +100,7 @@ class HTTP2Connection(Idleness):
     @property
     def can_push(self) -> bool:
         """Whether a push would be taken now."""
-        return self._config.h2_server_push and self._codec.push_enabled and self._drain.takes_pushes
+        return self._limits.pushes and self._codec.push_enabled and self._drain.takes_pushes
 
     @property
     def pause_limit(self) -> str:

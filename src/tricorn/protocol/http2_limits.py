@@ -14,7 +14,8 @@ class Limits:
     """Of the configuration's options those that count with every request or its body."""
 
     __slots__ = (
-        "fields", "last_request", "pending", "stream_window", "streams", "target", "window",
+        "fields", "last_request", "pending", "pushes", "stream_window", "streams", "target",
+        "window",
     )  # fmt: skip
 
     def __init__(self, config: Config) -> None:
@@ -24,4 +25,5 @@ class Limits:
         self.stream_window: int = config.h2_stream_window_size  # bytes
         self.window: int = config.h2_connection_window_size  # bytes
         self.last_request: int = config.keep_alive_max_requests or 0  # 0: there is none
+        self.pushes: bool = config.h2_server_push
         self.pending: int = config.h2_max_output_control * _CONTROL_FRAME  # bytes

@@ -13,6 +13,7 @@ from tricorn.protocol.http2_push import PushPolicy
 CREDIT_STEP: Final = 4
 
 
+_RECENT_MASK: Final = 63
 # Bytes of a response that its peer has to take within write_timeout (or all that is left).
 _LEAST_PROGRESS: Final = 1024
 
@@ -25,6 +26,7 @@ class HTTP2Stream:
         "connect",
         "credit",
         "headers",
+        "id",
         "phase",
         "pushed",
         "released",
@@ -41,6 +43,7 @@ class HTTP2Stream:
     )
 
     def __init__(self, event: RequestReceived) -> None:
+        self.id = event.stream_id
         self.connect = event.method == "CONNECT"
         self.headers = event.headers
         self.pushed = event.pushed
@@ -111,7 +114,7 @@ class StreamTable:
     applications have not taken.
     """
 
-    __slots__ = ("_abandoned", "_pushes", "_recent", "_recent_id", "buffered", "by_id", "clients")
+    __slots__ = ("_abandoned", "_pushes", "_recent", "buffered", "by_id", "clients")
 
     def __init__(self, pushes: PushPolicy) -> None:
         self.by_id: dict[int, HTTP2Stream] = {}
@@ -119,18 +122,16 @@ class StreamTable:
         self.buffered = 0
         self._pushes = pushes
         self._abandoned: set[int] = set()
-        # The one last asked for: a response takes several calls.
-        self._recent: HTTP2Stream | None = None
-        self._recent_id = 0
+        # Those opened last, by their ids: an exchange takes several calls, and a look into a
+        # dictionary costs compiled code more.
+        self._recent: list[HTTP2Stream | None] = [None] * (_RECENT_MASK + 1)
 
     def find(self, stream_id: int) -> HTTP2Stream | None:
         """The open stream of that id."""
-        if stream_id == self._recent_id:
-            return self._recent
-        stream = self.by_id.get(stream_id)
-        if stream is not None:
-            self._recent, self._recent_id = stream, stream_id
-        return stream
+        stream = self._recent[stream_id >> 1 & _RECENT_MASK]
+        if stream is not None and stream.id == stream_id:
+            return stream
+        return self.by_id.get(stream_id)
 
     def full(self, limit: int) -> bool:
         """Whether another stream of the peer's would be one too many.
@@ -143,7 +144,8 @@ class StreamTable:
 
     def open(self, event: RequestReceived) -> HTTP2Stream:
         """Enter the stream of a request."""
-        stream = self.by_id[event.stream_id] = HTTP2Stream(event)
+        stream = HTTP2Stream(event)
+        self.by_id[stream.id] = self._recent[stream.id >> 1 & _RECENT_MASK] = stream
         if not event.pushed:
             self.clients += 1
         return stream
@@ -161,8 +163,9 @@ class StreamTable:
     def close(self, stream_id: int, stream: HTTP2Stream, *, completed: bool) -> None:
         """Remove a stream."""
         del self.by_id[stream_id]
-        if stream_id == self._recent_id:
-            self._recent, self._recent_id = None, 0
+        place = stream_id >> 1 & _RECENT_MASK
+        if self._recent[place] is stream:
+            self._recent[place] = None
         self.buffered -= stream.buffered
         if stream.pushed:
             self._pushes.open -= 1
