@@ -34,8 +34,8 @@ from tricorn.protocol.scheduler import PriorityDispatcher
 
 SETTINGS = b"\0\0\0\4\0\0\0\0\0"
 EVENTS = (
-    "CodecFailed", "DataFrame", "GoAwayFrame", "HeadersFrame", "PingAck", "PriorityFrame",
-    "PriorityUpdateFrame", "ResetFrame", "SettingsReceived",
+    "CodecFailed", "GoAwayFrame", "PingAck", "PriorityFrame", "PriorityUpdateFrame", "ResetFrame",
+    "SettingsReceived", "data_frame", "headers_frame",
 )  # fmt: skip
 HEAD = [(b":status", b"200"), (b"content-type", b"text/plain"), (b"x-a", b"b" * 40)]
 PROMISE = [(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"a"), (b":path", b"/b")]

@@ -44,6 +44,9 @@ cdef extern from "nghttp2/nghttp2.h":
         NGHTTP2_CONTINUATION
         NGHTTP2_HCAT_REQUEST
         NGHTTP2_NV_FLAG_NONE
+        NGHTTP2_NV_FLAG_NO_INDEX
+        NGHTTP2_NV_FLAG_NO_COPY_NAME
+        NGHTTP2_NV_FLAG_NO_COPY_VALUE
         NGHTTP2_DATA_FLAG_EOF
         NGHTTP2_DATA_FLAG_NO_END_STREAM
         NGHTTP2_DATA_FLAG_NO_COPY
@@ -166,6 +169,7 @@ cdef extern from "nghttp2/nghttp2.h":
         void* stream_user_data
     )
     ssize_t nghttp2_session_mem_recv(nghttp2_session* session, const uint8_t* data, size_t length)
+    int nghttp2_session_want_write(nghttp2_session* session)
     ssize_t nghttp2_session_mem_send(nghttp2_session* session, const uint8_t** data)
 
     uint32_t nghttp2_session_get_remote_settings(nghttp2_session* session, nghttp2_settings_id id)

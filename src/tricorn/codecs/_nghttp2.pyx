@@ -30,7 +30,8 @@ from cpython.bytes cimport (
     _PyBytes_Resize,
 )
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from cpython.ref cimport Py_XDECREF, PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
+from cpython.tuple cimport PyTuple_GET_ITEM
 from libc.stdint cimport int32_t, uint8_t, uint32_t
 from libc.string cimport memcmp, memcpy
 
@@ -40,14 +41,14 @@ import base64
 
 from tricorn.codecs.base import (
     CodecFailed,
-    DataFrame,
     GoAwayFrame,
-    HeadersFrame,
     PingAck,
     PriorityFrame,
     PriorityUpdateFrame,
     ResetFrame,
     SettingsReceived,
+    data_frame,
+    headers_frame,
 )
 from tricorn.exceptions import LocalProtocolError, RemoteProtocolError
 
@@ -158,13 +159,6 @@ cdef class Nghttp2Codec(Receiver):
 
     # Heads
 
-    cdef Stream _sendable(self, stream_id):
-        cdef Stream stream
-        if self._session == NULL:
-            return None
-        stream = self._streams.get(stream_id)
-        return None if stream is None or stream.over else stream
-
     def send_headers(self, stream_id, list headers, bint end_stream):
         cdef Stream stream = self._sendable(stream_id)
         if stream is None:
@@ -200,7 +194,7 @@ cdef class Nghttp2Codec(Receiver):
         try:
             # The pointers are into objects of ``headers``: no Python code runs before they
             # are copied.
-            point_to(headers, count, fields)
+            point_to(headers, count, fields, not promise and stream_id & 1)
             if promise:
                 result = nghttp2_submit_push_promise(
                     self._session, 0, stream_id, fields, count, NULL
@@ -238,16 +232,17 @@ cdef class Nghttp2Codec(Receiver):
         cdef Stream stream = self._sendable(stream_id)
         cdef bytes body
         if stream is None:
-            return
+            return False
         body = data if type(data) is bytes else bytes(data)
         self._enter()
         try:
             if end_stream and not stream.size and self._send_at_once(stream, body):
-                return
+                return False
             if body:
                 stream.put(body)
             stream.ended = stream.ended or end_stream
             self._mark_ready(stream)
+            return True
         finally:
             self._leave()
 
@@ -259,9 +254,7 @@ cdef class Nghttp2Codec(Receiver):
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
         if size > self._at_once or not self._fair or not stream.opened:
             return False
-        if self._ready and self._scheduler.has_ready:
-            return False
-        if max(size, 1) > self._room(stream):
+        if self._queue or max(size, 1) > self._room(stream):
             return False
         if size > SMALL_OUTPUT:
             # The others of this turn find room as well.
@@ -316,51 +309,57 @@ cdef class Nghttp2Codec(Receiver):
 
     def data_to_send(self, Py_ssize_t limit):
         cdef Py_ssize_t written = self._out_size
+        cdef Stream stream
         self._enter()
         try:
             if self._ready and self._session != NULL:
                 while written < limit and not self._failed:
-                    stream_id = self._scheduler.next()
-                    if stream_id is None:
+                    stream = self._next()
+                    if stream is None:
                         self._ready = False
                         break
-                    written += self._write_next(stream_id, limit)
+                    written += self._write_next(stream, limit)
             self._at_once = limit or self._at_once
             return self._take_output()
         finally:
             self._leave()
 
-    cdef Py_ssize_t _write_next(self, stream_id, Py_ssize_t limit) except -1:
+    cdef Py_ssize_t _write_next(self, Stream stream, Py_ssize_t limit) except -1:
         """One DATA frame (or the trailers) of a stream; its cost in bytes."""
-        cdef Stream stream = self._streams.get(stream_id)
-        cdef Py_ssize_t room, size
-        cdef bint last
-        if stream is None or stream.over:
-            self._scheduler.remove(stream_id)
-            return 0
-        room = self._room(stream)
-        size = min(room, stream.size)
-        last = stream.ended and size == stream.size and stream.trailers is None
+        cdef Py_ssize_t room = self._room(stream)
+        cdef Py_ssize_t size = min(room, stream.size)
+        cdef bint last = stream.ended and size == stream.size and stream.trailers is None
         if not stream.opened or (not room and (stream.size or not self._ends_without(stream))):
             self._held_back = True
-            self._scheduler.blocked(stream_id)
+            self._had_its_turn(stream, True)
             return 0
         if stream.over:
             return HEADER
         if size:
-            self._reserve(min(stream.size + SMALL_OUTPUT, max(limit, size + HEADER)))
+            self._make_room(stream, size, limit)
             if room < TINY and size < stream.size:
                 self.glitches += 1
             else:
                 self._progress = True
         if (size or last) and not self._submit_data(stream, size, last):
             return HEADER
-        if not stream.over and not stream.size:
-            if stream.trailers is not None:
-                self._submit_headers(stream, stream.trailers, True)
-            else:
-                self._scheduler.blocked(stream_id)
+        if stream.over:
+            return size + HEADER
+        if not stream.size and stream.trailers is not None:
+            self._submit_headers(stream, stream.trailers, True)
+        else:
+            self._had_its_turn(stream, not stream.size)
         return size + HEADER
+
+    cdef int _make_room(self, Stream stream, Py_ssize_t size, Py_ssize_t limit) except -1:
+        """For a frame of ``size`` bytes, and at once for those that follow in this write."""
+        cdef bint others
+        if size + HEADER > self._out_room - self._out_size:
+            others = bool(self._queue) or not self._fair
+            if stream.size > size or (others and self._out_size + size > SMALL_OUTPUT):
+                size = min(limit, FULL_OUTPUT) + LARGEST_FRAME
+            self._reserve(size + SMALL_OUTPUT)
+        return 0
 
     cdef bint _ends_without(self, Stream stream) except -1:
         """End a stream that has nothing left to send but no window either; whether it did.
@@ -391,14 +390,14 @@ cdef class Nghttp2Codec(Receiver):
             return
         self._enter()
         try:
-            stream = self._streams.get(stream_id)
+            stream = self._find(stream_id)
             if stream is not None:
                 self._reset(stream, code)
         finally:
             self._leave()
 
     def forget(self, stream_id):
-        cdef Stream stream = self._streams.get(stream_id)
+        cdef Stream stream = self._find(stream_id)
         if stream is not None:
             self._quiet(stream)
 
@@ -409,13 +408,13 @@ cdef class Nghttp2Codec(Receiver):
         return finished
 
     def backlog(self, stream_id):
-        cdef Stream stream = self._streams.get(stream_id)
+        cdef Stream stream = self._find(stream_id)
         if stream is None or stream.over:
             return 0, 0
         return stream.size, stream.sent
 
     def buffered(self, stream_id):
-        cdef Stream stream = self._streams.get(stream_id)
+        cdef Stream stream = self._find(stream_id)
         return 0 if stream is None else stream.size
 
     def take_progress(self):

@@ -171,7 +171,9 @@ cdef class Receiver(Session):
             self._allowed = nghttp2_session_get_local_window_size(self._session)
         read = nghttp2_session_mem_recv(self._session, frame, size)
         if read >= 0:
-            return 0 if self._failed else self._pump(events)
+            if self._failed or not nghttp2_session_want_write(self._session):
+                return 0
+            return self._pump(events)
         if self._oversized:
             limit = "h2_max_header_list_size"
             return self._fail(events, ENHANCE_YOUR_CALM, "header list too large", limit)
@@ -226,7 +228,7 @@ cdef class Receiver(Session):
         A frame that comes too late goes to libnghttp2 even so, which keeps its compression
         table and its windows with it, and drops it.
         """
-        cdef Stream stream = self._streams.get(stream_id)
+        cdef Stream stream = self._find(stream_id)
         cdef uint8_t[4] code
         cdef Py_ssize_t i
         if stream is not None:
@@ -256,15 +258,14 @@ cdef class Receiver(Session):
     # What libnghttp2 calls
 
     cdef int _field(
-        self, const uint8_t* name, size_t name_size, const uint8_t* value, size_t value_size
+        self, const uint8_t* name, size_t name_size, const uint8_t* value, size_t value_size,
+        uint8_t flags
     ) except -1:
         self._list_size += name_size + value_size + FIELD_OVERHEAD
         if self._list_size > self._max_list:
             self._oversized = True
             return NGHTTP2_ERR_CALLBACK_FAILURE
-        self._fields.append(
-            (field_name(name, name_size), PyBytes_FromStringAndSize(<char*>value, value_size))
-        )
+        self._fields.append(field(name, name_size, value, value_size, flags))
         return 0
 
     cdef int _frame(self, const nghttp2_frame* frame) except -1:
@@ -283,13 +284,13 @@ cdef class Receiver(Session):
         elif kind == NGHTTP2_WINDOW_UPDATE and not frame.hd.stream_id:
             self._mark_all_ready()
         else:
-            stream = self._streams.get(frame.hd.stream_id)
+            stream = self._find(frame.hd.stream_id)
             if stream is None:
                 return 0
             if kind == NGHTTP2_DATA:
                 stream.half_closed = ended
                 data = PyBytes_FromStringAndSize(<char*>self._chunk, self._chunk_size)
-                self._events.append(DataFrame(stream.id, data, frame.hd.length, ended))
+                self._events.append(data_frame(stream.id, data, frame.hd.length, ended))
             elif kind == NGHTTP2_RST_STREAM:
                 self._note_reset(stream, False)
                 self._events.append(ResetFrame(stream.id, frame.rst_stream.error_code))
@@ -303,14 +304,14 @@ cdef class Receiver(Session):
         cdef bint trailers = frame.headers.cat != NGHTTP2_HCAT_REQUEST
         fields, self._fields = self._fields, []
         if trailers:
-            stream = self._streams.get(stream_id)
+            stream = self._find(stream_id)
             if stream is None:
                 return 0
             stream.half_closed = ended
         else:
             self._highest = stream_id
             self._open(stream_id, ended)
-        self._events.append(HeadersFrame(stream_id, fields, ended, trailers))
+        self._events.append(headers_frame(stream_id, fields, ended, trailers))
         if frame.hd.flags & NGHTTP2_FLAG_PRIORITY:
             self._events.append(
                 PriorityFrame(
@@ -361,7 +362,7 @@ cdef int on_header(
 ) noexcept:
     cdef Receiver self = <Receiver>codec
     try:
-        return self._field(name, name_size, value, value_size)
+        return self._field(name, name_size, value, value_size, flags)
     except BaseException as exc:
         self._error = exc
         return NGHTTP2_ERR_CALLBACK_FAILURE

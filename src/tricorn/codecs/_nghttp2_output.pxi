@@ -1,8 +1,13 @@
 """What libnghttp2 calls to send, and its set-up."""
 
 
-cdef int point_to(list headers, Py_ssize_t count, nghttp2_nv* fields) except -1:
-    """Fill in pointers to ``count`` fields."""
+cdef int point_to(
+    list headers, Py_ssize_t count, nghttp2_nv* fields, bint at_once
+) except -1:
+    """Fill in pointers to ``count`` fields; sent ``at_once``, libnghttp2 need not copy them."""
+    cdef uint8_t flags = NGHTTP2_NV_FLAG_NONE
+    if at_once:
+        flags = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE
     cdef Py_ssize_t i
     cdef object name, value
     for i in range(count):
@@ -15,7 +20,7 @@ cdef int point_to(list headers, Py_ssize_t count, nghttp2_nv* fields) except -1:
         fields[i].namelen = PyBytes_GET_SIZE(name)
         fields[i].value = <uint8_t*>PyBytes_AS_STRING(value)
         fields[i].valuelen = PyBytes_GET_SIZE(value)
-        fields[i].flags = NGHTTP2_NV_FLAG_NONE
+        fields[i].flags = flags
     return 0
 
 

@@ -27,17 +27,23 @@ cdef enum:
     # Output up to this size (bytes) is copied out, and its buffer used again.
     SMALL_OUTPUT = 4096
     LARGE_OUTPUT = 32768
+    FULL_OUTPUT = 65536
     FIELDS_AT_ONCE = 48
     MAX_RESPONSE_HEADERS = 1048576  # bytes
     MAX_STREAM_ID = 0x7FFFFFFF
     NAMES_KEPT = 128
     LONGEST_NAME_KEPT = 40
+    FIELDS_KEPT = 256
+    RECENT = 64
+    LONGEST_VALUE_KEPT = 64
 
 cdef const char* PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 cdef Py_ssize_t PREFACE_SIZE = 24
 
 # Field names as last seen, so that most need not be made anew for each request.
 cdef list NAMES = [b""] * NAMES_KEPT
+# Whole fields likewise, but for secrets.
+cdef list FIELDS = [(b"", b"")] * FIELDS_KEPT
 
 
 cdef inline uint32_t number(const uint8_t* data) noexcept:
@@ -69,6 +75,46 @@ cdef inline bytes field_name(const uint8_t* name, size_t size):
     return kept
 
 
+cdef inline bint is_secret(const uint8_t* name, size_t size, uint8_t flags) noexcept:
+    """Whether the value is nobody's but its peer's."""
+    if flags & NGHTTP2_NV_FLAG_NO_INDEX:
+        return True
+    if size == 6:
+        return not memcmp(name, b"cookie", 6)
+    if size == 13:
+        return not memcmp(name, b"authorization", 13)
+    return size == 19 and not memcmp(name, b"proxy-authorization", 19)
+
+
+cdef inline bint holds(object kept, const uint8_t* data, size_t size) noexcept:
+    return <size_t>PyBytes_GET_SIZE(kept) == size and not memcmp(
+        PyBytes_AS_STRING(kept), data, size
+    )
+
+
+cdef inline tuple field(
+    const uint8_t* name, size_t name_size, const uint8_t* value, size_t value_size, uint8_t flags
+):
+    """Name and value as bytes, if possible the objects they were last time."""
+    cdef size_t place
+    cdef tuple kept
+    if not (0 < name_size <= LONGEST_NAME_KEPT and 0 < value_size <= LONGEST_VALUE_KEPT):
+        return field_name(name, name_size), PyBytes_FromStringAndSize(<char*>value, value_size)
+    place = (
+        name_size * 31 + name[0] * 7 + name[name_size - 1] * 3 + name[name_size >> 1]
+        + value_size * 37 + value[0] * 11 + value[value_size - 1] * 5 + value[value_size >> 1] * 13
+    ) % FIELDS_KEPT
+    kept = <tuple>FIELDS[place]
+    if holds(<object>PyTuple_GET_ITEM(kept, 1), value, value_size) and holds(
+        <object>PyTuple_GET_ITEM(kept, 0), name, name_size
+    ):
+        return kept
+    kept = field_name(name, name_size), PyBytes_FromStringAndSize(<char*>value, value_size)
+    if not is_secret(name, name_size, flags):
+        FIELDS[place] = kept
+    return kept
+
+
 cdef str described(error, ssize_t code):
     """What went wrong: an exception of ours, or a code of libnghttp2."""
     if error is not None:
@@ -87,6 +133,7 @@ cdef class Stream:
     cdef bint half_closed  # nothing more is to come from the peer
     cdef bint over  # nothing more is sent
     cdef bint scheduled  # the scheduler knows it
+    cdef bint queued  # in the queue of those that are ready
     cdef bint ended  # the end of what is buffered is the end of the stream
     cdef Py_ssize_t size  # bytes buffered
     cdef Py_ssize_t sent  # bytes framed

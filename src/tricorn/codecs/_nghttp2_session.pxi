@@ -14,10 +14,14 @@ cdef class Session:
     cdef object _error  # the exception of a callback
     cdef object _failure  # a CodecFailed that came up while sending
     cdef object _scheduler
-    cdef bint _fair  # the peer has shown no priorities: streams come to the scheduler late
-    cdef bint _ready  # the scheduler may have one that is ready
+    cdef bint _fair  # the peer has shown no priorities: the scheduler knows no streams yet
+    cdef list _queue  # till then: streams that are ready, whose turn is next at the front
+    cdef bint _ready  # one may be ready
     cdef bint _held_back  # a window, or a limit, keeps a stream from sending
     cdef dict _streams
+    # Those of _streams opened last, by their ids, or NULL: an exchange takes several calls.
+    # They are owned: the collector may empty _streams while somebody still asks.
+    cdef PyObject* _recent[RECENT]
     cdef list _closed  # ids of streams that libnghttp2 closed in this call
     cdef dict _resets  # stream id: whether it was reset by us
     cdef int32_t[MAX_ENDED] _ended  # streams that ended without a reset, in turn
@@ -34,12 +38,16 @@ cdef class Session:
         self._streams = {}
         self._resets = {}
         self._closed = []
+        self._queue = []
         self._last_told = MAX_STREAM_ID
         self._fair = True
 
     def __dealloc__(self):
+        cdef int i
         nghttp2_session_del(self._session)
         Py_XDECREF(self._out)
+        for i in range(RECENT):
+            Py_XDECREF(self._recent[i])
 
     cdef int _begin(self) except -1:
         if self._session != NULL or self._failed:
@@ -73,10 +81,15 @@ cdef class Session:
     cdef int _forget_closed(self) except -1:
         """Behind a call into libnghttp2: it has no more to do with these streams."""
         cdef Stream stream
+        cdef PyObject** place
         while self._closed:
             stream = self._streams.pop(self._closed.pop(), None)
             if stream is not None:
-                if stream.id not in self._resets:
+                place = self._place(stream.id)
+                if place[0] == <PyObject*>stream:
+                    place[0] = NULL
+                    Py_DECREF(stream)
+                if not self._resets or stream.id not in self._resets:
                     self._ended[self._ended_at] = stream.id
                     self._ended_at = (self._ended_at + 1) % MAX_ENDED
                 self._quiet(stream)
@@ -155,11 +168,34 @@ cdef class Session:
 
     # Streams
 
+    cdef Stream _sendable(self, int32_t stream_id):
+        cdef Stream stream
+        if self._session == NULL:
+            return None
+        stream = self._find(stream_id)
+        return None if stream is None or stream.over else stream
+
+    cdef inline PyObject** _place(self, int32_t stream_id) noexcept:
+        return self._recent + (<uint32_t>stream_id >> 1) % RECENT
+
+    cdef inline Stream _find(self, int32_t stream_id):
+        cdef PyObject* recent = self._place(stream_id)[0]
+        if recent != NULL and (<Stream>recent).id == stream_id:
+            return <Stream>recent
+        return self._streams.get(stream_id)
+
     cdef Stream _open(self, int32_t stream_id, bint half_closed):
         cdef Stream stream = Stream.__new__(Stream)
+        cdef PyObject** place
+        cdef PyObject* before
         stream.id = stream_id
         stream.half_closed = half_closed
         self._streams[stream_id] = stream
+        place = self._place(stream_id)
+        before = place[0]
+        Py_INCREF(stream)
+        place[0] = <PyObject*>stream
+        Py_XDECREF(before)
         if not self._fair:
             self._schedule(stream)
         return stream
@@ -174,6 +210,9 @@ cdef class Session:
     cdef int _quiet(self, Stream stream) except -1:
         """Nothing more is sent on it."""
         stream.drop()
+        if stream.queued:
+            stream.queued = False
+            self._queue.remove(stream)
         if stream.scheduled:
             stream.scheduled = False
             self._scheduler.remove(stream.id)
@@ -193,17 +232,53 @@ cdef class Session:
     cdef int _unfair(self) except -1:
         """A signal has come: from now on the scheduler knows every stream."""
         if self._fair:
+            self._fair = False
             for stream in list(self._streams.values()):
                 if not (<Stream>stream).over:
                     self._schedule(stream)
-            self._fair = False
+            queue, self._queue = self._queue, []
+            for stream in queue:
+                (<Stream>stream).queued = False
+                self._scheduler.ready((<Stream>stream).id)
         return 0
 
     cdef int _mark_ready(self, Stream stream) except -1:
-        if (stream.size or stream.ended) and not stream.over:
+        if stream.over or not (stream.size or stream.ended):
+            return 0
+        self._ready = True
+        if not self._fair:
             self._schedule(stream)
             self._scheduler.ready(stream.id)
-            self._ready = True
+        elif not stream.queued:
+            stream.queued = True
+            self._queue.append(stream)
+        return 0
+
+    cdef Stream _next(self):
+        """The stream whose turn it is, or None."""
+        cdef Stream stream
+        if self._fair:
+            if not self._queue:
+                return None
+            stream = self._queue.pop(0)
+            stream.queued = False
+            return stream
+        while True:
+            stream_id = self._scheduler.next()
+            if stream_id is None:
+                return None
+            stream = self._streams.get(stream_id)
+            if stream is not None and not stream.over:
+                return stream
+            self._scheduler.remove(stream_id)
+
+    cdef int _had_its_turn(self, Stream stream, bint blocked) except -1:
+        """It is ready no more if ``blocked``, else has its next turn behind the others."""
+        if blocked:
+            if stream.scheduled:
+                self._scheduler.blocked(stream.id)
+        elif self._fair:
+            self._mark_ready(stream)
         return 0
 
     cdef int _mark_all_ready(self) except -1:

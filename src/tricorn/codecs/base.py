@@ -70,6 +70,18 @@ class DataFrame(Plain):
         self.end_stream = end_stream
 
 
+def headers_frame(
+    stream_id: int, headers: Headers, end_stream: bool, trailers: bool
+) -> HeadersFrame:
+    """A ``HeadersFrame``; compiled, the class itself takes its arguments more slowly."""
+    return HeadersFrame(stream_id, headers, end_stream, trailers)
+
+
+def data_frame(stream_id: int, data: bytes, flow: int, end_stream: bool) -> DataFrame:
+    """A ``DataFrame``, likewise."""
+    return DataFrame(stream_id, data, flow, end_stream)
+
+
 class ResetFrame(Plain):
     """The stream was reset, by the peer or (``local``) by the codec for a stream error.
 
@@ -259,8 +271,11 @@ class HTTP2Codec(Protocol):
         """Queue a response head, or an informational one."""
         ...
 
-    def send_data(self, stream_id: int, data: bytes, end_stream: bool) -> None:
-        """Buffer body bytes; they leave as windows and scheduling allow."""
+    def send_data(self, stream_id: int, data: bytes, end_stream: bool) -> bool:
+        """Buffer body bytes; they leave as windows and scheduling allow.
+
+        :return: whether any are buffered now; else all are framed, or their stream is gone.
+        """
         ...
 
     def send_trailers(self, stream_id: int, headers: Headers) -> None:

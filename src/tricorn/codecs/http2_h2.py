@@ -267,13 +267,13 @@ class H2Codec:
         if end_stream:
             self._finish(stream_id)
 
-    def send_data(self, stream_id: int, data: bytes, end_stream: bool) -> None:
+    def send_data(self, stream_id: int, data: bytes, end_stream: bool) -> bool:
         """Buffer body bytes; they leave as windows and scheduling allow."""
         if self._failed or stream_id not in self._outbound:
-            return
+            return False
         out = self._outbound[stream_id]
         if end_stream and (out is None or not out.size) and self._send_at_once(stream_id, data):
-            return
+            return False
         if out is None:
             out = self._outbound[stream_id] = SendBuffer()
         if data:
@@ -282,6 +282,7 @@ class H2Codec:
         out.ended = out.ended or end_stream
         if data or end_stream:
             self._scheduler.ready(stream_id)
+        return True
 
     def _send_at_once(self, stream_id: int, data: bytes) -> bool:
         """Frame a short whole body now, where nobody is waiting before it; whether it was.
@@ -339,9 +340,7 @@ class H2Codec:
 
     def take_finished(self) -> list[int]:
         """Streams whose END_STREAM was framed since the last call."""
-        finished = self._finished
-        if finished:
-            self._finished = []
+        finished, self._finished = self._finished, []
         return finished
 
     def credit(self, stream_id: int, n: int) -> None:

@@ -6,7 +6,7 @@ RFC 9110 section 5 (fields), RFC 9112 sections 3 and 6, RFC 9113 sections 8.2 an
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final, cast
 
 from tricorn.exceptions import RemoteProtocolError
 from tricorn.types import Header, Headers
@@ -134,7 +134,7 @@ def check_inbound_value(name: bytes, value: bytes) -> None:
 _SPECIAL: Final = frozenset({b"content-length", b"cookie", b"expect", b"host", b"priority", b"te"})
 _UNREMEMBERED: Final = _SPECIAL | {b"authorization", b"proxy-authorization"}
 #: Whole fields that came before and are in order, small ones; most clients repeat theirs.
-_plain_fields: Final[set[Header]] = set()
+_plain_fields: Final[set[Any]] = set()
 _MAX_PLAIN_FIELDS: Final = 1024
 _LONGEST_PLAIN: Final = 128  # name and value
 
@@ -146,21 +146,20 @@ def check_http2_fields(headers: Headers) -> Headers:
     :return: those of them that say something to the server.
     :raises RemoteProtocolError: 400, with the field named.
     """
-    special: Headers = []
+    special: list[Any] = []
     plain = _plain_fields
-    lower_token = _LOWER_TOKEN.fullmatch
-    bad_value = BAD_VALUE.search
-    for header in headers:
+    every: list[Any] = headers  # compiled code would make tuples with types anew
+    for header in every:
         if header in plain:
             continue
-        name, value = header
-        if lower_token(name) is None:
+        name, value = cast("Header", header)
+        if _LOWER_TOKEN.fullmatch(name) is None:
             if name.startswith(b":"):
                 raise RemoteProtocolError(f"pseudo-header field {name!r} out of place")
             raise RemoteProtocolError(f"field name {name!r} is not a lower-case token")
         if value and (value[0] in b" \t" or value[-1] in b" \t"):
             raise RemoteProtocolError(f"white space around the value of field {name!r}")
-        if bad_value(value) is not None:
+        if BAD_VALUE.search(value) is not None:
             raise RemoteProtocolError(f"control character in the value of field {name!r}")
         if name in CONNECTION_SPECIFIC:
             raise RemoteProtocolError(f"connection-specific field {name!r}")

@@ -30,9 +30,10 @@ from tricorn.protocol.events import (
 )
 from tricorn.protocol.flow import Buffer
 from tricorn.protocol.http2_drain import Drain
-from tricorn.protocol.http2_flood import CONTROL_FRAME, FloodGuard
+from tricorn.protocol.http2_flood import FloodGuard
+from tricorn.protocol.http2_limits import Limits
 from tricorn.protocol.http2_push import PushPolicy
-from tricorn.protocol.http2_request import check_trailers, read_request
+from tricorn.protocol.http2_request import check_trailers, make_first, read_request
 from tricorn.protocol.http2_response import response_fields
 from tricorn.protocol.http2_streams import CREDIT_STEP, HTTP2Stream, StreamTable
 from tricorn.protocol.idleness import Idleness
@@ -60,6 +61,7 @@ class HTTP2Connection(Idleness):
     ) -> None:
         self._codec = codec
         self._config, self._defaults = config, defaults
+        self._limits = Limits(config)
         self._scheme = b"https" if secure else b"http"
         self.closing = self.lingering = self.has_events = False
         self._events: list[Event] = []
@@ -67,14 +69,13 @@ class HTTP2Connection(Idleness):
         self._streams = StreamTable(self._pushes)
         self._requests = 0
         self._floods = FloodGuard(config)
-        self._most_pending = config.h2_max_output_control * CONTROL_FRAME  # bytes
         self._drain = Drain()
         self._timer = PhaseTimer()
 
     def __repr__(self) -> str:
         state = "closing" if self.closing else "draining" if self._drain.begun else "open"
         streams = self._streams
-        return f"<HTTP2Connection {state} streams={len(streams)} in={streams.buffered}B>"
+        return f"<HTTP2Connection {state} streams={len(streams.by_id)} in={streams.buffered}B>"
 
     def initiate(self) -> None:
         """Queue the server's connection preface."""
@@ -86,15 +87,12 @@ class HTTP2Connection(Idleness):
         :raises RemoteProtocolError: if HTTP2-Settings is malformed.
         """
         self._codec.initiate_upgrade(settings)
-        request.stream_id = 1
-        request.http_version = "2"
-        request.end_stream = not body
-        request.expects_continue = False
-        self._open(request, self._events)
+        make_first(request, body)
+        stream = self._open(request, self._events)
         if body:
-            self._streams.received(self._streams[1], len(body))
+            self._streams.received(stream, len(body))
             self._events += [DataReceived(1, body), StreamEnded(1)]
-            self._streams[1].request_ended = True
+            stream.request_ended = True
         self.has_events = True
 
     # Input
@@ -102,7 +100,7 @@ class HTTP2Connection(Idleness):
     @property
     def can_push(self) -> bool:
         """Whether a push would be taken now."""
-        return self._config.h2_server_push and self._codec.push_enabled and self._drain.takes_pushes
+        return self._limits.pushes and self._codec.push_enabled and self._drain.takes_pushes
 
     @property
     def pause_limit(self) -> str:
@@ -112,12 +110,12 @@ class HTTP2Connection(Idleness):
     @property
     def wants_data(self) -> bool:
         """Whether to go on reading: not while answers wait for the peer (CVE-2019-9512)."""
-        return not self.closing and self._codec.pending() <= self._most_pending
+        return not self.closing and self._codec.pending() <= self._limits.pending
 
     @property
     def busy_streams(self) -> int:
         """How many streams are open."""
-        return len(self._streams)
+        return len(self._streams.by_id)
 
     def receive_data(self, data: bytes) -> list[Event]:
         """Feed bytes from the peer."""
@@ -125,13 +123,18 @@ class HTTP2Connection(Idleness):
         codec, more = self._codec, not self.closing
         while more:
             for frame in codec.receive_data(data):
-                _HANDLERS[type(frame)](self, frame, events)
+                if isinstance(frame, frames.HeadersFrame):
+                    self._on_headers(frame, events)
+                elif isinstance(frame, frames.DataFrame):
+                    self._on_data(frame, events)
+                else:
+                    _HANDLERS[type(frame)](self, frame, events)
                 if self.closing:
                     break
             if codec.glitches:
                 self._fail(self._floods.charge(codec), events)
             more, data = codec.has_more and not self.closing, b""
-        self._open_window()
+        self._codec.open_connection_window(self._limits.window - self._streams.buffered)
         return events
 
     def receive_eof(self) -> list[Event]:
@@ -156,13 +159,13 @@ class HTTP2Connection(Idleness):
         if self._drain.refuses(stream_id):
             self._reset_by_us(stream_id, errors.REFUSED_STREAM, events)
             return
-        if self._streams.full(self._config.h2_max_concurrent_streams):
+        if self._streams.full(self._limits.streams):
             # RFC 9113 5.1.2: this stream alone; the request was not acted upon.
             events.append(LimitReached(stream_id, "h2_max_concurrent_streams"))
             self._reset_by_us(stream_id, errors.REFUSED_STREAM, events)
             return
         try:
-            event = read_request(frame.headers, stream_id, frame.end_stream, self._config)
+            event = read_request(frame.headers, stream_id, frame.end_stream, self._limits)
         except RemoteProtocolError as exc:
             self._refuse(stream_id, exc, events)
             return
@@ -170,13 +173,14 @@ class HTTP2Connection(Idleness):
             self._codec.prioritize(stream_id, *scheduler.parse_priority(value), initial=True)
         self._open(event, events)
 
-    def _open(self, event: RequestReceived, events: list[Event]) -> None:
-        self._streams.open(event)
+    def _open(self, event: RequestReceived, events: list[Event]) -> HTTP2Stream:
+        stream = self._streams.open(event)
         events.append(event)
         self._requests += 1
-        if self._requests == self._config.keep_alive_max_requests:
+        if self._requests == self._limits.last_request:
             events.append(LimitReached(event.stream_id, "keep_alive_max_requests"))
             self.drain()
+        return stream
 
     def _refuse(self, stream_id: int, exc: RemoteProtocolError, events: list[Event]) -> None:
         """A malformed request costs its stream; a well-formed one is answered (RFC 9113 8.1.1)."""
@@ -188,12 +192,11 @@ class HTTP2Connection(Idleness):
         self._reset_by_us(stream_id, code, events)
 
     def _on_trailers(self, frame: frames.HeadersFrame, events: list[Event]) -> None:
-        stream = self._streams.get(frame.stream_id)
-        if stream is None:
+        if (stream := self._streams.find(frame.stream_id)) is None:
             return
         try:
             # Behind the response nobody counts what comes.
-            check_trailers(frame, None if stream.sent else stream.still_due, self._config)
+            check_trailers(frame, None if stream.sent else stream.still_due, self._limits)
         except RemoteProtocolError as exc:
             events.append(PeerFault(frame.stream_id, str(exc), limit=exc.limit))
             self._reset_by_us(frame.stream_id, errors.PROTOCOL_ERROR, events)
@@ -203,7 +206,7 @@ class HTTP2Connection(Idleness):
 
     def _on_data(self, frame: frames.DataFrame, events: list[Event]) -> None:
         stream_id = frame.stream_id
-        stream = self._streams.get(stream_id)
+        stream = self._streams.find(stream_id)
         if stream is None:
             return  # its connection credit comes back with the next window update
         stream.touched = True
@@ -211,8 +214,8 @@ class HTTP2Connection(Idleness):
         if stream.sent and not stream.tunnel:
             # Nobody wants it; no credit is given back, so it ends with the window.
             stream.credit += frame.flow
-            if stream.credit * 2 >= self._config.h2_stream_window_size and not frame.end_stream:
-                self._end_unwanted(stream_id)
+            if stream.credit * 2 >= self._limits.stream_window and not frame.end_stream:
+                self._end_unwanted(stream_id, stream)
                 return
         elif not stream.takes(size, ended=frame.end_stream):
             events.append(PeerFault(stream_id, "content of another length than Content-Length"))
@@ -230,15 +233,15 @@ class HTTP2Connection(Idleness):
         stream.request_ended = True
         events.append(StreamEnded(stream_id))
         if stream.sent:
-            self._drop(stream_id, completed=True)
+            self._drop(stream_id, stream, completed=True)
 
     def _on_reset(self, frame: frames.ResetFrame, events: list[Event]) -> None:
-        stream = self._streams.get(frame.stream_id)
+        stream = self._streams.find(frame.stream_id)
         if stream is not None:
             if frame.limit is not None:
                 events.append(PeerFault(frame.stream_id, "window overrun", limit=frame.limit))
             events.append(StreamReset(frame.stream_id, frame.code))
-            self._drop(frame.stream_id)
+            self._drop(frame.stream_id, stream)
         # After a whole response a reset is a courtesy, not an attack.
         if stream is not None or frame.local:
             self._fail(self._floods.reset(), events)
@@ -286,15 +289,15 @@ class HTTP2Connection(Idleness):
         self._on_failed(failure, events)
 
     def _lose_streams(self, events: list[Event]) -> None:
-        for stream_id in list(self._streams):
+        for stream_id, stream in list(self._streams.by_id.items()):
             events.append(StreamReset(stream_id))
-            self._drop(stream_id)
+            self._drop(stream_id, stream)
 
     def _reset_by_us(self, stream_id: int, code: int, events: list[Event]) -> None:
         """Reset for what the peer did, and charge it."""
-        if stream_id in self._streams:
+        if (stream := self._streams.find(stream_id)) is not None:
             events.append(StreamReset(stream_id, code))
-            self._drop(stream_id)
+            self._drop(stream_id, stream)
         self._codec.reset(stream_id, code)
         self._fail(self._floods.reset("too many stream errors"), events)
 
@@ -302,7 +305,7 @@ class HTTP2Connection(Idleness):
 
     def send_informational(self, stream_id: int, status: int, headers: Headers) -> None:
         """A 1xx response; dropped once the final one has begun."""
-        stream = self._streams.get(stream_id)
+        stream = self._streams.find(stream_id)
         if stream is None or stream.response_started or stream.pushed:  # h2 allows none on a push
             return
         if status == 100 and (stream.request_ended or stream.buffered):
@@ -313,7 +316,7 @@ class HTTP2Connection(Idleness):
         self, stream_id: int, status: int, headers: Headers, end_stream: bool = False
     ) -> None:
         """The final response head."""
-        stream = self._streams.get(stream_id)
+        stream = self._streams.find(stream_id)
         if stream is None or stream.response_started:
             return
         stream.response_started = stream.touched = True
@@ -324,23 +327,24 @@ class HTTP2Connection(Idleness):
 
     def send_data(self, stream_id: int, data: Buffer, end_stream: bool = False) -> None:
         """Body or tunnel bytes, behind the head."""
-        stream = self._streams.get(stream_id)
+        stream = self._streams.find(stream_id)
         if stream is None or stream.response_ended or not stream.response_started:
             return
-        self._codec.send_data(stream_id, data, end_stream)  # type: ignore[arg-type]
+        if self._codec.send_data(stream_id, data, end_stream):  # type: ignore[arg-type]
+            stream.waits = True
         if end_stream:
             stream.response_ended = True
 
     def send_trailers(self, stream_id: int, headers: Headers) -> None:
         """The trailer section, which ends the response."""
-        stream = self._streams.get(stream_id)
+        stream = self._streams.find(stream_id)
         if stream is not None and stream.response_started and not stream.response_ended:
             self._codec.send_trailers(stream_id, headers)
             stream.response_ended = True
 
     def push(self, stream_id: int, path: bytes, headers: Headers) -> int | None:
         """Promise a response to GET ``path`` (RFC 9113 section 8.4); None where declined."""
-        parent = self._streams.get(stream_id)
+        parent = self._streams.find(stream_id)
         if parent is None or parent.pushed or parent.response_ended or not self.can_push:
             return None
         if not self._pushes.allows(path, self._codec.peer_max_streams):
@@ -361,49 +365,46 @@ class HTTP2Connection(Idleness):
 
     def reset(self, stream_id: int, code: int) -> None:
         """Abandon the stream."""
-        if stream_id in self._streams:
-            self._drop(stream_id)
+        if (stream := self._streams.find(stream_id)) is not None:
+            self._drop(stream_id, stream)
             self._codec.reset(stream_id, code)
 
     def _response_ended(self, stream_id: int, stream: HTTP2Stream) -> None:
         """END_STREAM is framed: the exchange is over."""
         stream.response_ended = stream.sent = True
         if stream.request_ended:
-            self._drop(stream_id, completed=True)
-        elif stream.method == "CONNECT" and not stream.tunnel:
-            self._end_unwanted(stream_id)  # refused: nothing can come of it
+            self._drop(stream_id, stream, completed=True)
+        elif stream.connect and not stream.tunnel:
+            self._end_unwanted(stream_id, stream)  # refused: nothing can come of it
         # Else the peer may finish what fits its window: a reset now could overtake a
         # WebSocket's closing handshake, and some clients take it for a failed request.
 
-    def _end_unwanted(self, stream_id: int) -> None:
+    def _end_unwanted(self, stream_id: int, stream: HTTP2Stream) -> None:
         """The rest of a request is not needed, and that is no error (RFC 9113 8.1)."""
-        self._drop(stream_id, completed=True)
+        self._drop(stream_id, stream, completed=True)
         self._codec.reset(stream_id, errors.NO_ERROR)
 
-    def _drop(self, stream_id: int, *, completed: bool = False) -> None:
-        if not self._streams.close(stream_id, completed=completed).pushed and completed:
+    def _drop(self, stream_id: int, stream: HTTP2Stream, *, completed: bool = False) -> None:
+        self._streams.close(stream_id, stream, completed=completed)
+        if completed and not stream.pushed:
             self._floods.completed()
-        self._codec.forget(stream_id)
-        if not self._streams:
+        if not stream.sent:  # else the codec has done so
+            self._codec.forget(stream_id)
+        if not self._streams.by_id:
             self._close_if_done()
 
     def consumed(self, stream_id: int, n: int) -> None:
         """The application has taken ``n`` body bytes."""
-        stream = self._streams.get(stream_id)
-        if stream is None:
+        if (stream := self._streams.find(stream_id)) is None:
             return
         self._streams.consumed(stream, n)
-        self._open_window()
+        self._codec.open_connection_window(self._limits.window - self._streams.buffered)
         if not stream.request_ended:
             stream.touched = True
             stream.credit += n
-            if stream.credit * CREDIT_STEP >= self._config.h2_stream_window_size:
+            if stream.credit * CREDIT_STEP >= self._limits.stream_window:
                 self._codec.credit(stream_id, stream.credit)
                 stream.credit = 0
-
-    def _open_window(self) -> None:
-        room = self._config.h2_connection_window_size - self._streams.buffered
-        self._codec.open_connection_window(room)
 
     def released(self, stream_id: int) -> None:
         """The application of this stream has ended."""
@@ -411,7 +412,8 @@ class HTTP2Connection(Idleness):
 
     def buffered(self, stream_id: int) -> int:
         """Bytes buffered for the stream."""
-        return self._codec.buffered(stream_id)
+        stream = self._streams.find(stream_id)
+        return 0 if stream is None or not stream.waits else self._codec.buffered(stream_id)
 
     def data_to_send(self) -> list[bytes]:
         """Buffers to write now."""
@@ -419,7 +421,7 @@ class HTTP2Connection(Idleness):
         buffers = codec.data_to_send(_WRITE_SIZE)
         if buffers:
             for ended in codec.take_finished():
-                if (stream := self._streams.get(ended)) is not None:
+                if (stream := self._streams.find(ended)) is not None:
                     self._response_ended(ended, stream)
             if codec.take_progress():
                 self._floods.written()
@@ -435,17 +437,17 @@ class HTTP2Connection(Idleness):
         self._close_if_done()
 
     def _close_if_done(self) -> None:
-        if self._drain.over(len(self._streams)):
+        if self._drain.over(len(self._streams.by_id)):
             self.closing = True
 
     # Time
 
     def _phase_now(self) -> tuple[object, float | None]:
-        if self._codec.mid_frame and not self._streams:
+        if self._codec.mid_frame and not self._streams.by_id:
             return ("head", self._codec.highest_stream_id), self._config.header_timeout
         if self._drain.waits:
             return "drain", self._config.drain_idle_timeout
-        if not self._streams:
+        if not self._streams.by_id:
             return ("idle", self._requests), self._config.keep_alive_timeout
         return None, None
 
@@ -480,7 +482,7 @@ class HTTP2Connection(Idleness):
             events.append(late)
             stream_id = late.stream_id
             if type(late) is LimitReached:
-                self._end_unwanted(stream_id)
+                self._end_unwanted(stream_id, self._streams.by_id[stream_id])
                 continue
             self._reset_by_us(stream_id, errors.CANCEL, events)
             if self.closing:
@@ -488,8 +490,6 @@ class HTTP2Connection(Idleness):
 
 
 _HANDLERS: Final[dict[type[HTTP2Event], Callable[[HTTP2Connection, Any, list[Event]], None]]] = {
-    frames.HeadersFrame: HTTP2Connection._on_headers,
-    frames.DataFrame: HTTP2Connection._on_data,
     frames.ResetFrame: HTTP2Connection._on_reset,
     frames.PriorityFrame: HTTP2Connection._on_priority,
     frames.PriorityUpdateFrame: HTTP2Connection._on_priority_update,

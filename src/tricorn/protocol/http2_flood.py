@@ -15,8 +15,6 @@ from tricorn.config import Config
 from tricorn.protocol.budget import TokenBucket
 from tricorn.protocol.http2_errors import ENHANCE_YOUR_CALM
 
-# What a queued control frame weighs at most: a PING acknowledgement (bytes).
-CONTROL_FRAME: Final = 17
 # What honest work earns back of the glitch budget.
 _PER_REQUEST: Final = 10
 _PER_WRITE: Final = 40

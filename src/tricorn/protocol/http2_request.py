@@ -2,58 +2,76 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from tricorn.codecs.base import HeadersFrame
-from tricorn.config import Config
 from tricorn.exceptions import RemoteProtocolError
 from tricorn.protocol import fields
 from tricorn.protocol.events import RequestReceived
-from tricorn.types import Headers
+from tricorn.protocol.http2_limits import Limits
+from tricorn.types import Header, Headers
 
 _MAX_LENGTH_DIGITS: Final = 19
-# Tokens that need no look.
-_METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
-_PSEUDO: Final = frozenset({b":method", b":scheme", b":authority", b":path", b":protocol"})
+# What came before and is in order, the same again and again from most clients; small, and
+# without queries, which may hold secrets.
+_hosts: Final[dict[bytes, Any]] = {}  # the host field by the host
+_MAX_HOSTS: Final = 256
+_targets: Final[set[bytes]] = set()
+_MAX_TARGETS: Final = 1024
+_LONGEST_KNOWN: Final = 128  # bytes
 
 
 def read_request(
-    headers: Headers, stream_id: int, end_stream: bool, config: Config
+    headers: Headers, stream_id: int, end_stream: bool, limits: Limits
 ) -> RequestReceived:
     """The request a header block carries.
 
     :raises RemoteProtocolError: 400 where the request is malformed (RFC 9113 8.1.1);
         another status where it is well formed and refused.
     """
-    pseudo: dict[bytes, bytes] = {}
+    method: bytes | None = None
+    scheme: bytes | None = None
+    authority: bytes | None = None
+    path: bytes | None = None
+    protocol: bytes | None = None
+    count = 0
     for name, value in headers:
-        if name not in _PSEUDO:
+        if name == b":method":
+            before, method = method, value
+        elif name == b":path":
+            before, path = path, value
+        elif name == b":scheme":
+            before, scheme = scheme, value
+        elif name == b":authority":
+            before, authority = authority, value
+        elif name == b":protocol":
+            before, protocol = protocol, value
+        else:
             break
-        if name in pseudo:
+        if before is not None:
             raise RemoteProtocolError(f"repeated pseudo-header field {name!r}")
-        pseudo[name] = value
-    regular = headers[len(pseudo) :]
-    if len(regular) > config.max_header_count:
+        count += 1
+    regular = headers[count:]
+    if len(regular) > limits.fields:
         raise RemoteProtocolError("too many header fields", 431, limit="max_header_count")
     special = fields.check_http2_fields(regular)
-    method = pseudo.get(b":method")
-    if method is None or (method not in _METHODS and not fields.is_token(method)):
-        raise RemoteProtocolError(f"missing or invalid :method {method!r}")
-    protocol = pseudo.get(b":protocol")
-    if method == b"CONNECT":
-        _check_connect(pseudo, protocol)
+    verb = _method(method)
+    if verb == "CONNECT":
+        _check_connect(scheme, authority, path, protocol)
     elif protocol is not None:
         raise RemoteProtocolError(":protocol without CONNECT")
     if protocol is not None and end_stream:
         raise RemoteProtocolError("extended CONNECT that ends its stream")
-    path = _check_target(pseudo, method, config.max_request_target_size)
+    wire = _scheme(scheme)
+    if path is None or path not in _targets or len(path) > limits.target:
+        path = _checked_target(path, verb, limits.target)
     event = RequestReceived(
         stream_id,
         "2",
-        method.decode("ascii"),
+        verb,
         path,
-        _with_host(pseudo.get(b":authority"), regular, special),
-        pseudo[b":scheme"].decode("ascii"),
+        _with_host(authority, regular, special),
+        wire,
         protocol,
         end_stream,
     )
@@ -63,6 +81,14 @@ def read_request(
             # RFC 9113 8.1.1: it must equal what comes in DATA.
             raise RemoteProtocolError(f"Content-Length {event.content_length} without content")
     return event
+
+
+def make_first(request: RequestReceived, body: bytes) -> None:
+    """Make a request that came as HTTP/1.1, with its whole content, the one of stream 1."""
+    request.stream_id = 1
+    request.http_version = "2"
+    request.end_stream = not body
+    request.expects_continue = False
 
 
 def _read_fields(event: RequestReceived, special: Headers) -> None:
@@ -87,7 +113,7 @@ def _read_fields(event: RequestReceived, special: Headers) -> None:
         event.headers = [*others, (b"cookie", b"; ".join(cookies))]
 
 
-def check_trailers(frame: HeadersFrame, still_due: int | None, config: Config) -> None:
+def check_trailers(frame: HeadersFrame, still_due: int | None, limits: Limits) -> None:
     """Refuse a trailer section that is malformed, too long, or comes before its time.
 
     :param still_due: what Content-Length announced and has not come (bytes), if it did.
@@ -97,7 +123,7 @@ def check_trailers(frame: HeadersFrame, still_due: int | None, config: Config) -
         raise RemoteProtocolError("trailers that do not end the stream")
     if still_due:
         raise RemoteProtocolError("content shorter than Content-Length")
-    if len(frame.headers) > config.max_header_count:
+    if len(frame.headers) > limits.fields:
         raise RemoteProtocolError("too many trailer fields", 431, limit="max_header_count")
     fields.check_trailers(frame.headers)
     fields.check_http2_fields(frame.headers)
@@ -113,35 +139,62 @@ def _content_length(value: bytes, before: int | None) -> int:
     return length
 
 
-def _check_connect(pseudo: dict[bytes, bytes], protocol: bytes | None) -> None:
+def _method(method: bytes | None) -> str:
+    if method is not None:
+        if method == b"GET":
+            return "GET"
+        if method == b"POST":
+            return "POST"
+        if fields.is_token(method):
+            return method.decode("ascii")
+    raise RemoteProtocolError(f"missing or invalid :method {method!r}")
+
+
+def _scheme(scheme: bytes | None) -> str:
+    if scheme is not None:
+        if scheme == b"https":
+            return "https"
+        if scheme == b"http":
+            return "http"
+    raise RemoteProtocolError(f"missing or invalid :scheme {scheme!r}")
+
+
+def _check_connect(
+    scheme: bytes | None, authority: bytes | None, path: bytes | None, protocol: bytes | None
+) -> None:
     if protocol is None:
         # RFC 9113 8.5: a plain CONNECT has neither :scheme nor :path.
-        if b":scheme" in pseudo or b":path" in pseudo or b":authority" not in pseudo:
+        if scheme is not None or path is not None or authority is None:
             raise RemoteProtocolError("malformed CONNECT")
         raise RemoteProtocolError("CONNECT is not supported", 501)
     # RFC 8441 4: an extended one has all of them.
-    if not pseudo.keys() >= {b":scheme", b":path", b":authority"}:
+    if scheme is None or path is None or authority is None:
         raise RemoteProtocolError("malformed extended CONNECT")
     if protocol != b"websocket":
         raise RemoteProtocolError(f"protocol {protocol!r} is not supported", 501)
 
 
-def _check_target(pseudo: dict[bytes, bytes], method: bytes, max_target: int) -> bytes:
-    if pseudo.get(b":scheme") not in (b"http", b"https"):
-        raise RemoteProtocolError(f"missing or invalid :scheme {pseudo.get(b':scheme')!r}")
-    path = pseudo.get(b":path")
+def _checked_target(path: bytes | None, method: str, max_target: int) -> bytes:
     if not path or not fields.valid_target(path):
         raise RemoteProtocolError(f"missing or invalid :path {path!r}")
     if len(path) > max_target:
         reason = f":path over {max_target} bytes"
         raise RemoteProtocolError(reason, 414, limit="max_request_target_size")
-    if (path[:1] != b"/" and not (path == b"*" and method == b"OPTIONS")) or 0x23 in path:
-        raise RemoteProtocolError(f"invalid :path {path!r}")
+    if path[0] != 0x2F or path.find(b"#") >= 0:
+        if path != b"*" or method != "OPTIONS":
+            raise RemoteProtocolError(f"invalid :path {path!r}")
+    elif len(path) <= _LONGEST_KNOWN and path.find(b"?") < 0:
+        if len(_targets) >= _MAX_TARGETS:
+            _targets.clear()
+        _targets.add(path)
     return path
 
 
 def _with_host(authority: bytes | None, regular: Headers, special: Headers) -> Headers:
-    """``:authority`` as ``host`` at the front (ASGI HTTP); RFC 9113 8.3.1 on disagreement."""
+    """``:authority`` as ``host`` at the front (ASGI HTTP); RFC 9113 8.3.1 on disagreement.
+
+    :param regular: the caller has no more use for it.
+    """
     host = authority
     if special:
         hosts = [value for name, value in special if name == b"host"]
@@ -153,6 +206,17 @@ def _with_host(authority: bytes | None, regular: Headers, special: Headers) -> H
             elif hosts[0].lower() != host.lower():
                 raise RemoteProtocolError("Host differs from :authority")
             regular = [header for header in regular if header[0] != b"host"]
+    first = _hosts.get(host)  # type: ignore[arg-type]
+    regular.insert(0, _host_field(host) if first is None else first)
+    return regular
+
+
+def _host_field(host: bytes | None) -> Header:
     if not host or not fields.valid_host(host):
         raise RemoteProtocolError(f"missing or invalid authority {host!r}")
-    return [(b"host", host), *regular]
+    field = (b"host", host)
+    if len(host) <= _LONGEST_KNOWN:
+        if len(_hosts) >= _MAX_HOSTS:
+            _hosts.clear()
+        _hosts[host] = field
+    return field

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from tricorn.protocol import fields
-from tricorn.types import Header, Headers
+from tricorn.types import Headers
 
 _UNSENT_WITH_204: Final = fields.CONNECTION_SPECIFIC | {b"content-length"}
-_STATUSES: Final[dict[int, Header]] = {n: (b":status", b"%d" % n) for n in range(200, 600)}
+_FIRST: Final = 200
+_STATUSES: Final[list[Any]] = [(b":status", b"%d" % n) for n in range(_FIRST, 600)]
+# No name of another length needs a look.
+_LENGTHS: Final = sum({1 << len(name) for name in fields.CONNECTION_SPECIFIC})
+_LONGEST: Final = 17
 
 
 def response_fields(status: int, headers: Headers) -> Headers:
@@ -16,7 +20,17 @@ def response_fields(status: int, headers: Headers) -> Headers:
 
     RFC 9113 section 8.2.2; RFC 9110 section 8.6: no Content-Length with 204.
     """
-    unsent = _UNSENT_WITH_204 if status == 204 else fields.CONNECTION_SPECIFIC
-    sent = [header for header in headers if header[0] not in unsent]
-    sent.insert(0, _STATUSES.get(status) or (b":status", b"%d" % status))
+    known = _FIRST <= status < 600
+    first = _STATUSES[status - _FIRST] if known else (b":status", b"%d" % status)
+    sent: list[Any] = [first, *headers]
+    if status == 204:
+        return _without(_UNSENT_WITH_204, sent)
+    for name, _ in headers:
+        size = len(name)
+        if size <= _LONGEST and _LENGTHS >> size & 1:
+            return _without(fields.CONNECTION_SPECIFIC, sent)
     return sent
+
+
+def _without(unsent: frozenset[bytes], sent: Headers) -> Headers:
+    return [header for header in sent if header[0] not in unsent]

@@ -13,6 +13,7 @@ from tricorn.protocol.http2_push import PushPolicy
 CREDIT_STEP: Final = 4
 
 
+_RECENT_MASK: Final = 63
 # Bytes of a response that its peer has to take within write_timeout (or all that is left).
 _LEAST_PROGRESS: Final = 1024
 
@@ -22,9 +23,10 @@ class HTTP2Stream:
 
     __slots__ = (
         "buffered",
+        "connect",
         "credit",
         "headers",
-        "method",
+        "id",
         "phase",
         "pushed",
         "released",
@@ -37,10 +39,12 @@ class HTTP2Stream:
         "taken",
         "touched",
         "tunnel",
+        "waits",
     )
 
     def __init__(self, event: RequestReceived) -> None:
-        self.method = event.method
+        self.id = event.stream_id
+        self.connect = event.method == "CONNECT"
         self.headers = event.headers
         self.pushed = event.pushed
         self.tunnel = event.protocol is not None
@@ -49,6 +53,7 @@ class HTTP2Stream:
         self.response_started = False
         self.response_ended = False
         self.sent = False  # END_STREAM is framed; a tunnel then waits for the peer's
+        self.waits = False  # some of the response may be in the codec's buffer
         self.buffered = 0  # body bytes the application has not taken
         self.credit = 0  # bytes taken and not yet given back to the peer
         self.still_due = event.content_length  # bytes, if the request told
@@ -102,19 +107,31 @@ class HTTP2Stream:
         return None
 
 
-class StreamTable(dict[int, HTTP2Stream]):
+class StreamTable:
     """The open streams by id, with what is counted over all of them.
 
     ``clients`` counts those the peer opened, ``buffered`` the body bytes (of all) that
     applications have not taken.
     """
 
+    __slots__ = ("_abandoned", "_pushes", "_recent", "buffered", "by_id", "clients")
+
     def __init__(self, pushes: PushPolicy) -> None:
-        super().__init__()
+        self.by_id: dict[int, HTTP2Stream] = {}
         self.clients = 0
         self.buffered = 0
         self._pushes = pushes
         self._abandoned: set[int] = set()
+        # Those opened last, by their ids: an exchange takes several calls, and a look into a
+        # dictionary costs compiled code more.
+        self._recent: list[HTTP2Stream | None] = [None] * (_RECENT_MASK + 1)
+
+    def find(self, stream_id: int) -> HTTP2Stream | None:
+        """The open stream of that id."""
+        stream = self._recent[stream_id >> 1 & _RECENT_MASK]
+        if stream is not None and stream.id == stream_id:
+            return stream
+        return self.by_id.get(stream_id)
 
     def full(self, limit: int) -> bool:
         """Whether another stream of the peer's would be one too many.
@@ -127,7 +144,8 @@ class StreamTable(dict[int, HTTP2Stream]):
 
     def open(self, event: RequestReceived) -> HTTP2Stream:
         """Enter the stream of a request."""
-        stream = self[event.stream_id] = HTTP2Stream(event)
+        stream = HTTP2Stream(event)
+        self.by_id[stream.id] = self._recent[stream.id >> 1 & _RECENT_MASK] = stream
         if not event.pushed:
             self.clients += 1
         return stream
@@ -142,9 +160,12 @@ class StreamTable(dict[int, HTTP2Stream]):
         stream.buffered -= size
         self.buffered -= size
 
-    def close(self, stream_id: int, *, completed: bool) -> HTTP2Stream:
+    def close(self, stream_id: int, stream: HTTP2Stream, *, completed: bool) -> None:
         """Remove a stream."""
-        stream = self.pop(stream_id)
+        del self.by_id[stream_id]
+        place = stream_id >> 1 & _RECENT_MASK
+        if self._recent[place] is stream:
+            self._recent[place] = None
         self.buffered -= stream.buffered
         if stream.pushed:
             self._pushes.open -= 1
@@ -152,11 +173,10 @@ class StreamTable(dict[int, HTTP2Stream]):
             self.clients -= 1
             if not completed and not stream.released:
                 self._abandoned.add(stream_id)
-        return stream
 
     def released(self, stream_id: int) -> None:
         """The application of a stream has ended."""
-        stream = self.get(stream_id)
+        stream = self.find(stream_id)
         if stream is None:
             self._abandoned.discard(stream_id)
         else:
@@ -170,7 +190,7 @@ class StreamTable(dict[int, HTTP2Stream]):
         No fault is a stream whose response is sent and whose request goes on unread.
         """
         found: list[PeerFault | LimitReached] = []
-        for stream_id, stream in self.items():
+        for stream_id, stream in self.by_id.items():
             unsent, taken = backlog_of(stream_id)
             if not stream.stands_still(now, unsent, taken):
                 continue
