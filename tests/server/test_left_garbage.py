@@ -19,7 +19,7 @@ from tricorn.io.connection import Connection
 from tricorn.types import Receive, Scope, Send
 
 _PEERS = 5
-_BACKENDS = ("asyncio", "uvloop")
+_BACKENDS = ("asyncio", "uvloop", "trio")
 _REASON = "anyio keeps the errors of lost sockets, and these the frames of the readers"
 
 
