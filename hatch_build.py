@@ -17,6 +17,7 @@ any extension module. A C compiler is needed.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -152,6 +153,20 @@ DRIVER = tuple(
     for name in names.split()
 )
 LIBRARY = "tricorn._driver"  # mypyc adds "__mypyc"
+# What mypyc makes for the import of a module.
+_IMPORT = re.compile(
+    r"^(?=(?:static )?(?:int|char|bool|PyObject \*)\s*(?:CPyExec_|CPyInit|CPyDef_)\w+\()"
+    r"(?=[^(]*(?:CPyExec_|CPyInit|_____top_level__\(|_trait_vtable_setup\())",
+    re.MULTILINE,
+)
+_SELDOM = """
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+__attribute__((cold)) void CPy_AddTraceback(const char *, const char *, int, PyObject *);
+__attribute__((cold)) void CPy_TypeError(const char *, PyObject *);
+__attribute__((cold)) void CPy_TypeErrorTraceback(
+    const char *, const char *, int, PyObject *, const char *, PyObject *);
+"""
 
 
 def build(wanted: Wanted, into: Path) -> list[Path]:
@@ -201,15 +216,33 @@ def build_driver(into: Path) -> list[Path]:
                 multi_file=True,
                 target_dir=folder,
             )
+        seldom = _seldom(Path(folder))
         for extension in extensions:
             extension.include_dirs.append(str(Path(folder, "tricorn")))
-            extension.extra_compile_args += _plain()
+            extension.extra_compile_args += _plain() + seldom
             if sys.platform == "linux":  # half a megabyte of names that nobody looks up
                 extension.extra_compile_args += ["-fvisibility=hidden", "-ffunction-sections"]
                 extension.extra_link_args.append("-Wl,--gc-sections")
         return extensions
 
     return _compile(ROOT / "src", into, made)
+
+
+def _seldom(folder: Path) -> list[str]:
+    """Tell the compiler what runs seldom: what fails, and the bodies of modules, which run once.
+
+    It goes apart from what runs for each request, which then lies in fewer pages.
+
+    :param folder: where mypyc has put its C.
+    """
+    if sys.platform == "win32":
+        return []
+    for source in folder.rglob("__native*.c"):
+        once = '__attribute__((section(".text.startup"))) '
+        source.write_text(_IMPORT.sub(once, source.read_text()))
+    hints = folder / "seldom.h"
+    hints.write_text(_SELDOM)
+    return ["-include", str(hints)]
 
 
 def _plain() -> list[str]:

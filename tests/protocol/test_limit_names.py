@@ -57,14 +57,10 @@ GET1 = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 POST1 = b"POST / HTTP/1.1\r\nhost: a\r\n"
 
 
-def is_number(name):
-    field = next(field for field in dataclasses.fields(Config) if field.name == name)
-    return str(field.type).startswith(NUMBERS)
-
-
 def numbers():
+    types = {field.name: str(field.type) for field in dataclasses.fields(Config)}
     rows = [row for row in OPTIONS.values() if row.section in SECTIONS and not row.inert]
-    return [row.name for row in rows if is_number(row.name)]
+    return [row.name for row in rows if types[row.name].startswith(NUMBERS)]
 
 
 def test_every_bound_has_a_counter():

@@ -18,29 +18,28 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import anyio.abc
-import anyio.lowlevel
 from anyio.streams.tls import TLSAttribute
 
 from tricorn.asgi.host import Worker
 from tricorn.io import pacing, sendfile
+from tricorn.io.anyio_means import GONE, means
 from tricorn.io.connection import Connection
 from tricorn.io.registry import Registry
 from tricorn.io.transport import Transport
 from tricorn.protocol.flow import FileRegion
 
 if TYPE_CHECKING:
+    from tricorn.io.anyio_means import Group, Scope
     from tricorn.io.tls import TLSContext
     from tricorn.protocol.proxy_protocol import ProxyHeader
 
 # What a write counts beyond its bytes: many small ones need a turn of the loop too.
 _WRITE_COST: Final = 1024
-# A TLS stream also raises EndOfStream, from send and close too.
-_GONE: Final = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, OSError)
 
 
 async def cut(stream: anyio.abc.ByteStream) -> None:
     """Close at once; a TLS stream may say that it was cut."""
-    with contextlib.suppress(*_GONE):
+    with contextlib.suppress(*GONE):
         await anyio.aclose_forcefully(stream)
 
 
@@ -75,7 +74,8 @@ class AnyioTransport(Transport):
         server: tuple[str, int | None] | None,
         header: ProxyHeader | None = None,
     ) -> None:
-        self.cancelled = anyio.get_cancelled_exc_class()
+        self._means = means()
+        self.cancelled = self._means.cancelled
         self.eager = False
         self._stream = stream
         self._worker = worker
@@ -84,7 +84,7 @@ class AnyioTransport(Transport):
         self._client = client
         self._server = server
         self._header = header
-        self._task_group: anyio.abc.TaskGroup
+        self._group: Group
         self._reader_scope = anyio.CancelScope()
         self._out: list[Any] = []  # bytes and pieces of files
         self._out_size = 0
@@ -99,6 +99,8 @@ class AnyioTransport(Transport):
         self._resume: anyio.Event | None = None
         self._connection: Connection | None = None
         self._socket = self._plain_socket()
+        self._number = self._socket.fileno() if self._socket is not None else -1
+        self._full = False  # as much came as was asked for
         self.sends_files = self._socket is not None and sendfile.AVAILABLE
         self._eager = 0  # bytes sent without a wait since the last one
 
@@ -116,7 +118,7 @@ class AnyioTransport(Transport):
             names: Any = TLSAttribute  # they are typed as what they stand for
             info = self._tls.describe(self._stream.extra(names.ssl_object))
             alpn = self._stream.extra(names.alpn_protocol)
-        async with anyio.create_task_group() as self._task_group:
+        async with self._means.group() as self._group:
             connection = self._connection = Connection(
                 self._worker,
                 self,
@@ -152,20 +154,20 @@ class AnyioTransport(Transport):
         with anyio.move_on_after(limit) as scope:
             try:
                 await self._stream.aclose()
-            except _GONE:
+            except GONE:
                 pass  # it is closed all the same
         if scope.cancelled_caught and not self._hurry:
             self._worker.counters.limit("ssl_shutdown_timeout")
 
     async def _read(self, connection: Connection) -> None:
         """Push what arrives until the connection is gone or closed."""
-        stream = self._stream
+        receive = self._stream.receive if self._socket is None else self._receive
         size = pacing.FIRST_READ
         try:
             while True:
                 if self._resume is not None:
                     await self._resume.wait()
-                data = await stream.receive(size)
+                data = await receive(size)
                 if len(data) < pacing.UNTIMED:
                     connection.bytes_received(data)
                     continue
@@ -177,11 +179,31 @@ class AnyioTransport(Transport):
                     await self._registry.slow_lane.turn()
         except anyio.EndOfStream:
             connection.eof_received()
-        except _GONE:
+        except GONE:
             return
         if self._tls is None:
             # Our side stays open; the driver's close ends the wait.
             await anyio.sleep(math.inf)
+
+    async def _receive(self, size: int) -> bytes:
+        """What is in the socket, at most ``size`` bytes, in another turn of the loop."""
+        sock = self._socket
+        assert sock is not None
+        if self._full:
+            # There is more, or so it seems.
+            await self._means.checkpoint()
+        else:
+            await self._means.wait_readable(self._number)
+        while True:
+            try:
+                data = sock.recv(size)
+            except BlockingIOError:
+                await self._means.wait_readable(self._number)
+                continue
+            if not data:
+                raise anyio.EndOfStream
+            self._full = len(data) == size
+            return data
 
     # Transport
 
@@ -224,17 +246,17 @@ class AnyioTransport(Transport):
         if self._eager > self._high:
             # An application that only sends must leave the others their turn.
             self._eager = 0
-            return anyio.lowlevel.checkpoint()
+            return self._means.checkpoint()
         return None
 
     def turn(self) -> Awaitable[None]:
         """A turn of the event loop."""
-        return anyio.lowlevel.checkpoint()
+        return self._means.checkpoint()
 
     def kick(self) -> None:
         """Write what was taken in a task of its own."""
         if self._out and not self._writing and not self._gone:
-            self._task_group.start_soon(self._write_out)
+            self._group.start_soon(self._write_out)
 
     async def _write_out(self) -> None:
         """One write; further bytes are left to the next writer.
@@ -254,12 +276,12 @@ class AnyioTransport(Transport):
             try:
                 for piece in _pieces(out):
                     await self._write_piece(piece)
-            except _GONE:
+            except GONE:
                 self._reader_scope.cancel()
                 # So that the reader gets its turn; the stream may raise without one.
-                await anyio.lowlevel.checkpoint()
+                await self._means.checkpoint()
                 # A broken TLS stream fails at once: the reader needs its turn to tell.
-                await anyio.lowlevel.checkpoint()
+                await self._means.checkpoint()
             except sendfile.FileShrank as exc:
                 connection.file_failed(exc)
             finally:
@@ -291,7 +313,7 @@ class AnyioTransport(Transport):
             self._eof_wanted = False
             try:
                 await self._stream.send_eof()
-            except _GONE:
+            except GONE:
                 self._reader_scope.cancel()
         if self._close_wanted:
             # The reader must have let go of the stream before it is closed.
@@ -333,7 +355,7 @@ class AnyioTransport(Transport):
 
     def _end_soon(self) -> None:
         if not self._out and not self._writing:
-            self._task_group.start_soon(self._finish)
+            self._group.start_soon(self._finish)
         else:
             self.kick()
 
@@ -346,12 +368,12 @@ class AnyioTransport(Transport):
         """Close now."""
         self._reader_scope.cancel()
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None], eager: bool = False) -> anyio.CancelScope:
-        """Start an application task in the connection's task group."""
-        scope = anyio.CancelScope()
-        # Not in the context of whoever is sending just now, another application perhaps.
-        context = self._worker.context.copy()
-        context.run(lambda: self._task_group.start_soon(_run_in, scope, coroutine))
+    def spawn(self, coroutine: Coroutine[Any, Any, None], eager: bool = False) -> Scope:
+        """Start an application task in the connection's group."""
+        scope = self._means.scope()
+        # In a copy of this context, not of that of whoever is sending just now, another
+        # application perhaps.
+        self._worker.context.run(self._group.start_soon, _run_in, scope, coroutine)
         return scope
 
     def waiter(self) -> EventWaiter:
@@ -369,6 +391,6 @@ def _pieces(out: list[Any]) -> Iterator[bytes | FileRegion]:
             yield run[0] if len(run) == 1 else b"".join(run)
 
 
-async def _run_in(scope: anyio.CancelScope, coroutine: Coroutine[Any, Any, None]) -> None:
+async def _run_in(scope: Scope, coroutine: Coroutine[Any, Any, None]) -> None:
     with scope:
         await coroutine

@@ -55,7 +55,7 @@ class Connection(Exchanges):
     """One accepted connection."""
 
     __slots__ = (
-        "_deferred", "_flush_scheduled", "_lost", "_paused", "_reading", "_sending",
+        "_deferred", "_flush_scheduled", "_high", "_lost", "_paused", "_reading", "_sending",
         "_sniff", "client", "http", "registry", "secure",
         "server", "tls", "transport", "tunnel", "via", "worker",
     )  # fmt: skip
@@ -89,6 +89,7 @@ class Connection(Exchanges):
         self._ending: Ending | None = None  # made for the first that needs it
         self._sending: dict[int, Waiter] = {}  # applications waiting to send
         self._paused = False
+        self._high = worker.config.write_buffer_high
         self._reading = True
         self._closing = False
         self._lost = False
@@ -285,7 +286,7 @@ class Connection(Exchanges):
             self._flush_now(kick=not stream_id)
         if not stream_id:
             return None
-        high = self.worker.config.write_buffer_high
+        high = self._high
         if self.http.buffered(stream_id) > high or self.transport.file is not None:
             return self._wait_writable(stream_id)
         return self.transport.drain()
@@ -315,7 +316,7 @@ class Connection(Exchanges):
             if self._deferred > _DEFERRED:
                 self._deferred = 0
                 return self.transport.turn()
-            if http.buffered(stream_id) <= self.worker.config.write_buffer_high:
+            if http.buffered(stream_id) <= self._high:
                 return None
         return self.flush(stream_id)
 
@@ -378,7 +379,7 @@ class Connection(Exchanges):
 
         :raises ClientDisconnected: if the peer is lost meanwhile.
         """
-        if self.http.buffered(stream_id) > self.worker.config.write_buffer_high:
+        if self.http.buffered(stream_id) > self._high:
             self.worker.counters.limit("write_buffer_high")
         drained = self.transport.drain()
         if drained is not None:

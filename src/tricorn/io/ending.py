@@ -8,14 +8,14 @@ it in a running process than to say so.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 from tricorn.asgi.exchange import BaseStream
 from tricorn.asgi.host import TaskHandle
 from tricorn.counters import Counters
 
-#: Seconds a cancelled application is waited for.
-CANCEL_TIME: Final = 5.0
+#: Seconds a cancelled application is waited for. Not final: compiled, that would be a number in
+#: the code, and the tests, which shorten it, would wait for it.
+CANCEL_TIME: float = 5.0
 
 
 class Ending:
