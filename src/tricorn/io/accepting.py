@@ -29,7 +29,8 @@ from tricorn.io.listener import Listener
 from tricorn.io.registry import Registry
 
 if TYPE_CHECKING:
-    from tricorn.io.asyncio_tls import AsyncioTLS, Handshakes
+    from tricorn.io.asyncio_handshake import Handshakes
+    from tricorn.io.asyncio_tls import AsyncioTLS
     from tricorn.io.proxy_header import ProxyGate
     from tricorn.io.tls import TLSContext
     from tricorn.protocol.proxy_protocol import ProxyHeader
@@ -234,7 +235,7 @@ class AsyncioAcceptor:
         self._opening: dict[asyncio.Task[None], Accepted] = {}
         self._handshakes: Handshakes | None = None
         if intake.tls is not None:
-            from tricorn.io.asyncio_tls import Handshakes  # not above: not for cleartext
+            from tricorn.io.asyncio_handshake import Handshakes  # not above: not for cleartext
 
             self._handshakes = Handshakes(self._loop, intake.worker, intake.tls)
 

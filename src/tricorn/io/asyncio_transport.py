@@ -89,12 +89,13 @@ class AsyncioTransport(Transport):
         self._buffer = registry.first_read  # the read buffer, as long as the next read
         self._reading = True  # as the driver wants it
         # libuv reads from a socket again, up to 32 times, as long as the buffer gets full.
-        self._rests = tls is None and not isinstance(loop, asyncio.BaseEventLoop)
+        libuv = not isinstance(loop, asyncio.BaseEventLoop)
+        self._rests = libuv and tls is None
         self._plain_tasks = loop.get_task_factory() is None
         self._resting = False  # until the loop has turned
         self._writes = 0  # since the loop is known to have turned
         # asyncio before 3.12 joins what is written together.
-        self._gathers = tls is None and (self._rests or sys.version_info >= (3, 12))
+        self._gathers = libuv or sys.version_info >= (3, 12)
         self._fast = False  # the last large write was taken whole
         self._held: list[Any] = []  # to leave together
         self._held_size = 0
