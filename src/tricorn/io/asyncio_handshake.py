@@ -150,7 +150,6 @@ class Handshake:
         self._take: Any = None
         self._send: Any = None
         self._error: BaseException | None = None  # what ends it
-        self._unsent = 0
 
     @property
     def protocol(self) -> asyncio.BaseProtocol:
@@ -333,10 +332,8 @@ class Handshake:
     def _left_waiting(self) -> None:
         """The peer does not close, or takes nothing."""
         self._timer = None
-        unsent: int = self._raw.get_write_buffer_size()
-        if unsent and unsent != self._unsent and self._state == CLOSING:
+        if self._state == CLOSING and self._raw.get_write_buffer_size():
             # The time is for its answer; write_timeout is for what it has to take before.
-            self._unsent = unsent
             self._restart_timer(self._handshakes.worker.config.ssl_shutdown_timeout)
         elif self._state == REFUSED:
             self.abort()
