@@ -20,11 +20,10 @@ from tricorn.io import pacing
 from tricorn.io.asyncio_handshake import CLOSING, OPEN, Handshake, Handshakes
 from tricorn.io.asyncio_transport import AsyncioTransport
 
-# What is encrypted at a time: a record is this large at most (RFC 8446 section 5.1), and more
-# lets OpenSSL's buffers grow for good.
+# A record is this large at most (RFC 8446 section 5.1).
 _PIECE: Final = 16384
-# What is joined at a time. For twice as much malloc maps memory anew each time, and its pages cost
-# more than the encryption.
+# What is joined and encrypted at a time. For twice as much malloc maps memory anew each time, and
+# its pages cost more than the encryption; and OpenSSL's buffers keep what they grow to.
 _JOINED: Final = 65536
 
 
@@ -267,9 +266,14 @@ class AsyncioTLS(Handshake):
         self._raw.writelines(records)
 
     def _encrypt_part(self, part: list[Any], records: list[bytes]) -> None:
-        view = memoryview(part[0] if len(part) == 1 else b"".join(part))
-        for at in range(0, len(view), _PIECE):
-            self._encrypt(view[at : at + _PIECE])
+        data = part[0] if len(part) == 1 else b"".join(part)
+        if len(data) <= _JOINED:
+            self._encrypt(data)
+            records.append(self._take())
+            return
+        view = memoryview(data)
+        for at in range(0, len(view), _JOINED):
+            self._encrypt(view[at : at + _JOINED])
             records.append(self._take())
 
     def pause_reading(self) -> None:
@@ -307,8 +311,14 @@ class AsyncioTLS(Handshake):
         return int(self._raw.get_write_buffer_size())
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """High and low water."""
-        self._raw.set_write_buffer_limits(high, low)
+        """High and low water, of twice as much: what waits is encrypted already.
+
+        At once the socket takes more than one piece of a body, and each stop of the application
+        costs more than encrypting the next.
+        """
+        self._raw.set_write_buffer_limits(
+            high if high is None else 2 * high, low if low is None else 2 * low
+        )
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """What is known of the connection."""
