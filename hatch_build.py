@@ -142,12 +142,12 @@ DRIVER = tuple(
         "asgi/": "exchange forwarded host hosts http http_response messages preload replies "
         "request_limits runner scope stopping websocket websocket_options",
         "codecs/": "base chunked http1_httptools websocket_base websocket_deflate",
-        "io/": "admission asyncio_transport connection ending exchanges housekeeping pacing "
-        "registry transport",
-        "protocol/": "budget connection dependency_tree events fields flow http1 http1_body "
-        "http1_output http1_request http1_response http1_state http2 http2_drain http2_errors "
-        "http2_flood http2_limits http2_push http2_request http2_response http2_streams idleness "
-        "negotiate outbound scheduler timer websocket websocket_handshake",
+        "io/": "admission asyncio_handshake asyncio_tls asyncio_transport connection ending "
+        "exchanges housekeeping pacing registry transport",
+        "protocol/": "budget client_hello connection dependency_tree events fields flow http1 "
+        "http1_body http1_output http1_request http1_response http1_state http2 http2_drain "
+        "http2_errors http2_flood http2_limits http2_push http2_request http2_response "
+        "http2_streams idleness negotiate outbound scheduler timer websocket websocket_handshake",
         "": "plain",
     }.items()
     for name in names.split()

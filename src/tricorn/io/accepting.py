@@ -15,7 +15,7 @@ import select
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.lowlevel
@@ -29,8 +29,11 @@ from tricorn.io.listener import Listener
 from tricorn.io.registry import Registry
 
 if TYPE_CHECKING:
+    from tricorn.io.asyncio_handshake import Handshakes
+    from tricorn.io.asyncio_tls import AsyncioTLS
     from tricorn.io.proxy_header import ProxyGate
     from tricorn.io.tls import TLSContext
+    from tricorn.protocol.proxy_protocol import ProxyHeader
 
 # Connections taken in one turn of the loop.
 _BATCH = 128
@@ -57,8 +60,6 @@ NO_CONNECTION = (
     anyio.TypedAttributeLookupError,
     ValueError,  # anyio, of a socket that is not connected any more
 )
-# How asyncio and uvloop say it.
-_TLS_TIMEOUT = "SSL handshake is taking longer"
 
 
 @dataclass(slots=True)
@@ -156,7 +157,7 @@ class Intake:
         counters = self.worker.counters
         if accepted.listener.secure:
             counters.add(TLS_FAILED)
-        if isinstance(exc, TimeoutError) or _TLS_TIMEOUT in str(exc):
+        if isinstance(exc, TimeoutError):
             counters.limit("ssl_handshake_timeout")
         self.worker.log.debug("no connection with %s: %r", accepted.client, exc)
 
@@ -232,6 +233,11 @@ class AsyncioAcceptor:
         # The timer of those that rest.
         self._listeners: dict[socket.socket, asyncio.TimerHandle | None] = {}
         self._opening: dict[asyncio.Task[None], Accepted] = {}
+        self._handshakes: Handshakes | None = None
+        if intake.tls is not None:
+            from tricorn.io.asyncio_handshake import Handshakes  # not above: not for cleartext
+
+            self._handshakes = Handshakes(self._loop, intake.worker, intake.tls)
 
     def listen(self, listener: Listener) -> None:
         """Take connections of this listener from now on."""
@@ -245,18 +251,24 @@ class AsyncioAcceptor:
                 timer.cancel()
             self._loop.remove_reader(sock)
         self._listeners.clear()
+        if self._handshakes is not None:
+            self._handshakes.hurry()
 
     async def settle(self) -> None:
         """Wait for the handshakes under way."""
         if self._opening:
             await asyncio.wait(self._opening)
+        if self._handshakes is not None:
+            await self._handshakes.settle()
 
     def cancel(self) -> None:
         """End the handshakes under way."""
         for task, accepted in self._opening.items():
-            # Without TLS the loop is about to give it its protocol; uvloop does so in any case.
-            if accepted.listener.secure or not accepted.taken:
+            # Once taken, the loop is about to give it its protocol.
+            if not accepted.taken:
                 task.cancel()
+        if self._handshakes is not None:
+            self._handshakes.cancel()
 
     def _watch(self, listener: Listener) -> None:
         self._listeners[listener.socket] = None
@@ -278,7 +290,11 @@ class AsyncioAcceptor:
         self._opening.pop(task, None)
         error = None if task.cancelled() else task.exception()
         if task.cancelled() or error is not None:
-            accepted.close()
+            self._failed(accepted, error)
+
+    def _failed(self, accepted: Accepted, error: BaseException | None) -> None:
+        """A connection has come to nothing."""
+        accepted.close()
         if isinstance(error, OSError):
             self._intake.failed(accepted, error)
         elif error is not None:
@@ -288,31 +304,42 @@ class AsyncioAcceptor:
 
     async def _open(self, accepted: Accepted) -> None:
         """Make a connection of a socket."""
-        intake, listener = self._intake, accepted.listener
-        tls = intake.tls if listener.secure else None
+        intake = self._intake
         header = None
         if intake.gate is not None:
-            header = await intake.gate.header(listener.bind, accepted.socket, accepted.client)
-        options: dict[str, Any] = {}
-        if tls is not None:
-            options["ssl_handshake_timeout"] = await intake.before_tls(accepted)
-            options["ssl"] = tls.ssl
-            options["ssl_shutdown_timeout"] = intake.config.ssl_shutdown_timeout
+            bind = accepted.listener.bind
+            header = await intake.gate.header(bind, accepted.socket, accepted.client)
+        opened = functools.partial(self._connection, accepted, header)
+        secure = self._handshakes is not None and accepted.listener.secure
+        factory = functools.partial(self._secured, accepted, opened) if secure else opened
 
-        def factory() -> asyncio.BaseProtocol:
+        def protocol() -> asyncio.BaseProtocol:
             accepted.taken = True
-            return AsyncioTransport(
-                self._loop,
-                intake.worker,
-                intake.connections,
-                tls,
-                listener.address if listener.is_unix else None,
-                client=accepted.client,
-                place=accepted.place,
-                header=header,
-            ).protocol
+            return factory().protocol
 
-        await self._loop.connect_accepted_socket(factory, accepted.socket, **options)
+        await self._loop.connect_accepted_socket(protocol, accepted.socket)
+
+    def _connection(self, accepted: Accepted, header: ProxyHeader | None) -> AsyncioTransport:
+        """The transport of a connection; with TLS once its handshake is done."""
+        listener, intake = accepted.listener, self._intake
+        return AsyncioTransport(
+            self._loop,
+            intake.worker,
+            intake.connections,
+            intake.tls if listener.secure else None,
+            listener.address if listener.is_unix else None,
+            client=accepted.client,
+            place=accepted.place,
+            header=header,
+        )
+
+    def _secured(self, accepted: Accepted, opened: Callable[[], AsyncioTransport]) -> AsyncioTLS:
+        """What TLS goes through."""
+        from tricorn.io.asyncio_tls import AsyncioTLS
+
+        assert self._handshakes is not None
+        failed = functools.partial(self._failed, accepted)
+        return AsyncioTLS(self._handshakes, opened, failed, accepted.client)
 
 
 def pair(address: object) -> tuple[str, int] | None:

@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from tricorn.io.tls import TLSContext
     from tricorn.protocol.proxy_protocol import ProxyHeader
 
-# Below this size (bytes) joining costs less than a vectored write. TLS is given no more at a
-# time: malloc maps what is twice as large anew each time, and its pages cost more than the
-# encryption.
+# Below this size (bytes) joining costs less than a vectored write.
 _JOIN_LIMIT: Final = 65536
 # Pieces of a body of at least the first size leave together where the peer takes them as fast as
 # they come, by the second size, or at the end of the loop's turn: the system's part of a write
@@ -45,9 +43,6 @@ _JOINS_NOTHING: Final = sys.version_info >= (3, 12)
 
 # Looked up once: it is asked for at every read.
 _UNTIMED: Final = pacing.UNTIMED
-
-# The protocol of lost connections.
-_NOBODY: Final = asyncio.BufferedProtocol()
 
 
 class FutureWaiter:
@@ -98,12 +93,13 @@ class AsyncioTransport(Transport):
         self._buffer = registry.first_read  # the read buffer, as long as the next read
         self._reading = True  # as the driver wants it
         # libuv reads from a socket again, up to 32 times, as long as the buffer gets full.
-        self._rests = tls is None and not isinstance(loop, asyncio.BaseEventLoop)
+        libuv = not isinstance(loop, asyncio.BaseEventLoop)
+        self._rests = libuv and tls is None
         self._plain_tasks = loop.get_task_factory() is None
         self.eager = self._plain_tasks and sys.version_info >= (3, 12)
         self._resting = False  # until the loop has turned
         self._writes = 0  # since the loop is known to have turned
-        self._gathers = tls is None and (self._rests or _JOINS_NOTHING)
+        self._gathers = libuv or _JOINS_NOTHING
         self._fast = False  # the last large write was taken whole
         self._held: list[Any] = []  # to leave together
         self._held_size = 0
@@ -122,7 +118,7 @@ class AsyncioTransport(Transport):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is open, its TLS handshake done."""
-        # uvloop's transports are no asyncio.Transport, though they have all of it.
+        # uvloop's transports and ours are no asyncio.Transport, though they have all of it.
         transport = cast("asyncio.Transport", transport)
         self._transport = transport
         config = self._worker.config
@@ -188,7 +184,7 @@ class AsyncioTransport(Transport):
         if self._connection is not None:
             self._connection.eof_received()
             if self._tls is not None:
-                # asyncio closes the transport now; writing to it would only be logged.
+                # It is closed now: nothing can be written any more.
                 self._connection.lost()
         return self._tls is None
 
@@ -208,7 +204,7 @@ class AsyncioTransport(Transport):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         self._place.leave()
-        # So says asyncio; the system's own timeouts have a number.
+        # So says TLS; the system's own timeouts have a number.
         if isinstance(exc, TimeoutError) and exc.errno is None:
             self._worker.counters.limit("ssl_shutdown_timeout")
         if self._sender is not None:
@@ -217,9 +213,6 @@ class AsyncioTransport(Transport):
         if self._connection is not None:
             self._connection.lost()
             self._connection = None  # it has us, but not the other way round
-        if self._tls is not None:
-            # TLS transports keep methods of their protocol's for good.
-            self._transport.set_protocol(_NOBODY)
 
     # Transport
 
@@ -238,10 +231,8 @@ class AsyncioTransport(Transport):
                     self._fast = not self._transport.get_write_buffer_size()
         elif _size(buffers) <= _JOIN_LIMIT:
             self._transport.write(b"".join(buffers))
-        elif self._tls is None:
-            write_lines(self._transport, buffers)
         else:
-            self._write_in_parts(buffers)
+            write_lines(self._transport, buffers)
 
     def _hold(self, buffers: Sequence[Any]) -> bool:
         """Keep large pieces for a moment; what comes behind them takes them along."""
@@ -266,19 +257,6 @@ class AsyncioTransport(Transport):
         if held and not self._transport.is_closing():
             write_lines(self._transport, held)
             self._fast = not self._transport.get_write_buffer_size()
-
-    def _write_in_parts(self, buffers: Sequence[Any]) -> None:
-        """Write to TLS: small pieces joined, so that they share its records."""
-        write = self._transport.write
-        part: list[Any] = []
-        size = 0
-        for piece in buffers:
-            if part and size + len(piece) > _JOIN_LIMIT:
-                write(part[0] if len(part) == 1 else b"".join(part))
-                part, size = [], 0
-            part.append(piece)
-            size += len(piece)
-        write(part[0] if len(part) == 1 else b"".join(part))
 
     def _write_file(self, region: FileRegion) -> None:
         """Send a piece of a file once what is before it has gone."""
@@ -331,10 +309,7 @@ class AsyncioTransport(Transport):
     def unsent(self) -> int:
         """Bytes not yet given to the operating system."""
         file = self.file.count if self.file is not None else 0
-        try:
-            return self._transport.get_write_buffer_size() + self._held_size + file
-        except AttributeError:  # asyncio's TLS transport, closed by asyncio itself in a handshake
-            return 0
+        return self._transport.get_write_buffer_size() + self._held_size + file
 
     def pause_reading(self) -> None:
         """Stop taking bytes from the socket."""
@@ -362,7 +337,6 @@ class AsyncioTransport(Transport):
     def close(self) -> None:
         """Close once what is unsent has gone."""
         self._write_held()
-        # A second close breaks asyncio's TLS transports: they forget their protocol.
         if not self._transport.is_closing():
             self._transport.close()
 
@@ -406,13 +380,13 @@ _PUSHED: Final = (
 
 
 class PushProtocol(asyncio.BufferedProtocol):
-    """Hands on to an ``AsyncioTransport`` what an event loop pushes that looks at the class."""
+    """Hands on what an event loop pushes that looks at the class."""
 
     __slots__ = _PUSHED
 
-    def __init__(self, transport: AsyncioTransport) -> None:
+    def __init__(self, protocol: object) -> None:
         for name in _PUSHED:
-            setattr(self, name, getattr(transport, name))
+            setattr(self, name, getattr(protocol, name))
 
 
 def _eager_task(

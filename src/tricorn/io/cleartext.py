@@ -12,6 +12,7 @@ import socket
 import anyio
 
 from tricorn.asgi.host import Worker
+from tricorn.protocol.client_hello import RECORD_HEADER, is_cleartext_http, wanted
 
 _TEXT = b"This port speaks TLS: use https:// or wss:// to talk to it.\n"
 ANSWER = (
@@ -23,15 +24,11 @@ ANSWER = (
 #: What the log says of it.
 REASON = "cleartext HTTP at an address that speaks TLS"
 
-# A record of TLS: type, version and length, then at most so much (RFC 8446 section 5.1).
-_HANDSHAKE = b"\x16"
-_RECORD_HEADER = 5
-_LARGEST_RECORD = _RECORD_HEADER + 16384
 # Seconds a handshake has that began at the last moment.
 _LEAST_TIME = 0.1
 
-# Bytes of an unwanted request that are read so that its sender gets to read the answer.
-_MOST_DISCARDED = 1 << 20
+#: Bytes of an unwanted request that are read so that its sender gets to read the answer.
+MOST_DISCARDED = 1 << 20
 
 
 async def before_tls(
@@ -70,7 +67,7 @@ async def before_tls(
     first = _peek(sock, 1)
     if not first:
         raise ConnectionResetError("closed before its TLS handshake")
-    if b"A" <= first <= b"Z":
+    if is_cleartext_http(first):
         worker.report(REASON, client)
         with anyio.move_on_after(config.close_timeout):
             await _turn_away(sock)
@@ -92,16 +89,12 @@ async def _first_record(sock: socket.socket) -> None:
 
 def _missing(sock: socket.socket) -> int:
     """Bytes that must have come in all before there is something to do; 0 if they have."""
-    head = _peek(sock, _RECORD_HEADER)
-    if head is None:
-        return 1
-    if head[:1] != _HANDSHAKE:
+    head = _peek(sock, RECORD_HEADER)
+    if head == b"":
         return 0
-    size = _RECORD_HEADER
-    if len(head) == size:
-        size += int.from_bytes(head[3:5])
-        if size > _LARGEST_RECORD or len(_peek(sock, size) or b"") == size:
-            return 0  # more is no record
+    size = wanted(head or b"")
+    if head is not None and size > len(head) == RECORD_HEADER:
+        size = wanted(_peek(sock, size) or b"")
     return size
 
 
@@ -117,7 +110,7 @@ async def _turn_away(sock: socket.socket) -> None:
     """Answer, and wait until the peer has closed too (RFC 9112 section 9.6)."""
     sock.send(ANSWER)  # a new connection's buffer takes this much
     sock.shutdown(socket.SHUT_WR)
-    left = _MOST_DISCARDED
+    left = MOST_DISCARDED
     while left > 0:
         try:
             data = sock.recv(65536)

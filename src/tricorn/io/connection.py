@@ -206,10 +206,7 @@ class Connection(Exchanges):
             self._let_go()
 
     def _let_go(self) -> None:
-        """Nobody needs it any more, and no cycle keeps it until the collector's turn.
-
-        With TLS each would hold 256 KiB of asyncio's buffers until then.
-        """
+        """Nobody needs it any more, and no cycle keeps it until the collector's turn."""
         self.registry.discard(self)
         self._streams.clear()
         self.tunnel = None

@@ -1,4 +1,4 @@
-"""What a TLS client asks for, read from its first bytes: a server name and protocols.
+"""What a TLS client begins with: its first record, the server name and protocols it asks for.
 
 RFC 8446 sections 4.1.2 and 5.1 (the ClientHello and its records), RFC 6066 section 3
 (server_name), RFC 7301 (ALPN). The ssl module tells which protocol was agreed on, and not
@@ -10,14 +10,40 @@ not ASCII.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
-_HANDSHAKE = 22
-_CLIENT_HELLO = 1
-_SERVER_NAME = 0
-_ALPN = 16
-_HOST_NAME = 0
+_HANDSHAKE: Final = 22
+_CLIENT_HELLO: Final = 1
+_SERVER_NAME: Final = 0
+_ALPN: Final = 16
+_HOST_NAME: Final = 0
 # A ClientHello is a few hundred bytes, or two thousand with post-quantum keys.
-_LARGEST = 65536
+_LARGEST: Final = 65536
+# A record: type, version and length, then at most so much (RFC 8446 section 5.1).
+RECORD_HEADER: Final = 5
+_LARGEST_RECORD: Final = RECORD_HEADER + 16384
+
+
+def wanted(data: bytes | bytearray) -> int:
+    """Bytes that must have come in all before there is something to do; 0 if they have.
+
+    Until all of the first record is there a peer costs its socket and no TLS session.
+
+    :param data: what has come so far.
+    """
+    if not data:
+        return 1
+    if data[0] != _HANDSHAKE:
+        return 0
+    if len(data) < RECORD_HEADER:
+        return RECORD_HEADER
+    size = RECORD_HEADER + (data[3] << 8) + data[4]
+    return 0 if size > _LARGEST_RECORD or len(data) >= size else size  # more is no record
+
+
+def is_cleartext_http(data: bytes | bytearray) -> bool:
+    """Whether first bytes are HTTP without TLS: the upper-case letters of a method."""
+    return bool(data) and 0x41 <= data[0] <= 0x5A
 
 
 class ClientHello:

@@ -1,0 +1,465 @@
+"""Our own TLS on asyncio and uvloop, seen from a socket: records, ends, limits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import select
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from helpers.apps import hello, reply
+from helpers.clients import open_socket, reset_socket
+from helpers.serving import PATIENCE, Inbox, Records, Served, eventually
+from helpers.site import Serving
+from tricorn.types import Receive, Scope, Send
+
+REQUEST = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
+LAST = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """The loops that have it."""
+    return str(request.param)
+
+
+@pytest.fixture(params=[ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def version(request: pytest.FixtureRequest) -> ssl.TLSVersion:
+    """The version that the client speaks."""
+    found: ssl.TLSVersion = request.param
+    return found
+
+
+class Wire:
+    """A TLS client whose records are at hand."""
+
+    def __init__(
+        self, serving: Serving, served: Served, version: ssl.TLSVersion | None = None
+    ) -> None:
+        context = serving.certificate.client()
+        if version is not None:
+            context.minimum_version = context.maximum_version = version
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
+        self.sock = open_socket(served.address)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def flush(self) -> None:
+        """Send what there is."""
+        if self.outgoing.pending:
+            self.sock.sendall(self.outgoing.read())
+
+    def more(self) -> bool:
+        """Take what comes; False at the end."""
+        data = self.sock.recv(65536)
+        self.incoming.write(data)
+        return bool(data)
+
+    def shake(self) -> None:
+        """The handshake."""
+        while True:
+            try:
+                self.tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self.flush()
+                assert self.more()
+            else:
+                self.flush()
+                return
+
+    def records(self, *pieces: bytes) -> bytes:
+        """These pieces, each encrypted as a record."""
+        for piece in pieces:
+            self.tls.write(piece)
+        return self.outgoing.read()
+
+    def read(self) -> bytes:
+        """Bytes, b"" behind close_notify; raises SSLEOFError at the end of TCP without it."""
+        while True:
+            try:
+                return self.tls.read(65536)
+            except ssl.SSLWantReadError:
+                if not self.more():
+                    self.incoming.write_eof()
+            except ssl.SSLZeroReturnError:
+                return b""
+
+    def until(self, end: bytes) -> bytes:
+        """What comes, up to an end."""
+        data = b""
+        while not data.endswith(end):
+            piece = self.read()
+            assert piece, data
+            data += piece
+        return data
+
+
+@pytest.fixture
+def wires(serving: Serving) -> Iterator[list[Wire]]:
+    made: list[Wire] = []
+    yield made
+    for wire in made:
+        wire.sock.close()
+
+
+@pytest.fixture
+def opened(serving: Serving, wires: list[Wire], version: ssl.TLSVersion) -> Wire:
+    """A connection to the greeting, its handshake done."""
+    wire = Wire(serving, serving(hello, tls=True), version)
+    wires.append(wire)
+    wire.shake()
+    return wire
+
+
+# Records
+
+
+def test_several_records_in_one_segment(opened: Wire) -> None:
+    opened.sock.sendall(opened.records(*(REQUEST[at : at + 1] for at in range(len(REQUEST)))))
+    assert opened.until(b"hello").startswith(b"HTTP/1.1 200")
+
+
+def test_one_record_byte_by_byte(opened: Wire) -> None:
+    for byte in opened.records(REQUEST):
+        opened.sock.sendall(bytes((byte,)))
+    assert opened.until(b"hello").startswith(b"HTTP/1.1 200")
+
+
+def test_the_first_request_comes_with_the_handshake(
+    serving: Serving, wires: list[Wire], version: ssl.TLSVersion
+) -> None:
+    wire = Wire(serving, serving(hello, tls=True), version)
+    wires.append(wire)
+    if version is ssl.TLSVersion.TLSv1_2:
+        wire.shake()  # the server has the last word
+    else:
+        with pytest.raises(ssl.SSLWantReadError):
+            wire.tls.do_handshake()
+        wire.flush()
+        while True:
+            assert wire.more()
+            with contextlib.suppress(ssl.SSLWantReadError):
+                wire.tls.do_handshake()
+                break
+    wire.tls.write(REQUEST)
+    wire.flush()  # in one segment
+    assert wire.until(b"hello").startswith(b"HTTP/1.1 200")
+
+
+def test_small_answers_are_one_record(opened: Wire) -> None:
+    """Head and body share it, and leave in one segment."""
+    opened.sock.sendall(opened.records(REQUEST))
+    opened.until(b"hello")  # and the tickets
+    opened.sock.sendall(opened.records(REQUEST))
+    data = opened.sock.recv(65536)
+    assert data[0] == 23
+    assert len(data) == 5 + int.from_bytes(data[3:5])
+
+
+@pytest.mark.parametrize("size", [1, 16384, 16385, 65537, 1_000_000])
+def test_bodies_both_ways(serving: Serving, protocol: str, size: int) -> None:
+    async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        await reply(send, body)
+
+    served = serving(echo, tls=True)
+    client = serving.connect(served, protocol)
+    body = bytes(range(251)) * (size // 251 + 1)
+    for _ in range(3):
+        stream = client.start("POST", "/", [(b"content-length", b"%d" % size)], more=True)
+        client.send(stream, body[:size], more=False)
+        assert client.response(stream).body == body[:size]
+
+
+def test_reading_stops_while_the_application_takes_nothing(serving: Serving) -> None:
+    """What the server takes of an upload is bounded; the rest of it comes whole."""
+    gate, inbox = serving.gate(), Inbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await gate.wait()
+        size = 0
+        while True:
+            message = await receive()
+            size += len(message.get("body", b""))
+            if not message.get("more_body"):
+                break
+        inbox.put(size)
+        await reply(send, b"all")
+
+    served = serving(app, tls=True)
+    client = serving.connect(served)
+    total = 64_000_000
+    stream = client.start("POST", "/", [(b"content-length", b"%d" % total)], more=True)
+    sent = client.offer(stream, total)
+    assert 0 < sent < total
+    gate.open()
+    client.send(stream, b"x" * (total - sent), more=False)
+    assert client.response(stream).body == b"all"
+    assert inbox.take() == total
+
+
+def test_sending_stops_while_the_client_takes_nothing(serving: Serving) -> None:
+    inbox = Inbox()
+    piece, count = b"y" * 65536, 400
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(count):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            inbox.put(1)
+        await send({"type": "http.response.body", "body": b""})
+
+    served = serving(app, tls=True)
+    client = serving.connect(served, receive_buffer=65536)
+    stream = client.start("GET", "/", [])
+    inbox.take()
+    time.sleep(0.1)  # whatever can go has gone; more time would only make the test weaker
+    assert inbox.qsize() < count
+    assert client.response(stream).body == piece * count
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl program")
+def test_key_updates(serving: Serving) -> None:
+    """RFC 8446 section 4.6.3: ours is answered with one of the server's, and all goes on."""
+    served = serving(hello, tls=True)
+    host, port = served.address
+    with subprocess.Popen(
+        ["openssl", "s_client", "-connect", f"{host}:{port}", "-tls1_3", "-msg"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as client:  # fmt: skip
+        assert client.stdin is not None
+        assert client.stdout is not None
+        told = ""
+        try:
+            for line in client.stdout:
+                told += line
+                if "read R BLOCK" in line:
+                    break
+            client.stdin.write("K\n")
+            client.stdin.flush()
+            for line in client.stdout:
+                told += line
+                if line.startswith(">>>") and "KeyUpdate" in line:
+                    break
+            client.stdin.write("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+            client.stdin.flush()
+            for line in client.stdout:
+                told += line
+        finally:
+            client.kill()
+    assert "HTTP/1.1 200" in told
+    assert re.search("^<<<.*KeyUpdate", told, re.MULTILINE)
+
+
+# Ends
+
+
+def _refused(wire: Wire) -> None:
+    """An alert comes, and the end."""
+    told = b""
+    with contextlib.suppress(ConnectionResetError):
+        while data := wire.sock.recv(65536):
+            told += data
+    assert told
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\x16\x03\x03\x00\x05\x18\x00\x00\x01\x01",  # a KeyUpdate, not encrypted
+        b"\x17\x03\x03\x00\x20" + b"x" * 32,
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\0" * 64,
+    ],
+)
+def test_garbage_behind_the_handshake(opened: Wire, garbage: bytes, records: Records) -> None:
+    opened.sock.sendall(opened.records(REQUEST))
+    opened.until(b"hello")
+    opened.sock.sendall(garbage)
+    _refused(opened)
+    assert not records.faults()
+
+
+def test_close_notify_is_answered(opened: Wire) -> None:
+    with pytest.raises(ssl.SSLWantReadError):
+        opened.tls.unwrap()
+    opened.flush()
+    while opened.more():
+        pass
+    if opened.tls.version() == "TLSv1.2":
+        opened.tls.unwrap()
+    else:
+        with contextlib.suppress(ssl.SSLZeroReturnError):
+            while opened.tls.read(100):
+                pass
+
+
+def test_our_close_notify_comes_first(opened: Wire) -> None:
+    opened.sock.sendall(opened.records(LAST))
+    opened.until(b"hello")
+    assert opened.read() == b""
+    # TCP stays open until we have answered.
+    assert not select.select([opened.sock], [], [], 0.05)[0]
+    opened.tls.unwrap()
+    opened.flush()
+    assert opened.sock.recv(1) == b""
+
+
+def test_what_comes_behind_our_close_is_not_wanted(opened: Wire) -> None:
+    """It neither disturbs nor reaches anybody; the peer's close_notify ends the wait."""
+    opened.sock.sendall(opened.records(LAST, b"x" * 100_000))
+    opened.until(b"hello")
+    assert opened.read() == b""
+    opened.sock.sendall(opened.records(b"x" * 100_000))
+    assert not select.select([opened.sock], [], [], 0.05)[0]
+    opened.tls.unwrap()
+    opened.flush()
+    with contextlib.suppress(ConnectionResetError):
+        assert opened.sock.recv(1) == b""
+
+
+def test_the_answer_is_whole_where_the_reader_is_slow(serving: Serving, wires: list[Wire]) -> None:
+    """The time for the peer's close_notify begins when it has taken everything."""
+    size = 8_000_000
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await reply(send, b"z" * size)
+
+    served = serving(app, tls=True, ssl_shutdown_timeout=0.1, write_buffer_high=2 * size)
+    wire = Wire(serving, served)
+    wires.append(wire)
+    wire.shake()
+    wire.sock.sendall(wire.records(LAST))
+    got = 0
+    begin = time.monotonic()
+    while got < size and (piece := wire.read()):
+        got += len(piece)
+        if time.monotonic() - begin < 0.5:
+            time.sleep(0.01)
+    assert got >= size
+
+
+def test_truncated(serving: Serving, wires: list[Wire]) -> None:
+    """TCP ends without close_notify: the application is told, and ours is sent."""
+    inbox = Inbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            inbox.put("begun")
+        inbox.put("left")
+
+    wire = Wire(serving, serving(app, tls=True))
+    wires.append(wire)
+    wire.shake()
+    wire.sock.sendall(wire.records(REQUEST))
+    assert inbox.take() == "begun"
+    wire.sock.shutdown(socket.SHUT_WR)
+    assert inbox.take() == "left"
+    assert wire.read() == b""
+
+
+# Limits
+
+
+def test_silent_peers_cost_no_session(serving: Serving, wires: list[Wire]) -> None:
+    served = serving(hello, tls=True, ssl_handshake_timeout=PATIENCE)
+    socks = [open_socket(served.address) for _ in range(5)]
+    with contextlib.ExitStack() as stack:
+        for sock in socks:
+            stack.enter_context(sock)
+            sock.sendall(b"\x16\x03\x01\x02\x00\x01")
+        client = serving.connect(served)
+        assert client.get().status == 200
+        client.sock.close()
+        served.stop()
+        begin = time.monotonic()
+        for sock in socks:
+            assert sock.recv(1) == b""
+        assert time.monotonic() - begin < PATIENCE / 2  # drain_idle_timeout
+        served.wait()
+
+
+def test_a_server_that_stops_waits_for_handshakes(serving: Serving, wires: list[Wire]) -> None:
+    served = serving(hello, tls=True)
+    wire = Wire(serving, served)
+    wires.append(wire)
+    with pytest.raises(ssl.SSLWantReadError):
+        wire.tls.do_handshake()
+    wire.flush()
+    assert wire.more()
+    served.stop()
+    wire.shake()
+    wire.sock.sendall(wire.records(REQUEST))
+    with contextlib.suppress(OSError):
+        wire.read()  # served or closed in order: it was not left hanging
+    wire.sock.close()
+    served.wait()
+
+
+def test_a_handshake_that_stops_in_the_middle(serving: Serving, wires: list[Wire]) -> None:
+    served = serving(hello, tls=True, ssl_handshake_timeout=0.1)
+    wire = Wire(serving, served)
+    wires.append(wire)
+    with pytest.raises(ssl.SSLWantReadError):
+        wire.tls.do_handshake()
+    wire.flush()
+    with contextlib.suppress(ConnectionResetError):
+        while wire.more():
+            pass
+    assert serving.connect(served).get().status == 200
+
+
+def test_more_handshakes_than_a_turn_takes(serving: Serving, wires: list[Wire]) -> None:
+    served = serving(hello, tls=True)
+    for _ in range(20):
+        wire = Wire(serving, served)
+        wires.append(wire)
+        with pytest.raises(ssl.SSLWantReadError):
+            wire.tls.do_handshake()
+    hellos = [wire.outgoing.read() for wire in wires]
+    for wire, data in zip(wires, hellos, strict=True):
+        wire.sock.sendall(data[:-1])
+    for wire, data in zip(wires, hellos, strict=True):
+        wire.sock.sendall(data[-1:])
+    for wire in wires:
+        wire.shake()
+        wire.sock.sendall(wire.records(REQUEST))
+    for wire in wires:
+        wire.until(b"hello")
+
+
+def test_resets_at_every_stage_leave_nothing(serving: Serving) -> None:
+    served = serving(hello, tls=True, max_connections=3)
+    for stage in range(4):
+        for _ in range(3):
+            wire = Wire(serving, served)
+            if stage == 1:
+                wire.sock.sendall(b"\x16\x03\x01")
+            elif stage == 2:
+                with pytest.raises(ssl.SSLWantReadError):
+                    wire.tls.do_handshake()
+                wire.flush()
+            elif stage == 3:
+                wire.shake()
+                wire.sock.sendall(wire.records(LAST))
+                wire.until(b"hello")
+            reset_socket(wire.sock)
+
+        async def waiting() -> int:
+            return sum("_open" in repr(task) for task in asyncio.all_tasks())
+
+        eventually(lambda: served.portal.call(waiting) == 0, "no connection under way")
+        assert serving.connect(served).get().status == 200
