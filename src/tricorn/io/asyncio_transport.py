@@ -99,7 +99,8 @@ class AsyncioTransport(Transport):
         self.eager = self._plain_tasks and sys.version_info >= (3, 12)
         self._resting = False  # until the loop has turned
         self._writes = 0  # since the loop is known to have turned
-        self._gathers = libuv or _JOINS_NOTHING
+        # While one piece is encrypted, the peer is to be at work on the one before.
+        self._gathers = tls is None and (libuv or _JOINS_NOTHING)
         self._fast = False  # the last large write was taken whole
         self._held: list[Any] = []  # to leave together
         self._held_size = 0
