@@ -52,7 +52,7 @@ class World:
         self.choices = choices
         self.app = AnyApplication(choices)
         self.loop, self.transport, self.connection = serve(
-            self.app, config, alpn="h2" if h2 else None
+            self.app, config, alpn="h2" if h2 else None, eager=choices.odd
         )
         self.now = 0.0
         self.seen = 0  # writes that were looked at

@@ -23,6 +23,8 @@ class Choices:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0
+        #: Chosen by their number, which leaves the others what they are.
+        self.odd = len(data) % 2 == 1
 
     def __bool__(self) -> bool:
         return self._at < len(self._data)

@@ -82,13 +82,16 @@ class Loop:
 class Task:
     """A running application."""
 
-    def __init__(self, loop: Loop, coroutine: Coroutine[Any, Any, None]) -> None:
+    def __init__(self, loop: Loop, coroutine: Coroutine[Any, Any, None], eager: bool) -> None:
         self.loop = loop
         self._coroutine = coroutine
         self._cancelling = False
         self._waiter: MemoryWaiter | None = None
         loop.tasks.add(self)
-        loop.call_soon(self.step)
+        if eager:
+            self.step()
+        else:
+            loop.call_soon(self.step)
 
     def step(self) -> None:
         """Go on until it waits or ends."""
@@ -122,8 +125,9 @@ class Task:
 class MemoryTransport(Transport):
     """Moves bytes between the driver and a peer that may not read."""
 
-    def __init__(self, loop: Loop, config: Config) -> None:
+    def __init__(self, loop: Loop, config: Config, *, eager: bool = False) -> None:
         self.cancelled = Cancelled
+        self.eager = eager
         self.file = None
         self.sends_files = False
         self._loop = loop
@@ -227,9 +231,9 @@ class MemoryTransport(Transport):
         self._buffered = 0
         self._loop.call_soon(self.lose)
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> Task:
+    def spawn(self, coroutine: Coroutine[Any, Any, None], eager: bool = False) -> Task:
         """Start an application."""
-        return Task(self._loop, coroutine)
+        return Task(self._loop, coroutine, eager)
 
     def waiter(self) -> MemoryWaiter:
         """A new signal."""
@@ -252,7 +256,7 @@ class RecordedConnection(Connection):
 
     def assert_nothing_left(self) -> None:
         """The connection is lost, and nothing of it lives on."""
-        assert not self._tasks, f"applications left: {self._tasks}"
+        assert not self._running, f"applications left: {self._running}"
         assert not self._sending, "senders left waiting"
         waiting = [stream for stream in self._streams.values() if stream._waiters]
         assert not waiting, f"receivers left waiting: {waiting}"
@@ -270,13 +274,16 @@ class RecordedConnection(Connection):
 
 
 def serve(
-    app: ASGIApplication, config: Config, *, alpn: str | None = None
+    app: ASGIApplication, config: Config, *, alpn: str | None = None, eager: bool = False
 ) -> tuple[Loop, MemoryTransport, RecordedConnection]:
-    """A connection of this application."""
+    """A connection of this application.
+
+    :param eager: its loop starts applications at once where it is asked to.
+    """
     loop = Loop()
     worker = Worker(app, config)
     worker.log = _SILENT
-    transport = MemoryTransport(loop, config)
+    transport = MemoryTransport(loop, config, eager=eager)
     connection = RecordedConnection(
         worker,
         transport,
