@@ -304,7 +304,8 @@ class AsyncioTLS(Handshake):
             return
         self._restart_timer(self._handshakes.worker.config.ssl_shutdown_timeout)
         self._resume_raw()
-        self._discard()
+        if self._incoming.pending:
+            self._discard()
 
     def get_write_buffer_size(self) -> int:
         """Bytes not yet given to the operating system."""
