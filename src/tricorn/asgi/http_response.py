@@ -239,7 +239,7 @@ class HTTPResponse(BaseStream):
         assert status is not None
         length = -1
         known = complete and self._remaining is None and (not self._discard or size)
-        if known and status != 204 and status != 304:
+        if known and fields.allows_content(status):
             length = size
         worker = self.host.worker
         # Few applications give one of these themselves.

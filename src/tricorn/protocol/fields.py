@@ -52,7 +52,12 @@ FORBIDDEN_TRAILERS: Final = CONNECTION_SPECIFIC | {
 
 def has_body(method: str, status: int) -> bool:
     """Whether a response to ``method`` with ``status`` carries content (RFC 9110 6.4.1)."""
-    return method != "HEAD" and status >= 200 and status != 204 and status != 304
+    return method != "HEAD" and status >= 200 and allows_content(status)
+
+
+def allows_content(status: int) -> bool:
+    """Whether a final response with ``status`` may have content, whatever the method."""
+    return status != 204 and status != 304
 
 
 def is_token(value: bytes) -> bool:
@@ -60,22 +65,22 @@ def is_token(value: bytes) -> bool:
     return TOKEN.fullmatch(value) is not None
 
 
-#: Hosts found valid, for callers to look in first: one server is asked for few.
-known_hosts: Final[set[bytes]] = set()
+# Hosts found valid: one server is asked for few.
+_known_hosts: Final[set[bytes]] = set()
 _MAX_KNOWN_HOSTS: Final = 256
 _LONGEST_KNOWN_HOST: Final = 255
 
 
 def valid_host(value: bytes) -> bool:
     """Whether ``value`` is a valid Host or :authority value: no userinfo, path or spaces."""
-    if value in known_hosts:
+    if value in _known_hosts:
         return True
     if _HOST.fullmatch(value) is None:
         return False
     if len(value) <= _LONGEST_KNOWN_HOST:
-        if len(known_hosts) >= _MAX_KNOWN_HOSTS:
-            known_hosts.clear()
-        known_hosts.add(value)
+        if len(_known_hosts) >= _MAX_KNOWN_HOSTS:
+            _known_hosts.clear()
+        _known_hosts.add(value)
     return True
 
 

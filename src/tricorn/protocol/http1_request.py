@@ -201,7 +201,7 @@ def read_request(
     if host is None:
         if not http10:
             raise RemoteProtocolError("exactly one Host field is required")
-    elif host not in fields.known_hosts and not fields.valid_host(host):
+    elif not fields.valid_host(host):
         raise RemoteProtocolError(f"invalid Host {host!r}")
     if target[:1] != b"/" or 0x23 in target or method == b"CONNECT":
         target, headers = _read_target(method, target, headers)
