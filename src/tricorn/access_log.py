@@ -39,12 +39,12 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from http import HTTPStatus
 from typing import Any, Protocol
 
 from tricorn.config import Config
 from tricorn.exceptions import ConfigError
 from tricorn.logs import ACCESS, ERROR, LogHandler, escape, rfc3339, wants_access
+from tricorn.reasons import REASONS
 
 # Sent by nobody: the mark nginx gives to a request whose client closed the connection.
 CLIENT_CLOSED_REQUEST = 499
@@ -366,10 +366,7 @@ def _phrase(exchange: Exchange) -> str:
     number = _status_number(exchange)
     if number == CLIENT_CLOSED_REQUEST:
         return "Client Closed Request"
-    try:
-        return HTTPStatus(number or 0).phrase
-    except ValueError:
-        return "-"
+    return REASONS.get(number or 0, "-")
 
 
 _ATOMS: dict[str, Getter] = {

@@ -18,11 +18,11 @@ import re
 import sys
 import types
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 from tricorn.config_values import nearest
 from tricorn.exceptions import AppImportError, ConfigError
+from tricorn.records import Record
 from tricorn.types import Application
 
 DEFAULT_ATTRIBUTE = "app"
@@ -32,8 +32,7 @@ _OF_APPLICATIONS = {("scope", "receive", "send"), ("environ", "start_response")}
 _FILE = re.compile(r"(?P<place>.+?\.py)(?::(?P<attribute>.*))?", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Record):
     """A parsed target: ``place`` is a dotted module name or the path of a Python file."""
 
     place: str
@@ -41,7 +40,7 @@ class Target:
     is_file: bool = False
     is_call: bool = False
     args: tuple[Any, ...] = ()
-    kwargs: dict[str, Any] = field(default_factory=dict)
+    kwargs: dict[str, Any] = {}  # noqa: RUF012 (nobody changes it)
 
     @property
     def attribute(self) -> str:

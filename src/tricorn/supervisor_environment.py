@@ -1,8 +1,14 @@
-"""What of the environment is the supervisor's alone."""
+"""What supervisor and workers agree on, and what of the environment is the supervisor's alone."""
 
 from __future__ import annotations
 
 import os
+import signal
+
+#: Makes a worker write the stacks of its threads to standard error, and go on.
+DUMP_SIGNAL = signal.SIGQUIT
+#: Seconds a cancelled application is waited for (in the worker), and a killed one to end.
+CUT_TIME = 5.0
 
 #: Where a supervisor that takes over finds what it is given (see `supervisor_handover`). Not
 #: among TRICORN_ variables, which are options.

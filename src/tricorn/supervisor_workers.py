@@ -22,7 +22,7 @@ from tricorn.exceptions import (
     LifespanError,
     TricornError,
 )
-from tricorn.supervisor_environment import for_worker
+from tricorn.supervisor_environment import CUT_TIME, DUMP_SIGNAL, for_worker
 from tricorn.supervisor_sockets import to_worker
 
 TYPE_CHECKING = False  # typing itself takes a megabyte
@@ -35,10 +35,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("tricorn.error")
 
-# Makes a worker write the stacks of its threads to standard error, and go on.
-DUMP_SIGNAL = signal.SIGQUIT
-# Seconds a cancelled application is waited for (in the worker), and a killed one to end.
-CUT_TIME = 5.0
 # Seconds that a worker may be late with what it does by its own clock.
 _MARGIN = 5.0
 # Seconds for the dump to be written.

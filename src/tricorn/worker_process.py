@@ -32,8 +32,8 @@ from tricorn.event_loop import caller_from_threads, run_on
 from tricorn.exceptions import TricornError
 from tricorn.last_resort import LastResort
 from tricorn.privileges import drop
+from tricorn.supervisor_environment import CUT_TIME, DUMP_SIGNAL
 from tricorn.supervisor_sockets import in_worker
-from tricorn.supervisor_workers import CUT_TIME, DUMP_SIGNAL
 
 if TYPE_CHECKING:
     from tricorn.server import Server

@@ -14,11 +14,11 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote, unquote
 
 from tricorn.asgi.hosts import host_of, split_authority
 from tricorn.config import Config
 from tricorn.config_proxies import Address, TrustedProxies, parse_address
+from tricorn.percent import quote, unquote
 from tricorn.protocol.proxy_protocol import ProxyHeader
 from tricorn.types import Headers, Scope
 

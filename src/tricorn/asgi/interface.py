@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import inspect
 import types
-from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from tricorn.config import Config
 from tricorn.exceptions import ConfigError
+from tricorn.records import Record
 from tricorn.types import ASGI2Application, ASGIApplication, WSGIApplication
 
 Interface = Literal["asgi3", "asgi2", "wsgi"]
@@ -116,8 +116,7 @@ def _decorated(call: Any) -> Any:
     return getattr(call, "__wrapped__", None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Taken:
+class _Taken(Record):
     """The positional arguments of a callable."""
 
     names: list[str]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from urllib.parse import quote
-
 from tricorn.asgi.hosts import HostNames, host_of, split_authority
 from tricorn.asgi.replies import TARGET_SAFE, below, encoded, reply
 from tricorn.config import Config
 from tricorn.config_binds import parse_bind
 from tricorn.config_mounts import Mount
 from tricorn.exceptions import ClientDisconnected
+from tricorn.percent import quote
+from tricorn.reasons import REASONS
 from tricorn.types import ASGIApplication, Header, Message, Receive, Scope, Send
 
 #: Below it certificate authorities look for their proofs (RFC 8555 section 8.3).
@@ -35,7 +34,7 @@ class Redirect:
             raise ValueError(f"redirects have no {scope['type']!r} scope")
         status = self.mount.status
         location = (b"location", self.location(scope).encode("ascii"))
-        await reply(scope, receive, send, status, HTTPStatus(status).phrase, [location])
+        await reply(scope, receive, send, status, REASONS[status], [location])
 
     def location(self, scope: Scope) -> str:
         """The target with what follows the mount's path, and the query, behind it."""

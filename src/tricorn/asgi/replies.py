@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
-from urllib.parse import quote_from_bytes
 
+from tricorn.percent import quote_from_bytes
 from tricorn.types import Header, Headers, Receive, Scope, Send
 
 # What a request target may hold as it is; all else is percent-encoded in a Location.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from typing import Any, Final
-from urllib.parse import quote, unquote
 
 from tricorn.asgi.host import Host
 from tricorn.asgi.stopping import EXTENSION as STOPPING
+from tricorn.percent import quote, unquote
 from tricorn.protocol.events import RequestReceived
 from tricorn.types import Scope
 

@@ -14,7 +14,6 @@ import os
 import time
 from dataclasses import dataclass
 from functools import lru_cache
-from urllib.parse import quote
 
 from tricorn.asgi import preconditions
 from tricorn.asgi.dates import http_date
@@ -25,6 +24,7 @@ from tricorn.asgi.preconditions import Validators
 from tricorn.asgi.replies import below, encoded, reply
 from tricorn.config_mounts import Mount, cache_control
 from tricorn.exceptions import FileUnavailable
+from tricorn.percent import quote
 from tricorn.types import Headers, Message, Receive, Scope, Send
 
 #: Names of precompressed variants beside a file.

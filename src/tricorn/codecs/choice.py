@@ -11,11 +11,11 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from tricorn.exceptions import ConfigError
+from tricorn.records import Record
 
 if TYPE_CHECKING:  # not else: the supervisor looks at the names here, and stays small
     from tricorn.codecs.base import HTTP1Codec, HTTP2Codec, HTTP2Settings, Scheduler
@@ -24,8 +24,7 @@ if TYPE_CHECKING:  # not else: the supervisor looks at the names here, and stays
 AUTO = "auto"
 
 
-@dataclass(frozen=True, slots=True)
-class Codec:
+class Codec(Record):
     """One codec, not imported.
 
     ``module`` holds ``factory``; ``needs`` is the module whose presence tells whether it can be

@@ -5,10 +5,12 @@ Shared by the codecs of the WebSocket slot.
 
 from __future__ import annotations
 
-import zlib
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tricorn.codecs.websocket_base import DeflateParameters, ParseFailure
+
+if TYPE_CHECKING:
+    import zlib
 
 INVALID_PAYLOAD: Final = 1007
 TOO_BIG: Final = 1009
@@ -25,10 +27,19 @@ _TAIL: Final = b"\x00\x00\xff\xff"
 _MEMORY_LEVEL: Final = 5
 
 
+def _zlib() -> Any:
+    """Not above: the library takes a tenth of a megabyte, and many workers never deflate."""
+    import zlib
+
+    return zlib
+
+
 class Inflater:
     """The inflating half; a result of type ``ParseFailure`` ends the connection."""
 
-    __slots__ = ("_context_takeover", "_inflater", "_max_message_size", "_size", "_wbits")
+    __slots__ = (
+        "_context_takeover", "_inflater", "_max_message_size", "_size", "_wbits", "_zlib",
+    )  # fmt: skip
 
     def __init__(self, deflate: DeflateParameters, max_message_size: int) -> None:
         # A window larger than the sender's inflates the same; zlib treats 8 as 9 when
@@ -36,6 +47,7 @@ class Inflater:
         self._wbits = -max(deflate.client_max_window_bits, 9)
         self._context_takeover = not deflate.client_no_context_takeover
         self._max_message_size = max_message_size
+        self._zlib = _zlib()
         self._inflater: zlib._Decompress | None = None
         self._size = 0
 
@@ -45,10 +57,10 @@ class Inflater:
         while data:
             inflater = self._inflater
             if inflater is None:
-                inflater = self._inflater = zlib.decompressobj(self._wbits)
+                inflater = self._inflater = self._zlib.decompressobj(self._wbits)
             try:
                 piece = inflater.decompress(data, self._max_message_size - self._size + 1)
-            except zlib.error:
+            except self._zlib.error:
                 return ParseFailure(INVALID_PAYLOAD, "invalid deflate data")
             self._size += len(piece)
             if self._size > self._max_message_size:
@@ -75,11 +87,12 @@ class Inflater:
 class Deflater:
     """The deflating half."""
 
-    __slots__ = ("_bits", "_context_takeover", "_deflater")
+    __slots__ = ("_bits", "_context_takeover", "_deflater", "_zlib")
 
     def __init__(self, deflate: DeflateParameters) -> None:
         self._bits = deflate.server_max_window_bits
         self._context_takeover = not deflate.server_no_context_takeover
+        self._zlib = _zlib()
         self._deflater: zlib._Compress | None = None
 
     def deflate(self, payload: bytes) -> bytes:
@@ -87,7 +100,7 @@ class Deflater:
 
         Deflating nothing twice running makes zlib give nothing, which does not inflate.
         """
-        deflater = self._deflater
+        zlib, deflater = self._zlib, self._deflater
         if deflater is None:
             deflater = zlib.compressobj(
                 zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, -self._bits, _MEMORY_LEVEL

@@ -7,16 +7,16 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from functools import cache
-from http import HTTPStatus
 from importlib.resources import files
 from typing import Any, Final
-from urllib.parse import quote
 
 import anyio
 
 from tricorn.demo.facts import connection_facts
 from tricorn.demo.page import render
 from tricorn.demo.routes import route_path
+from tricorn.percent import quote
+from tricorn.reasons import REASONS
 from tricorn.types import Headers, Receive, Scope, Send
 
 MAX_BYTES: Final = 2**30
@@ -190,7 +190,7 @@ async def _json(scope: Scope, send: Send, content: dict[str, Any]) -> None:
 async def _text(
     scope: Scope, send: Send, status: int, detail: str, headers: Headers | None = None
 ) -> None:
-    body = f"{status} {HTTPStatus(status).phrase}\n{detail}\n".encode(errors="replace")
+    body = f"{status} {REASONS[status]}\n{detail}\n".encode(errors="replace")
     content_type = (b"content-type", b"text/plain; charset=utf-8")
     await _start(send, status, [content_type, NO_STORE, *(headers or [])], len(body))
     await _end(scope, send, body)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import enum
-from http import HTTPStatus
 from typing import Final
 
 from tricorn.protocol import fields
 from tricorn.protocol.flow import FileRegion, WriteQueue
 from tricorn.protocol.outbound import line
+from tricorn.reasons import REASONS
 from tricorn.types import Headers
 
 # Reason phrases are read by load testers and old clients (RFC 9112 4 lets them be empty).
-_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
-_PHRASES[421] = "Misdirected Request"
 _status_lines: Final[dict[int, bytes]] = {
-    code: b"HTTP/1.1 %d %s\r\n" % (code, _PHRASES.get(code, "").encode())
-    for code in range(100, 600)
+    code: b"HTTP/1.1 %d %s\r\n" % (code, phrase.encode()) for code, phrase in REASONS.items()
 }
 
 LAST_CHUNK: Final = b"0\r\n\r\n"

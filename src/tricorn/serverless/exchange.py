@@ -113,6 +113,11 @@ class MemoryConnection(HTTPConnection):
     # What an exchange without a wire has no use for
 
     @property
+    def has_output(self) -> bool:
+        """Nothing leaves this way."""
+        return False
+
+    @property
     def wants_data(self) -> bool:
         """Nothing comes."""
         return True

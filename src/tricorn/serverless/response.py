@@ -6,9 +6,9 @@ import base64
 import itertools
 import json
 from collections.abc import Iterator, Sequence
-from http import HTTPStatus
 from typing import Any
 
+from tricorn.reasons import REASONS
 from tricorn.types import Headers
 
 #: Content types whose bodies are text: names, or what they begin or end with.
@@ -97,10 +97,7 @@ def _spellings(name: str) -> Iterator[str]:
 
 def status_description(status: int) -> str:
     """``200 OK``."""
-    try:
-        return f"{status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        return f"{status} Unknown"
+    return f"{status} {REASONS.get(status, 'Unknown')}"
 
 
 def json_size(answer: dict[str, Any], *, only_ascii: bool) -> int:
