@@ -229,9 +229,91 @@ def test_pending_counts_what_is_queued(codec):
     assert codec.pending() == 0
 
 
+def told(codec):
+    return read_frames(b"".join(codec.data_to_send(1 << 20)), hpack.Decoder())
+
+
+@pytest.mark.parametrize("size", [0, 1, 16384])
+def test_a_response_that_fits_is_framed_whole(codec, size):
+    codec.receive_data(headers(1))
+    codec.data_to_send(1 << 20)
+    assert codec.respond(1, [(b":status", b"200")], bytes(size)) is False
+    head, body = told(codec)
+    assert head == ("HEADERS", 1, [(b":status", b"200")], False)
+    assert body == ("DATA", 1, bytes(size), True)
+    assert codec.take_finished() == []  # only what data_to_send frames is told
+    assert codec.buffered(1) == 0
+
+
+@pytest.mark.parametrize("values", [{0x4: 99}, {0x4: 0}])
+def test_a_response_that_does_not_fit_waits(codec, values):
+    codec.receive_data(settings(values) + headers(1))
+    codec.data_to_send(1 << 20)
+    assert codec.respond(1, [(b":status", b"200")], bytes(100)) is True
+    assert told(codec)[0] == ("HEADERS", 1, [(b":status", b"200")], False)
+    assert codec.buffered(1) == 100 - values[0x4]
+    codec.receive_data(window(1, 100))
+    assert told(codec)[-1][3] is True
+    assert codec.take_finished() == [1]
+
+
+def test_a_response_waits_behind_one_that_waits(codec):
+    codec.receive_data(headers(1) + headers(3))
+    codec.data_to_send(1 << 20)
+    assert codec.respond(1, [(b":status", b"200")], bytes(60_000)) is True
+    assert codec.respond(3, [(b":status", b"200")], b"x") is True
+    assert [frame[:2] for frame in told(codec)][:2] == [("HEADERS", 1), ("HEADERS", 3)]
+    assert sorted(codec.take_finished()) == [1, 3]
+
+
+def test_a_response_behind_an_informational_one(codec):
+    codec.receive_data(headers(1))
+    codec.data_to_send(1 << 20)
+    codec.send_headers(1, [(b":status", b"103")], False)
+    assert codec.respond(1, [(b":status", b"200")], b"x") is False
+    assert [frame[:2] for frame in told(codec)] == [("HEADERS", 1), ("HEADERS", 1), ("DATA", 1)]
+
+
+def test_a_response_on_a_push_waits_for_its_place(codec):
+    codec.receive_data(settings({0x3: 1}) + headers(1))
+    codec.data_to_send(1 << 20)
+    assert codec.push(1, GET) == 2
+    codec.respond(2, [(b":status", b"200")], b"pushed")
+    codec.respond(1, [(b":status", b"200")], b"x")
+    sent = [frame for frame in told(codec) if frame[0] == "DATA"]
+    assert sorted(sent) == [("DATA", 1, b"x", True), ("DATA", 2, b"pushed", True)]
+
+
+def test_a_codec_that_says_it_is_quiet_is(codec):
+    tells = codec.name == "nghttp2"
+    for stream_id in (1, 3):
+        codec.receive_data(headers(stream_id))
+        assert codec.quiet() is tells
+        codec.respond(stream_id, [(b":status", b"200")], b"x")
+        assert not codec.quiet()
+        codec.data_to_send(1 << 20)
+    codec.receive_data(headers(5, end=False))
+    assert codec.quiet() is tells
+    for frame in (data(5, b"x"), ping(), window(0, 1), window(5, 1), settings()):
+        codec.receive_data(frame)
+        assert not codec.quiet()
+        codec.data_to_send(1 << 20)
+        codec.glitches = 0
+        codec.open_connection_window(LIMITS.connection_window)
+        assert codec.quiet() is tells
+    codec.receive_data(b"".join(headers(n) for n in range(7, 207, 2)))
+    assert codec.has_more
+    assert not codec.quiet()
+    codec.receive_data(raw(0x6, 0, 0))
+    while codec.has_more:
+        codec.receive_data(b"")
+    assert not codec.quiet()
+
+
 def test_calls_on_an_unknown_stream_are_quiet(codec):
     codec.send_headers(9, [(b":status", b"200")], True)
     codec.send_data(9, b"x", True)
+    assert codec.respond(9, [(b":status", b"200")], b"x") is False
     codec.send_trailers(9, [])
     codec.reset(9, 2)
     codec.forget(9)

@@ -169,6 +169,14 @@ def contains(*parts):
     return Output(lambda data: all(part in data for part in parts), f"contains {parts}")
 
 
+def next_output(connection):
+    """What is to be sent now; ``has_output`` may not deny it."""
+    denied = not connection.has_output
+    buffers = connection.data_to_send()
+    assert not (denied and buffers)
+    return buffers
+
+
 class Playbook:
     """See the module."""
 
@@ -238,7 +246,7 @@ class _Run:
         while True:
             for event in events:
                 self.keep(event)
-            while buffers := self.connection.data_to_send():
+            while buffers := next_output(self.connection):
                 self.output += b"".join(map(bytes, buffers))
             if not self.connection.has_events:
                 return

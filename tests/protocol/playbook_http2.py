@@ -20,7 +20,7 @@ from hyperframe.frame import (
     SettingsFrame,
     WindowUpdateFrame,
 )
-from playbook import Playbook
+from playbook import Playbook, next_output
 
 from tricorn.config import Config
 from tricorn.protocol import negotiate
@@ -243,7 +243,7 @@ class Server:
     def frames(self, *kinds):
         """All frames to be sent now, or those of these kinds."""
         output = b""
-        while buffers := self.connection.data_to_send():
+        while buffers := next_output(self.connection):
             output += b"".join(map(bytes, buffers))
         told = read_frames(output, self.decoder)
         return [frame for frame in told if not kinds or frame[0] in kinds]

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 from playbook import http1
+from playbook_http2 import Server, headers
 
 from tricorn.protocol import outbound
 
@@ -63,6 +64,30 @@ class TestPreparedFields:
         connection.send_response(1, 200, nothing, nothing, 0, True)
         connection.send_response(2, 200, nothing, nothing, 0, True)
         assert not connection.data_to_send()
+
+    @pytest.mark.parametrize("status", [200, 204, 304, 404, 799])
+    @pytest.mark.parametrize("content", [b"", b"hello", bytes(100_000)])
+    def test_an_http2_response_is_what_its_parts_one_by_one_would_be(self, status, content):
+        added = [(b"server", b"tricorn"), (b"date", b"today")]
+        length = len(content)
+        size = [(b"content-length", b"%d" % length)]
+        for given in GIVEN:
+            if any(name == b"content-length" for name, _ in given):
+                continue
+            prepared = outbound.field_list(given)
+            one, other = Server(), Server()
+            for server in (one, other):
+                server.receive(headers(1))
+            fields = outbound.checked(added)
+            one.connection.send_response(1, status, prepared, fields, length, True, content)
+            other.connection.send_headers(1, status, prepared.pairs + size + added, not content)
+            if content:
+                other.connection.send_data(1, content, True)
+            sent, expected = one.frames(), other.frames()
+            assert sorted(sent[0][2]) == sorted(expected[0][2])
+            assert sent[0][:2] + sent[0][3:] == expected[0][:2] + expected[0][3:]
+            assert sent[1:] == expected[1:]
+            assert one.connection.busy_streams == other.connection.busy_streams
 
     def test_8_6_an_equal_content_length_stands_once(self):
         prepared = outbound.field_list(

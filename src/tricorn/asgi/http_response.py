@@ -10,7 +10,6 @@ from __future__ import annotations
 import enum
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
-from urllib.parse import quote
 
 from tricorn.asgi import files, messages, preload
 from tricorn.asgi.exchange import BaseStream
@@ -18,6 +17,7 @@ from tricorn.asgi.host import Host
 from tricorn.asgi.replies import TARGET_SAFE
 from tricorn.counters import CUT_ABORTED, CUT_LOST
 from tricorn.exceptions import ClientDisconnected, FileUnavailable, InvalidMessage
+from tricorn.percent import quote
 from tricorn.protocol import fields, outbound
 from tricorn.protocol.events import RequestReceived
 from tricorn.protocol.flow import Buffer, FileRegion
@@ -218,13 +218,14 @@ class HTTPResponse(BaseStream):
 
     def _send_body(self, data: Buffer, more: bool, size: int) -> None:
         end = not more and self._trailers is None
-        ended = False
-        if self._state is HELD:
-            ended = end and not data
-            self._send_head(size, complete=end, end_stream=ended)
         self.bytes_sent += len(data)
-        if data or (end and not ended):
-            self._http.send_data(self.stream_id, data, end)
+        if self._state is HELD and end:
+            self._send_head(size, complete=True, content=data)
+        else:
+            if self._state is HELD:
+                self._send_head(size, complete=False)
+            if data or end:
+                self._http.send_data(self.stream_id, data, end)
         if end:
             self._complete()
         elif not more:
@@ -232,8 +233,8 @@ class HTTPResponse(BaseStream):
         elif self._state is not BODY or self._allowed is _OPENED_TABLE:
             self._move(BODY)
 
-    def _send_head(self, size: int, *, complete: bool, end_stream: bool = False) -> None:
-        """Write the held head; a body known whole gets its Content-Length."""
+    def _send_head(self, size: int, *, complete: bool, content: Buffer = b"") -> None:
+        """Write the held head; a body known whole goes with it, and gets its Content-Length."""
         given = self._given
         status = self.status
         assert status is not None
@@ -251,7 +252,7 @@ class HTTPResponse(BaseStream):
             names = {name for name, _ in given.pairs}
             identity = [field for field in self._identity if field[0] not in names]
             added = outbound.checked(added.pairs + identity)
-        self._http.send_response(self.stream_id, status, given, added, length, end_stream)
+        self._http.send_response(self.stream_id, status, given, added, length, complete, content)
 
     def _trailers_message(self, message: dict[str, Any]) -> bool:
         headers = messages.get_headers(message)

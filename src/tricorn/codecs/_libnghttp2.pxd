@@ -185,6 +185,10 @@ cdef extern from "nghttp2/nghttp2.h":
         const nghttp2_priority_spec* priority, const nghttp2_nv* nva, size_t nvlen,
         void* stream_user_data
     )
+    int nghttp2_submit_response(
+        nghttp2_session* session, int32_t stream_id, const nghttp2_nv* nva, size_t nvlen,
+        const nghttp2_data_provider* provider
+    )
     int32_t nghttp2_submit_push_promise(
         nghttp2_session* session, uint8_t flags, int32_t stream_id, const nghttp2_nv* nva,
         size_t nvlen, void* stream_user_data

@@ -23,6 +23,7 @@ cdef class Receiver(Session):
     cdef bint _oversized
     cdef const uint8_t* _chunk  # of the DATA frame
     cdef Py_ssize_t _chunk_size
+    cdef bint _data_came  # since the connection's window was looked at
 
     def __cinit__(self, *args, **kwargs):
         self._input = b""
@@ -37,6 +38,12 @@ cdef class Receiver(Session):
     @property
     def has_more(self):
         return self._position < self._scanned and self._session != NULL
+
+    def quiet(self):
+        return not (
+            self._out_size or self._ready or self._data_came or self.glitches
+            or self._position < self._scanned or self._session == NULL
+        )
 
     def receive_data(self, data):
         cdef list events = []
@@ -168,6 +175,7 @@ cdef class Receiver(Session):
             self._block = not frame[4] & NGHTTP2_FLAG_END_HEADERS
         elif frame[3] == NGHTTP2_DATA:
             self._passed = size - HEADER
+            self._data_came = True
             self._allowed = nghttp2_session_get_local_window_size(self._session)
         read = nghttp2_session_mem_recv(self._session, frame, size)
         if read >= 0:
@@ -228,9 +236,12 @@ cdef class Receiver(Session):
         A frame that comes too late goes to libnghttp2 even so, which keeps its compression
         table and its windows with it, and drops it.
         """
-        cdef Stream stream = self._find(stream_id)
+        cdef Stream stream
         cdef uint8_t[4] code
         cdef Py_ssize_t i
+        if stream_id & 1 and stream_id > self._highest:
+            return True
+        stream = self._find(stream_id)
         if stream is not None:
             if stream.half_closed:
                 self._note_reset(stream, True)
@@ -239,7 +250,7 @@ cdef class Receiver(Session):
                 self._forget_closed()
                 events.append(ResetFrame(stream_id, AFTER_THE_END, True))
             return True
-        if not stream_id & 1 or stream_id > self._highest:
+        if not stream_id & 1:
             return True
         by_us = self._resets.get(stream_id)
         if by_us is not None:
@@ -393,7 +404,10 @@ cdef int on_close(
 ) noexcept:
     cdef Session self = <Session>codec
     try:
-        self._closed.append(stream_id)
+        if self._closed_one:
+            self._closed.append(stream_id)
+        else:
+            self._closed_one = stream_id
     except BaseException as exc:
         self._error = exc
         return NGHTTP2_ERR_CALLBACK_FAILURE

@@ -29,7 +29,7 @@ cdef ssize_t on_read(
     nghttp2_data_source* source, void* codec
 ) noexcept:
     """How much the frame holds; its bytes are for `on_send_data`."""
-    cdef Nghttp2Codec self = <Nghttp2Codec>codec
+    cdef Sender self = <Sender>codec
     if self._turn is None or self._turn.id != stream_id or <size_t>self._turn_size > room:
         return NGHTTP2_ERR_CALLBACK_FAILURE
     flags[0] = NGHTTP2_DATA_FLAG_NO_COPY | NGHTTP2_DATA_FLAG_EOF
@@ -42,7 +42,7 @@ cdef int on_send_data(
     nghttp2_session* session, nghttp2_frame* frame, const uint8_t* header, size_t size,
     nghttp2_data_source* source, void* codec
 ) noexcept:
-    cdef Nghttp2Codec self = <Nghttp2Codec>codec
+    cdef Sender self = <Sender>codec
     try:
         self._reserve(HEADER + size)
         memcpy(self._end(), header, HEADER)

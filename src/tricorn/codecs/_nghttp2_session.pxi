@@ -22,7 +22,8 @@ cdef class Session:
     # Those of _streams opened last, by their ids, or NULL: an exchange takes several calls.
     # They are owned: the collector may empty _streams while somebody still asks.
     cdef PyObject* _recent[RECENT]
-    cdef list _closed  # ids of streams that libnghttp2 closed in this call
+    cdef int32_t _closed_one  # stream that libnghttp2 closed in this call, or 0
+    cdef list _closed  # ids of others
     cdef dict _resets  # stream id: whether it was reset by us
     cdef int32_t[MAX_ENDED] _ended  # streams that ended without a reset, in turn
     cdef Py_ssize_t _ended_at
@@ -67,7 +68,7 @@ cdef class Session:
         """Behind every call that entered."""
         error, self._error = self._error, None
         try:
-            if self._closed:
+            if self._closed_one:
                 self._forget_closed()
         finally:
             if self._failed and self._session != NULL:
@@ -80,20 +81,27 @@ cdef class Session:
 
     cdef int _forget_closed(self) except -1:
         """Behind a call into libnghttp2: it has no more to do with these streams."""
-        cdef Stream stream
-        cdef PyObject** place
-        while self._closed:
-            stream = self._streams.pop(self._closed.pop(), None)
-            if stream is not None:
-                place = self._place(stream.id)
-                if place[0] == <PyObject*>stream:
-                    place[0] = NULL
-                    Py_DECREF(stream)
-                if not self._resets or stream.id not in self._resets:
-                    self._ended[self._ended_at] = stream.id
-                    self._ended_at = (self._ended_at + 1) % MAX_ENDED
-                self._quiet(stream)
+        cdef int32_t stream_id
+        while self._closed_one:
+            stream_id = self._closed_one
+            self._closed_one = self._closed.pop() if self._closed else 0
+            self._forget_stream(stream_id)
         return 0
+
+    cdef int _forget_stream(self, int32_t stream_id) except -1:
+        cdef Stream stream = self._find(stream_id)
+        cdef PyObject** place
+        if stream is None:
+            return 0
+        self._streams.pop(stream_id, None)
+        place = self._place(stream_id)
+        if place[0] == <PyObject*>stream:
+            place[0] = NULL
+            Py_DECREF(stream)
+        if not self._resets or stream_id not in self._resets:
+            self._ended[self._ended_at] = stream_id
+            self._ended_at = (self._ended_at + 1) % MAX_ENDED
+        return self._quiet(stream)
 
     cdef int _pump(self, list events) except -1:
         """Take the frames that libnghttp2 has made; ``events`` is None but while receiving."""

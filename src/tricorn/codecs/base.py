@@ -238,6 +238,14 @@ class HTTP2Codec(Protocol):
         """Whether frames wait that ``receive_data`` has not looked at."""
         ...
 
+    def quiet(self) -> bool:
+        """Whether what ``receive_data`` gave last is all there is to it.
+
+        No glitches, nothing more to deal with, nothing to send, and no DATA since the connection's
+        window was looked at. A codec that cannot tell says False.
+        """
+        ...
+
     @property
     def mid_frame(self) -> bool:
         """Whether the peer is inside a frame, a header block or the preface."""
@@ -278,6 +286,10 @@ class HTTP2Codec(Protocol):
         """
         ...
 
+    def respond(self, stream_id: int, headers: Headers, data: bytes) -> bool:
+        """``send_headers``, and ``send_data`` that ends the stream."""
+        ...
+
     def send_trailers(self, stream_id: int, headers: Headers) -> None:
         """Buffer trailers behind the body; they end the stream."""
         ...
@@ -295,7 +307,7 @@ class HTTP2Codec(Protocol):
         ...
 
     def take_finished(self) -> list[int]:
-        """Streams whose END_STREAM was framed since the last call."""
+        """Streams whose END_STREAM ``data_to_send`` has framed since the last call."""
         ...
 
     def credit(self, stream_id: int, n: int) -> None:

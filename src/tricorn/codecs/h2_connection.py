@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import h2.config
 import h2.connection
+import h2.exceptions
 import h2.settings
 from h2.settings import SettingCodes
 
@@ -50,3 +51,16 @@ def new_connection(
     connection.max_inbound_frame_size = settings.max_frame_size
     connection.decoder.max_header_list_size = settings.max_header_list_size
     return connection
+
+
+def limit_of(
+    connection: h2.connection.H2Connection, error: h2.exceptions.ProtocolError
+) -> str | None:
+    """The option whose bound h2 found passed."""
+    if isinstance(error, h2.exceptions.DenialOfServiceError):
+        return "h2_max_header_list_size"
+    if isinstance(error, h2.exceptions.FlowControlError):
+        # h2 takes the bytes off the connection's window first.
+        whole = connection.inbound_flow_control_window < 0
+        return "h2_connection_window_size" if whole else "h2_stream_window_size"
+    return None

@@ -42,7 +42,7 @@ from tricorn.codecs.base import (
     SettingsReceived,
 )
 from tricorn.codecs.frame_scanner import FrameScanner, Piece
-from tricorn.codecs.h2_connection import announced, new_connection
+from tricorn.codecs.h2_connection import announced, limit_of, new_connection
 from tricorn.codecs.send_buffer import SendBuffer
 from tricorn.exceptions import RemoteProtocolError
 from tricorn.types import Headers
@@ -129,6 +129,10 @@ class H2Codec:
         """Whether frames wait that ``receive_data`` has not looked at."""
         return bool(self._pieces) and not self._failed
 
+    def quiet(self) -> bool:
+        """Whether events are all that ``receive_data`` brought, which cannot be told."""
+        return False
+
     def receive_data(self, data: bytes) -> list[HTTP2Event]:
         """Feed bytes; never raises: a connection error is the last event."""
         events: list[HTTP2Event] = []
@@ -161,7 +165,7 @@ class H2Codec:
             # h2 has queued the GOAWAY.
             self._failed = True
             reason = str(exc) or type(exc).__name__
-            events.append(CodecFailed(int(exc.error_code), reason, self._limit_of(exc)))
+            events.append(CodecFailed(int(exc.error_code), reason, limit_of(self._connection, exc)))
             return
         except Exception as exc:
             # h2 and hpack let a few plain exceptions through on malformed input.
@@ -177,16 +181,6 @@ class H2Codec:
         """No more bytes will come."""
         # h2's own bound methods, for which it would wait for the garbage collector.
         self._connection._frame_dispatch_table.clear()
-
-    def _limit_of(self, exc: h2.exceptions.ProtocolError) -> str | None:
-        """The option whose bound h2 found passed."""
-        if isinstance(exc, h2.exceptions.DenialOfServiceError):
-            return "h2_max_header_list_size"
-        if isinstance(exc, h2.exceptions.FlowControlError):
-            # h2 takes the bytes off the connection's window first.
-            whole = self._connection.inbound_flow_control_window < 0
-            return "h2_connection_window_size" if whole else "h2_stream_window_size"
-        return None
 
     def _fail(
         self, events: list[HTTP2Event], code: int, reason: str, limit: str | None = None
@@ -265,7 +259,12 @@ class H2Codec:
             return
         self._connection.send_headers(stream_id, headers, end_stream)
         if end_stream:
-            self._finish(stream_id)
+            self.forget(stream_id)
+
+    def respond(self, stream_id: int, headers: Headers, data: bytes) -> bool:
+        """``send_headers``, and ``send_data`` that ends the stream."""
+        self.send_headers(stream_id, headers, False)
+        return self.send_data(stream_id, data, True)
 
     def send_data(self, stream_id: int, data: bytes, end_stream: bool) -> bool:
         """Buffer body bytes; they leave as windows and scheduling allow."""
@@ -298,7 +297,7 @@ class H2Codec:
             return False
         self._at_once -= size + 9
         connection.send_data(stream_id, data, True)
-        self._finish(stream_id)
+        self.forget(stream_id)
         return True
 
     def send_trailers(self, stream_id: int, headers: Headers) -> None:
@@ -339,7 +338,7 @@ class H2Codec:
         self._finished.append(stream_id)
 
     def take_finished(self) -> list[int]:
-        """Streams whose END_STREAM was framed since the last call."""
+        """Streams whose END_STREAM ``data_to_send`` has framed since the last call."""
         finished, self._finished = self._finished, []
         return finished
 

@@ -337,7 +337,7 @@ class Connection(Exchanges):
         while True:
             drained = self._closing  # what comes behind the end stays unsent
             while not (self._paused or self._closing):
-                buffers = http.data_to_send()
+                buffers = http.data_to_send() if http.has_output else None
                 if not buffers:
                     drained = True
                     break

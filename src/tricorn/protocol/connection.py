@@ -43,6 +43,11 @@ class HTTPConnection(ABC):
 
     @property
     @abstractmethod
+    def has_output(self) -> bool:
+        """Whether ``data_to_send`` may have something; False only where it has nothing."""
+
+    @property
+    @abstractmethod
     def wants_data(self) -> bool:
         """Whether the transport should go on reading."""
 
@@ -110,18 +115,22 @@ class HTTPConnection(ABC):
         added: FieldList,
         length: int = -1,
         end_stream: bool = False,
+        content: Buffer = b"",
     ) -> None:
         """``send_headers`` of what is prepared.
 
         :param given: the application's fields.
         :param added: the server's, none of which the application gives.
         :param length: the Content-Length (bytes) that the server adds, negative for none.
+        :param content: all of it, with ``end_stream``, if there is any.
         """
         headers = given.pairs.copy()
         if length >= 0:
             headers.append((b"content-length", b"%d" % length))
         headers += added.pairs
-        self.send_headers(stream_id, status, headers, end_stream)
+        self.send_headers(stream_id, status, headers, end_stream and not content)
+        if content:
+            self.send_data(stream_id, content, end_stream)
 
     @abstractmethod
     def send_data(self, stream_id: int, data: Buffer, end_stream: bool = False) -> None:

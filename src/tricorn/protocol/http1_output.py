@@ -93,6 +93,7 @@ class HTTP1Output(Idleness):
         added: FieldList,
         length: int = -1,
         end_stream: bool = False,
+        content: Buffer = b"",
     ) -> None:
         """The final response head: the usual ones are framed without a look at their fields."""
         if stream_id != self._stream_id or self._output is not OUT_NONE:
@@ -105,7 +106,7 @@ class HTTP1Output(Idleness):
             or added.kinds & (CONNECTION | GIVES_LENGTH)
             or not fields.has_body(event.method, status)
         ):
-            super().send_response(stream_id, status, given, added, length, end_stream)
+            super().send_response(stream_id, status, given, added, length, end_stream, content)
             return
         http10 = event.http_version == "1.0"
         framing = b""
@@ -122,7 +123,7 @@ class HTTP1Output(Idleness):
         framing += self._persistence(request, _NO_OPTIONS, http10=http10)
         self._out.put(http1_response.joined(status, given.lines, added.block, framing))
         if end_stream:
-            self.send_data(stream_id, b"", True)
+            self.send_data(stream_id, content, True)
 
     def _persistence(self, request: Request, options: frozenset[bytes], *, http10: bool) -> bytes:
         """The Connection line of a response whose framing is decided (RFC 9112 section 9.3)."""
@@ -184,6 +185,11 @@ class HTTP1Output(Idleness):
     def buffered(self, stream_id: int) -> int:
         """Bytes queued and not yet given to the transport."""
         return self._out.size
+
+    @property
+    def has_output(self) -> bool:
+        """Whether something is queued."""
+        return self._out.size > 0
 
     def data_to_send(self) -> list[Buffer]:
         """Buffers to write now."""

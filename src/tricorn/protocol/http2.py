@@ -28,28 +28,14 @@ from tricorn.protocol.events import (
     StreamReset,
     TrailersReceived,
 )
-from tricorn.protocol.flow import Buffer
-from tricorn.protocol.http2_drain import Drain
-from tricorn.protocol.http2_flood import FloodGuard
-from tricorn.protocol.http2_limits import Limits
-from tricorn.protocol.http2_push import PushPolicy
+from tricorn.protocol.http2_output import HTTP2Output
 from tricorn.protocol.http2_request import check_trailers, make_first, read_request
-from tricorn.protocol.http2_response import response_fields
-from tricorn.protocol.http2_streams import CREDIT_STEP, HTTP2Stream, StreamTable
-from tricorn.protocol.idleness import Idleness
-from tricorn.protocol.timer import PhaseTimer
+from tricorn.protocol.http2_streams import HTTP2Stream
 from tricorn.types import Headers
 
-# One write (bytes). From 128 KiB on malloc would map its memory anew each time.
-_WRITE_SIZE: Final = 65536
 
-
-class HTTP2Connection(Idleness):
+class HTTP2Connection(HTTP2Output):
     """Server side of one HTTP/2 connection (RFC 9113)."""
-
-    http_version = "2"
-    can_early_hint = True
-    takes_files = False
 
     def __init__(
         self,
@@ -59,18 +45,7 @@ class HTTP2Connection(Idleness):
         *,
         secure: bool,
     ) -> None:
-        self._codec = codec
-        self._config, self._defaults = config, defaults
-        self._limits = Limits(config)
-        self._scheme = b"https" if secure else b"http"
-        self.closing = self.lingering = self.has_events = False
-        self._events: list[Event] = []
-        self._pushes = PushPolicy(config.h2_max_pushes)
-        self._streams = StreamTable(self._pushes)
-        self._requests = 0
-        self._floods = FloodGuard(config)
-        self._drain = Drain()
-        self._timer = PhaseTimer()
+        super().__init__(codec, config, defaults, secure=secure)
 
     def __repr__(self) -> str:
         state = "closing" if self.closing else "draining" if self._drain.begun else "open"
@@ -107,22 +82,13 @@ class HTTP2Connection(Idleness):
         """The option that bounds what waits for a peer that does not read."""
         return "h2_max_output_control"
 
-    @property
-    def wants_data(self) -> bool:
-        """Whether to go on reading: not while answers wait for the peer (CVE-2019-9512)."""
-        return not self.closing and self._codec.pending() <= self._limits.pending
-
-    @property
-    def busy_streams(self) -> int:
-        """How many streams are open."""
-        return len(self._streams.by_id)
-
     def receive_data(self, data: bytes) -> list[Event]:
         """Feed bytes from the peer."""
         events: list[Event] = []
         codec, more = self._codec, not self.closing
         while more:
-            for frame in codec.receive_data(data):
+            received: list[HTTP2Event] = self._receive(data)
+            for frame in received:
                 if isinstance(frame, frames.HeadersFrame):
                     self._on_headers(frame, events)
                 elif isinstance(frame, frames.DataFrame):
@@ -131,9 +97,12 @@ class HTTP2Connection(Idleness):
                     _HANDLERS[type(frame)](self, frame, events)
                 if self.closing:
                     break
+            if self._quiet():
+                return events
             if codec.glitches:
                 self._fail(self._floods.charge(codec), events)
             more, data = codec.has_more and not self.closing, b""
+        self._unsent = True
         self._codec.open_connection_window(self._limits.window - self._streams.buffered)
         return events
 
@@ -284,6 +253,7 @@ class HTTP2Connection(Idleness):
         """A connection error, if there is one (RFC 9113 section 5.4.1)."""
         if failure is None or self.closing:
             return
+        self._unsent = True
         last = self._drain.last_taken(self._codec)
         self._codec.goaway(last, failure.code, failure.reason.encode()[:64])
         self._on_failed(failure, events)
@@ -295,6 +265,7 @@ class HTTP2Connection(Idleness):
 
     def _reset_by_us(self, stream_id: int, code: int, events: list[Event]) -> None:
         """Reset for what the peer did, and charge it."""
+        self._unsent = True
         if (stream := self._streams.find(stream_id)) is not None:
             events.append(StreamReset(stream_id, code))
             self._drop(stream_id, stream)
@@ -302,45 +273,6 @@ class HTTP2Connection(Idleness):
         self._fail(self._floods.reset("too many stream errors"), events)
 
     # Output
-
-    def send_informational(self, stream_id: int, status: int, headers: Headers) -> None:
-        """A 1xx response; dropped once the final one has begun."""
-        stream = self._streams.find(stream_id)
-        if stream is None or stream.response_started or stream.pushed:  # h2 allows none on a push
-            return
-        if status == 100 and (stream.request_ended or stream.buffered):
-            return
-        self._codec.send_headers(stream_id, [(b":status", b"%d" % status), *headers], False)
-
-    def send_headers(
-        self, stream_id: int, status: int, headers: Headers, end_stream: bool = False
-    ) -> None:
-        """The final response head."""
-        stream = self._streams.find(stream_id)
-        if stream is None or stream.response_started:
-            return
-        stream.response_started = stream.touched = True
-        stream.tunnel = stream.tunnel and status < 300  # a refused CONNECT opens none
-        self._codec.send_headers(stream_id, response_fields(status, headers), end_stream)
-        if end_stream:
-            self._response_ended(stream_id, stream)
-
-    def send_data(self, stream_id: int, data: Buffer, end_stream: bool = False) -> None:
-        """Body or tunnel bytes, behind the head."""
-        stream = self._streams.find(stream_id)
-        if stream is None or stream.response_ended or not stream.response_started:
-            return
-        if self._codec.send_data(stream_id, data, end_stream):  # type: ignore[arg-type]
-            stream.waits = True
-        if end_stream:
-            stream.response_ended = True
-
-    def send_trailers(self, stream_id: int, headers: Headers) -> None:
-        """The trailer section, which ends the response."""
-        stream = self._streams.find(stream_id)
-        if stream is not None and stream.response_started and not stream.response_ended:
-            self._codec.send_trailers(stream_id, headers)
-            stream.response_ended = True
 
     def push(self, stream_id: int, path: bytes, headers: Headers) -> int | None:
         """Promise a response to GET ``path`` (RFC 9113 section 8.4); None where declined."""
@@ -352,93 +284,13 @@ class HTTP2Connection(Idleness):
                 self._events.append(LimitReached(stream_id, "h2_max_pushes"))
                 self.has_events = True
             return None
+        self._unsent = True
         promise, event = self._pushes.promise(self._scheme, parent.headers, path, headers)
         event.stream_id = self._codec.push(stream_id, promise)
         self._streams.open(event)
         self._events.append(event)
         self.has_events = True
         return event.stream_id
-
-    def upgrade(self, stream_id: int, status: int, headers: Headers) -> None:
-        """Accept an extended CONNECT; the stream is a tunnel from here on (RFC 8441)."""
-        self.send_headers(stream_id, status, headers)
-
-    def reset(self, stream_id: int, code: int) -> None:
-        """Abandon the stream."""
-        if (stream := self._streams.find(stream_id)) is not None:
-            self._drop(stream_id, stream)
-            self._codec.reset(stream_id, code)
-
-    def _response_ended(self, stream_id: int, stream: HTTP2Stream) -> None:
-        """END_STREAM is framed: the exchange is over."""
-        stream.response_ended = stream.sent = True
-        if stream.request_ended:
-            self._drop(stream_id, stream, completed=True)
-        elif stream.connect and not stream.tunnel:
-            self._end_unwanted(stream_id, stream)  # refused: nothing can come of it
-        # Else the peer may finish what fits its window: a reset now could overtake a
-        # WebSocket's closing handshake, and some clients take it for a failed request.
-
-    def _end_unwanted(self, stream_id: int, stream: HTTP2Stream) -> None:
-        """The rest of a request is not needed, and that is no error (RFC 9113 8.1)."""
-        self._drop(stream_id, stream, completed=True)
-        self._codec.reset(stream_id, errors.NO_ERROR)
-
-    def _drop(self, stream_id: int, stream: HTTP2Stream, *, completed: bool = False) -> None:
-        self._streams.close(stream_id, stream, completed=completed)
-        if completed and not stream.pushed:
-            self._floods.completed()
-        if not stream.sent:  # else the codec has done so
-            self._codec.forget(stream_id)
-        if not self._streams.by_id:
-            self._close_if_done()
-
-    def consumed(self, stream_id: int, n: int) -> None:
-        """The application has taken ``n`` body bytes."""
-        if (stream := self._streams.find(stream_id)) is None:
-            return
-        self._streams.consumed(stream, n)
-        self._codec.open_connection_window(self._limits.window - self._streams.buffered)
-        if not stream.request_ended:
-            stream.touched = True
-            stream.credit += n
-            if stream.credit * CREDIT_STEP >= self._limits.stream_window:
-                self._codec.credit(stream_id, stream.credit)
-                stream.credit = 0
-
-    def released(self, stream_id: int) -> None:
-        """The application of this stream has ended."""
-        self._streams.released(stream_id)
-
-    def buffered(self, stream_id: int) -> int:
-        """Bytes buffered for the stream."""
-        stream = self._streams.find(stream_id)
-        return 0 if stream is None or not stream.waits else self._codec.buffered(stream_id)
-
-    def data_to_send(self) -> list[bytes]:
-        """Buffers to write now."""
-        codec = self._codec
-        buffers = codec.data_to_send(_WRITE_SIZE)
-        if buffers:
-            for ended in codec.take_finished():
-                if (stream := self._streams.find(ended)) is not None:
-                    self._response_ended(ended, stream)
-            if codec.take_progress():
-                self._floods.written()
-        return buffers
-
-    def drain(self) -> None:
-        """Ask the peer for no new streams; close once the open ones have ended."""
-        if not self.closing:
-            self._drain.begin(self._codec)
-
-    def _finish_drain(self) -> None:
-        self._drain.finish(self._codec)
-        self._close_if_done()
-
-    def _close_if_done(self) -> None:
-        if self._drain.over(len(self._streams.by_id)):
-            self.closing = True
 
     # Time
 
@@ -470,11 +322,6 @@ class HTTP2Connection(Idleness):
             events.append(LimitReached(0, "keep_alive_timeout"))
         self.end_idle()
         return events
-
-    def end_idle(self) -> None:
-        """Close with no stream open."""
-        self._codec.goaway(self._drain.last_taken(self._codec), errors.NO_ERROR)
-        self.closing = True
 
     def _check_streams(self, now: float, events: list[Event]) -> None:
         """Reset streams on which nothing has moved for too long."""

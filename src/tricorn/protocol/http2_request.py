@@ -65,16 +65,8 @@ def read_request(
     wire = _scheme(scheme)
     if path is None or path not in _targets or len(path) > limits.target:
         path = _checked_target(path, verb, limits.target)
-    event = RequestReceived(
-        stream_id,
-        "2",
-        verb,
-        path,
-        _with_host(authority, regular, special),
-        wire,
-        protocol,
-        end_stream,
-    )
+    regular = _with_host(authority, regular, special)
+    event = RequestReceived(stream_id, "2", verb, path, regular, wire, protocol, end_stream)
     if special:
         _read_fields(event, special)
         if end_stream and event.content_length:

@@ -20,9 +20,7 @@ def response_fields(status: int, headers: Headers) -> Headers:
 
     RFC 9113 section 8.2.2; RFC 9110 section 8.6: no Content-Length with 204.
     """
-    known = _FIRST <= status < 600
-    first = _STATUSES[status - _FIRST] if known else (b":status", b"%d" % status)
-    sent: list[Any] = [first, *headers]
+    sent: list[Any] = [_status_field(status), *headers]
     if status == 204:
         return _without(_UNSENT_WITH_204, sent)
     for name, _ in headers:
@@ -30,6 +28,22 @@ def response_fields(status: int, headers: Headers) -> Headers:
         if size <= _LONGEST and _LENGTHS >> size & 1:
             return _without(fields.CONNECTION_SPECIFIC, sent)
     return sent
+
+
+def joined_fields(status: int, given: Headers, added: Headers, length: int) -> Headers:
+    """``:status`` and then all of these fields, and Content-Length where ``length`` is given.
+
+    :param length: bytes, negative for none.
+    """
+    sent: list[Any] = [_status_field(status), *given, *added]
+    if length >= 0:
+        sent.append((b"content-length", b"%d" % length))
+    return sent
+
+
+def _status_field(status: int) -> Any:
+    known = _FIRST <= status < 600
+    return _STATUSES[status - _FIRST] if known else (b":status", b"%d" % status)
 
 
 def _without(unsent: frozenset[bytes], sent: Headers) -> Headers:

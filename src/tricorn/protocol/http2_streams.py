@@ -13,6 +13,7 @@ from tricorn.protocol.http2_push import PushPolicy
 CREDIT_STEP: Final = 4
 
 
+_RECENT: Final = 128
 _RECENT_MASK: Final = 63
 # Bytes of a response that its peer has to take within write_timeout (or all that is left).
 _LEAST_PROGRESS: Final = 1024
@@ -111,26 +112,33 @@ class StreamTable:
     """The open streams by id, with what is counted over all of them.
 
     ``clients`` counts those the peer opened, ``buffered`` the body bytes (of all) that
-    applications have not taken.
+    applications have not taken, ``waiting`` those of whose response the codec may buffer some.
     """
 
-    __slots__ = ("_abandoned", "_pushes", "_recent", "buffered", "by_id", "clients")
+    __slots__ = (
+        "_abandoned", "_newest", "_pushes", "_recent", "buffered", "by_id", "clients", "waiting",
+    )  # fmt: skip
 
     def __init__(self, pushes: PushPolicy) -> None:
         self.by_id: dict[int, HTTP2Stream] = {}
         self.clients = 0
         self.buffered = 0
+        self.waiting = 0
         self._pushes = pushes
         self._abandoned: set[int] = set()
-        # Those opened last, by their ids: an exchange takes several calls, and a look into a
-        # dictionary costs compiled code more.
+        # Those the peer opened last, by their ids: an exchange takes several calls, and a look
+        # into a dictionary costs compiled code more.
+        self._newest = 0
         self._recent: list[HTTP2Stream | None] = [None] * (_RECENT_MASK + 1)
 
     def find(self, stream_id: int) -> HTTP2Stream | None:
         """The open stream of that id."""
-        stream = self._recent[stream_id >> 1 & _RECENT_MASK]
-        if stream is not None and stream.id == stream_id:
-            return stream
+        if stream_id & 1:
+            stream = self._recent[stream_id >> 1 & _RECENT_MASK]
+            if stream is not None and stream.id == stream_id:
+                return stream
+            if stream_id > self._newest - _RECENT:
+                return None  # else it would be there
         return self.by_id.get(stream_id)
 
     def full(self, limit: int) -> bool:
@@ -145,10 +153,18 @@ class StreamTable:
     def open(self, event: RequestReceived) -> HTTP2Stream:
         """Enter the stream of a request."""
         stream = HTTP2Stream(event)
-        self.by_id[stream.id] = self._recent[stream.id >> 1 & _RECENT_MASK] = stream
+        self.by_id[stream.id] = stream
         if not event.pushed:
             self.clients += 1
+            self._newest = stream.id
+            self._recent[stream.id >> 1 & _RECENT_MASK] = stream
         return stream
+
+    def wait(self, stream: HTTP2Stream) -> None:
+        """The codec buffers some of the response."""
+        if not stream.waits:
+            stream.waits = True
+            self.waiting += 1
 
     def received(self, stream: HTTP2Stream, size: int) -> None:
         """Body bytes arrived."""
@@ -163,24 +179,26 @@ class StreamTable:
     def close(self, stream_id: int, stream: HTTP2Stream, *, completed: bool) -> None:
         """Remove a stream."""
         del self.by_id[stream_id]
-        place = stream_id >> 1 & _RECENT_MASK
-        if self._recent[place] is stream:
-            self._recent[place] = None
         self.buffered -= stream.buffered
+        if stream.waits:
+            self.waiting -= 1
         if stream.pushed:
             self._pushes.open -= 1
         else:
             self.clients -= 1
+            place = stream_id >> 1 & _RECENT_MASK
+            if self._recent[place] is stream:
+                self._recent[place] = None
             if not completed and not stream.released:
                 self._abandoned.add(stream_id)
 
     def released(self, stream_id: int) -> None:
         """The application of a stream has ended."""
         stream = self.find(stream_id)
-        if stream is None:
-            self._abandoned.discard(stream_id)
-        else:
+        if stream is not None:
             stream.released = True
+        elif self._abandoned:
+            self._abandoned.discard(stream_id)
 
     def overdue(
         self, now: float, backlog_of: Callable[[int], tuple[int, int]], config: Config
