@@ -107,6 +107,8 @@ class Worker:
         self.root_path = config.root_path
         self.root_path_stripped = config.root_path_stripped and bool(config.root_path)
         self.link_preload = config.link_preload != "off"
+        if self.link_preload:  # needs it, and may then find no file left to open it
+            import urllib.parse  # noqa: F401
         self.identity = Identity.create(config)
         self.server_names = HostNames(config.server_names)
         self.proxies: Proxies | None = None
@@ -122,6 +124,7 @@ class Worker:
         self.measure: Callable[[], None] | None = None
         self.health = Health.create(config, self)
         self.requests = 0  # begun so far
+        self.caught_up = 0  # of them, when an application last began to run
         self.stopping = Stopping()
         # What every exchange begins with: a copy of the context that serving began in.
         self.context = contextvars.copy_context()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import urljoin, urlsplit
 
 from tricorn.protocol.fields import valid_target
 from tricorn.types import Headers, Scope
@@ -99,6 +98,8 @@ def own_target(scope: Scope, reference: bytes) -> bytes | None:
 
     :param scope: of the request whose response holds the reference, its base.
     """
+    from urllib.parse import urljoin, urlsplit  # not above: few servers push
+
     authority = next((value for name, value in scope["headers"] if name.lower() == b"host"), b"")
     origin = f"{scope['scheme']}://{authority.decode('latin-1')}"
     try:

@@ -15,6 +15,7 @@ async def run(worker: Worker, stream: BaseStream, cancelled: type[BaseException]
     :param cancelled: the cancellation exception of the event loop in use.
     """
     error: BaseException | None = None
+    worker.caught_up = worker.requests
     try:
         await worker.app(stream.scope, stream.receive, stream.send)
     except cancelled as exc:

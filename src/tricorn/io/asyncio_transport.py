@@ -91,6 +91,8 @@ class AsyncioTransport(Transport):
         self._transport: asyncio.Transport
         self._connection: Connection | None = None
         self._buffer = registry.first_read  # the read buffer, as long as the next read
+        self._crowd = registry.crowd
+        self._late = b""  # read, and to be looked at when it is this connection's turn
         self._reading = True  # as the driver wants it
         # libuv reads from a socket again, up to 32 times, as long as the buffer gets full.
         libuv = not isinstance(loop, asyncio.BaseEventLoop)
@@ -146,17 +148,34 @@ class AsyncioTransport(Transport):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes from the peer."""
+        if self._late:
+            self._catch_up()
+        data = self._buffer[:nbytes].tobytes()
+        if nbytes <= pacing.FIRST_READ and self._crowd.is_full(self._worker):
+            self._late = data
+            self._crowd.queue(self._worker, self._catch_up, self._loop.call_soon)
+        else:
+            self._receive(data)
+
+    def _catch_up(self) -> None:
+        """Look at what was left for later, if it is still there."""
+        late, self._late = self._late, b""
+        if late and not self._transport.is_closing():
+            self._receive(late)
+
+    def _receive(self, data: bytes) -> None:
         self._writes = 0
         connection = self._connection
         if connection is None:
             return
-        if nbytes < _UNTIMED:
-            connection.bytes_received(self._buffer[:nbytes].tobytes())
+        size = len(data)
+        if size < _UNTIMED:
+            connection.bytes_received(data)
             return
         begun = time.perf_counter()
-        connection.bytes_received(self._buffer[:nbytes].tobytes())
+        connection.bytes_received(data)
         took = time.perf_counter() - begun
-        full = nbytes == len(self._buffer)
+        full = size == len(self._buffer)
         if not full and took < pacing.DEAR:
             return
         size = pacing.next_size(len(self._buffer), full, took)
@@ -182,6 +201,7 @@ class AsyncioTransport(Transport):
 
     def eof_received(self) -> bool:
         """The peer shut down its side; keep ours open where the wire has two (not TLS)."""
+        self._catch_up()
         if self._connection is not None:
             self._connection.eof_received()
             if self._tls is not None:

@@ -6,6 +6,9 @@ costs decides how large the next one is: little from a connection that is new or
 one that sends what is cheap, such as an upload in large pieces. Dear connections go on one in a
 turn of the loop, however many there are; the others, served in each turn, wait for one of them
 at most.
+
+And where more requests come in one turn of the loop than applications should begin in the next,
+the connections that sent the others wait in a crowd.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ from typing import Final
 import anyio
 import anyio.lowlevel
 
+from tricorn.asgi.host import Worker
+
 FIRST_READ: Final = 4096
 """Bytes of a connection's first read."""
 LARGEST_READ: Final = 262144
@@ -27,6 +32,9 @@ _SMALLEST_READ: Final = 2048
 DEAR: Final = 0.002
 """Seconds that a read may take to be dealt with; below that only a full one is of interest."""
 _CHEAP: Final = 0.0005
+TOGETHER: Final = 64
+"""Requests of one turn of the loop: of more, the first would be out of the processor's caches when
+the last has been read and the first application begins."""
 
 
 def next_size(size: int, full: bool, took: float) -> int:
@@ -77,3 +85,42 @@ class SlowLane:
         """Wait for one's turn."""
         async with self._lock:
             await anyio.lowlevel.checkpoint()
+
+
+class Crowd:
+    """Lets the connections of a worker go on a few at a time when most of them send requests.
+
+    An application that begins says that so many requests have got on (``Worker.caught_up``): of
+    those read behind it in the same turn of the loop none has, and no callback is needed to know
+    when the next turn begins.
+    """
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self) -> None:
+        self._waiting: deque[Callable[[], object]] = deque()
+
+    def is_full(self, worker: Worker) -> bool:
+        """Whether a connection has to queue for its next request to be looked at."""
+        return worker.requests - worker.caught_up >= TOGETHER or bool(self._waiting)
+
+    def queue(
+        self, worker: Worker, go_on: Callable[[], object], soon: Callable[..., object]
+    ) -> None:
+        """Have a connection go on in its turn.
+
+        :param soon: calls a function in the next turn of the loop.
+        """
+        self._waiting.append(go_on)
+        if len(self._waiting) == 1:
+            soon(self._turn, worker, soon)
+
+    def _turn(self, worker: Worker, soon: Callable[..., object]) -> None:
+        waiting = self._waiting
+        worker.caught_up = worker.requests
+        try:
+            while waiting and worker.requests - worker.caught_up < TOGETHER:
+                waiting.popleft()()
+        finally:
+            if waiting:
+                soon(self._turn, worker, soon)

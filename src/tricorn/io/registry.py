@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from tricorn.counters import APPLICATIONS_RUNNING, CONNECTIONS_OPEN, WEBSOCKETS_OPEN, Counters
-from tricorn.io.pacing import FIRST_READ, LARGEST_READ, SlowLane
+from tricorn.io.pacing import FIRST_READ, LARGEST_READ, Crowd, SlowLane
 
 if TYPE_CHECKING:
     from tricorn.io.connection import Connection
@@ -19,9 +20,11 @@ class Registry:
         self._connections: set[Connection] = set()
         self.on_empty: Callable[[], None] | None = None
         self.slow_lane = SlowLane()
+        self.crowd = Crowd()
         # What is read is taken from here at once, so all connections of one loop share it; not
-        # those of other loops: they may read in another thread at the same moment.
-        self.read_buffer = memoryview(bytearray(LARGEST_READ))
+        # those of other loops: they may read in another thread at the same moment. It is of the
+        # system's pages, which take memory once something is read into them: few reads are large.
+        self.read_buffer = memoryview(mmap.mmap(-1, LARGEST_READ, flags=mmap.MAP_PRIVATE))
         self.first_read = self.read_buffer[:FIRST_READ]
 
     def __len__(self) -> int:
