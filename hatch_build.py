@@ -17,6 +17,7 @@ any extension module. A C compiler is needed.
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -142,12 +143,13 @@ DRIVER = tuple(
         "asgi/": "exchange forwarded host hosts http http_response messages preload replies "
         "request_limits runner scope stopping websocket websocket_options",
         "codecs/": "base chunked http1_httptools websocket_base websocket_deflate",
-        "io/": "admission asyncio_handshake asyncio_tls asyncio_transport connection ending "
-        "exchanges housekeeping pacing registry transport",
+        "io/": "accepting accepting_asyncio admission asyncio_handshake asyncio_tls "
+        "asyncio_transport connection ending exchanges housekeeping pacing registry transport",
         "protocol/": "budget client_hello connection dependency_tree events fields flow http1 "
         "http1_body http1_output http1_request http1_response http1_state http2 http2_drain "
-        "http2_errors http2_flood http2_limits http2_push http2_request http2_response "
-        "http2_streams idleness negotiate outbound scheduler timer websocket websocket_handshake",
+        "http2_errors http2_flood http2_limits http2_output http2_push http2_request "
+        "http2_response http2_streams idleness negotiate outbound scheduler timer websocket "
+        "websocket_handshake",
         "": "plain",
     }.items()
     for name in names.split()
@@ -159,6 +161,25 @@ _IMPORT = re.compile(
     r"(?=[^(]*(?:CPyExec_|CPyInit|_____top_level__\(|_trait_vtable_setup\())",
     re.MULTILINE,
 )
+# What a definition begins with, and the modules that serve every request.
+_DEFINITION = re.compile(
+    r"^(?=(?:static )?[\w *]+?\bCPy(?:Def|Py|Dunder)_(?!\w+top_level__\()\w+\([^;{]*\)\s\{$"
+    r"|static [\w *]+\n\w+_(?:new|init|traverse|clear|dealloc|get_\w+)\()",
+    re.MULTILINE,
+)
+_USUAL = {
+    f"__native_tricorn___{folder}___{name}"
+    for folder, names in {
+        "asgi": "exchange host hosts http http_response messages request_limits runner scope "
+        "stopping",
+        "codecs": "base",
+        "io": "admission asyncio_transport connection ending exchanges housekeeping pacing "
+        "registry transport",
+        "protocol": "budget connection events fields flow http1 http1_body http1_output "
+        "http1_request http1_response http1_state idleness negotiate outbound timer",
+    }.items()
+    for name in names.split()
+}
 _SELDOM = """
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -166,6 +187,9 @@ __attribute__((cold)) void CPy_AddTraceback(const char *, const char *, int, PyO
 __attribute__((cold)) void CPy_TypeError(const char *, PyObject *);
 __attribute__((cold)) void CPy_TypeErrorTraceback(
     const char *, const char *, int, PyObject *, const char *, PyObject *);
+#ifndef Py_REF_DEBUG
+__attribute__((hot)) static inline void (Py_DECREF)(PyObject *);
+#endif
 """
 
 
@@ -223,23 +247,36 @@ def build_driver(into: Path) -> list[Path]:
             if sys.platform == "linux":  # half a megabyte of names that nobody looks up
                 extension.extra_compile_args += ["-fvisibility=hidden", "-ffunction-sections"]
                 extension.extra_link_args.append("-Wl,--gc-sections")
+                extension.extra_link_args += _packed()
         return extensions
 
     return _compile(ROOT / "src", into, made)
 
 
+def _packed() -> list[str]:
+    """Relocations in a few pages instead of seventy, where the C library can read them so."""
+    name, version = platform.libc_ver()
+    if name != "glibc" or [int(part) for part in version.split(".")[:2]] < [2, 36]:
+        return []
+    return ["-Wl,-z,pack-relative-relocs"]
+
+
 def _seldom(folder: Path) -> list[str]:
     """Tell the compiler what runs seldom: what fails, and the bodies of modules, which run once.
 
-    It goes apart from what runs for each request, which then lies in fewer pages.
+    It goes apart from what runs for each request, which then lies in fewer pages. The system maps
+    16 of them for each that is used, and all of them count.
 
     :param folder: where mypyc has put its C.
     """
     if sys.platform == "win32":
         return []
     for source in folder.rglob("__native*.c"):
-        once = '__attribute__((section(".text.startup"))) '
-        source.write_text(_IMPORT.sub(once, source.read_text()))
+        once = '__attribute__((section(".text.startup"), cold)) '
+        text = _IMPORT.sub(once, source.read_text())
+        if source.stem in _USUAL:
+            text = _DEFINITION.sub("__attribute__((hot)) ", text)
+        source.write_text(text)
     hints = folder / "seldom.h"
     hints.write_text(_SELDOM)
     return ["-include", str(hints)]

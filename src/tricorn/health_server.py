@@ -16,7 +16,8 @@ import anyio.abc
 from tricorn.asgi.health import Health
 from tricorn.asgi.host import Worker
 from tricorn.config import Config
-from tricorn.io.accepting import AsyncioAcceptor, Intake
+from tricorn.io.accepting import Intake
+from tricorn.io.accepting_asyncio import AsyncioAcceptor
 from tricorn.io.listener import Listener
 from tricorn.io.registry import Registry
 from tricorn.types import Receive, Scope, Send

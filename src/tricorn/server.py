@@ -26,7 +26,8 @@ from tricorn.event_loop import run_on
 from tricorn.exceptions import ConfigError, TricornError
 from tricorn.health_server import HealthServer
 from tricorn.io import ending
-from tricorn.io.accepting import AsyncioAcceptor, Intake
+from tricorn.io.accepting import Intake
+from tricorn.io.accepting_asyncio import AsyncioAcceptor
 from tricorn.io.listener import Listener, bind_all
 from tricorn.io.registry import Registry
 from tricorn.last_resort import LastResort
@@ -46,8 +47,7 @@ _log = logging.getLogger("tricorn.error")
 # Seconds between two looks at the clock, at most; shorter where a limit is shorter.
 _TICK = 1.0
 _SHORTEST_TICK = 0.02
-# The same while draining: idle connections are left open for a moment only.
-_DRAIN_TICK = 0.1
+_DRAIN_TICK = 0.1  # while draining: idle connections are left open for a moment only
 
 
 class Event(Protocol):
@@ -254,8 +254,8 @@ class Server:
                             self._start_watching(tasks)
                             if self.announces:
                                 self._announce()
-                            task_status.started([listener.url for listener in every])
                             with self._watching_loop():
+                                task_status.started([listener.url for listener in every])
                                 await self._until(shutdown_trigger, stop)
                                 await self._say_goodbye()
                         await self._drain()

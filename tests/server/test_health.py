@@ -210,7 +210,7 @@ def test_connections_to_health_bind_are_bounded(serving: Serving) -> None:
 
 def test_a_worker_that_is_replaced_stays_ready(backend: str, records: Records) -> None:
     """It leaves the address of health_bind at once: its successor answers there."""
-    name, options = BACKENDS[backend]
+    name, backend_options = BACKENDS[backend]
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         begun.set()
@@ -218,7 +218,9 @@ def test_a_worker_that_is_replaced_stays_ready(backend: str, records: Records) -
         await reply(send, b"done")
 
     async def main() -> None:
-        config = Config(bind="127.0.0.1:0", lifespan="off", readyz_path="/ready", **APART)
+        # No other test's server takes the port of an address that only this one has.
+        options = {"bind": "127.0.0.1:0", "health_bind": "127.0.0.3:0"}
+        config = Config(lifespan="off", readyz_path="/ready", **options)
         server = Server(app, config)
         server.replaced = True
         async with anyio.create_task_group() as tasks:
@@ -240,7 +242,7 @@ def test_a_worker_that_is_replaced_stays_ready(backend: str, records: Records) -
         await main()
 
     begun = goes_on = anyio.Event()
-    anyio.run(events, backend=name, backend_options=options)
+    anyio.run(events, backend=name, backend_options=backend_options)
 
 
 @pytest.mark.parametrize(

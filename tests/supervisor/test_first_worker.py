@@ -70,15 +70,16 @@ TRICORN_NOT_IN_SUPERVISOR = (
     "server", "types", "worker_process",
 )  # fmt: skip
 NOT_IN_WORKER = {
-    "argparse", "cryptography", "email", "h11", "h2", "hashlib", "hpack", "hyperframe",
-    "mimetypes", "secrets", "tomllib", "trio", "trustme", "wsproto",
+    "argparse", "cryptography", "email", "h11", "h2", "hashlib", "hpack", "http", "hyperframe",
+    "mimetypes", "secrets", "tomllib", "trio", "trustme", "urllib", "wsproto", "zlib",
 }  # fmt: skip
 TRICORN_NOT_IN_WORKER = (
     "access_log", "asgi.asgi2", "asgi.forwarded", "asgi.media_types", "asgi.mounts",
     "asgi.redirect", "asgi.static", "asgi.wsgi", "cli_parser", "cli_versions", "codecs.http1_h11",
     "codecs.http2_h2", "codecs.websocket_wsproto", "config_docs", "dev_certificate",
     "io.accepting_anyio", "io.anyio_means", "io.anyio_transport", "io.certificates",
-    "io.proxy_header", "io.tls", "migrate", "protocol.proxy_protocol", "reloader", "supervisor",
+    "io.cleartext", "io.proxy_header", "io.tls", "migrate", "protocol.proxy_protocol", "reloader",
+    "supervisor",
 )  # fmt: skip
 
 

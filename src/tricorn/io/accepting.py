@@ -7,15 +7,12 @@ somebody may not come in before the TLS handshake is paid for.
 
 from __future__ import annotations
 
-import asyncio
 import errno
-import functools
 import os
 import select
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
 import anyio.lowlevel
@@ -23,29 +20,24 @@ import anyio.lowlevel
 from tricorn.asgi.host import Worker
 from tricorn.counters import TLS_FAILED
 from tricorn.io.admission import Admission, Place
-from tricorn.io.asyncio_transport import AsyncioTransport
-from tricorn.io.cleartext import before_tls
 from tricorn.io.listener import Listener
 from tricorn.io.registry import Registry
 
 if TYPE_CHECKING:
-    from tricorn.io.asyncio_handshake import Handshakes
-    from tricorn.io.asyncio_tls import AsyncioTLS
     from tricorn.io.proxy_header import ProxyGate
     from tricorn.io.tls import TLSContext
-    from tricorn.protocol.proxy_protocol import ProxyHeader
 
 # Connections taken in one turn of the loop.
-_BATCH = 128
+_BATCH: Final = 128
 # TLS handshakes begun in one turn: each takes a millisecond or two, in which nobody else is
 # served.
-_HANDSHAKES = 2
+_HANDSHAKES: Final = 2
 # Seconds that accepting rests where the system is out of descriptors or memory: until one
 # that was closed is free again, or until somebody leaves.
-_SHORT_REST = 0.005
-_REST = 0.2
+_SHORT_REST: Final = 0.005
+_REST: Final = 0.2
 # Idle connections closed at once where descriptors have run out: one is not enough for a crowd.
-_EVICTED = 32
+_EVICTED: Final = 32
 # What accept(2) may say of a connection that was given up meanwhile (its man page).
 _PASSING = frozenset(
     {errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.ENETDOWN, errno.ENOPROTOOPT,
@@ -62,15 +54,26 @@ NO_CONNECTION = (
 )
 
 
-@dataclass(slots=True)
 class Accepted:
-    """One accepted connection."""
+    """One accepted connection.
 
-    listener: Listener
-    socket: socket.socket
-    client: tuple[str, int] | None  # None for a peer of a Unix socket
-    place: Place
-    taken: bool = False  # the event loop closes the socket
+    :param client: None for a peer of a Unix socket.
+    """
+
+    __slots__ = ("client", "listener", "place", "socket", "taken")
+
+    def __init__(
+        self,
+        listener: Listener,
+        sock: socket.socket,
+        client: tuple[str, int] | None,
+        place: Place,
+    ) -> None:
+        self.listener = listener
+        self.socket = sock
+        self.client = client
+        self.place = place
+        self.taken = False  # the event loop closes the socket
 
     def close(self) -> None:
         """Close the socket and give the place back."""
@@ -118,18 +121,24 @@ class Intake:
         if self.gate is not None:
             self.gate.close()
 
-    def accept(self, listener: Listener) -> tuple[list[Accepted], float]:
-        """Connections that wait at a listener, and the seconds to rest before the next look."""
+    def accept(
+        self, listener: Listener, make: type[socket.socket] = socket.socket
+    ) -> tuple[list[Accepted], float]:
+        """Connections that wait at a listener, and the seconds to rest before the next look.
+
+        :param make: makes a socket of its family, type, protocol and descriptor.
+        """
         found: list[Accepted] = []
         for _ in range(_BATCH):
             try:
-                sock, address = listener.socket.accept()
+                fd, address = listener.socket._accept()  # type: ignore[attr-defined]
             except BlockingIOError:
                 break
             except OSError as exc:
                 if exc.errno in _PASSING:
                     continue
                 return found, self._out_of_resources(listener, exc)
+            sock = make(*listener.kind, fd)
             client = pair(address)
             place = self.admission.enter(client)
             if place is None:
@@ -147,6 +156,8 @@ class Intake:
 
         :raises OSError: if it does not come to that.
         """
+        from tricorn.io.cleartext import before_tls  # not above: for TLS only
+
         left = await before_tls(accepted.socket, self.worker, accepted.client, self.silent)
         async with self._handshakes:
             await anyio.lowlevel.checkpoint()
@@ -222,124 +233,6 @@ class _Spare:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-
-class AsyncioAcceptor:
-    """Accepts on asyncio and uvloop."""
-
-    def __init__(self, intake: Intake) -> None:
-        self._intake = intake
-        self._loop = asyncio.get_running_loop()
-        # The timer of those that rest.
-        self._listeners: dict[socket.socket, asyncio.TimerHandle | None] = {}
-        self._opening: dict[asyncio.Task[None], Accepted] = {}
-        self._handshakes: Handshakes | None = None
-        if intake.tls is not None:
-            from tricorn.io.asyncio_handshake import Handshakes  # not above: not for cleartext
-
-            self._handshakes = Handshakes(self._loop, intake.worker, intake.tls)
-
-    def listen(self, listener: Listener) -> None:
-        """Take connections of this listener from now on."""
-        listener.socket.listen(self._intake.config.backlog)
-        self._watch(listener)
-
-    def stop(self) -> None:
-        """Take no more; those whose TLS handshake is under way go on."""
-        for sock, timer in self._listeners.items():
-            if timer is not None:
-                timer.cancel()
-            self._loop.remove_reader(sock)
-        self._listeners.clear()
-        if self._handshakes is not None:
-            self._handshakes.hurry()
-
-    async def settle(self) -> None:
-        """Wait for the handshakes under way."""
-        if self._opening:
-            await asyncio.wait(self._opening)
-        if self._handshakes is not None:
-            await self._handshakes.settle()
-
-    def cancel(self) -> None:
-        """End the handshakes under way."""
-        for task, accepted in self._opening.items():
-            # Once taken, the loop is about to give it its protocol.
-            if not accepted.taken:
-                task.cancel()
-        if self._handshakes is not None:
-            self._handshakes.cancel()
-
-    def _watch(self, listener: Listener) -> None:
-        self._listeners[listener.socket] = None
-        self._loop.add_reader(listener.socket, self._ready, listener)
-
-    def _ready(self, listener: Listener) -> None:
-        found, rest = self._intake.accept(listener)
-        for accepted in found:
-            task = self._loop.create_task(self._open(accepted))
-            self._opening[task] = accepted
-            task.add_done_callback(functools.partial(self._opened, accepted))
-        if rest:
-            self._loop.remove_reader(listener.socket)
-            timer = self._loop.call_later(rest, self._watch, listener)
-            self._listeners[listener.socket] = timer
-
-    def _opened(self, accepted: Accepted, task: asyncio.Task[None]) -> None:
-        """A connection is open, and gives its place back itself, or has come to nothing."""
-        self._opening.pop(task, None)
-        error = None if task.cancelled() else task.exception()
-        if task.cancelled() or error is not None:
-            self._failed(accepted, error)
-
-    def _failed(self, accepted: Accepted, error: BaseException | None) -> None:
-        """A connection has come to nothing."""
-        accepted.close()
-        if isinstance(error, OSError):
-            self._intake.failed(accepted, error)
-        elif error is not None:
-            self._intake.worker.log.error(
-                "internal error; closed the connection from %s", accepted.client, exc_info=error
-            )
-
-    async def _open(self, accepted: Accepted) -> None:
-        """Make a connection of a socket."""
-        intake = self._intake
-        header = None
-        if intake.gate is not None:
-            bind = accepted.listener.bind
-            header = await intake.gate.header(bind, accepted.socket, accepted.client)
-        opened = functools.partial(self._connection, accepted, header)
-        secure = self._handshakes is not None and accepted.listener.secure
-        factory = functools.partial(self._secured, accepted, opened) if secure else opened
-
-        def protocol() -> asyncio.BaseProtocol:
-            accepted.taken = True
-            return factory().protocol
-
-        await self._loop.connect_accepted_socket(protocol, accepted.socket)
-
-    def _connection(self, accepted: Accepted, header: ProxyHeader | None) -> AsyncioTransport:
-        """The transport of a connection; with TLS once its handshake is done."""
-        listener, intake = accepted.listener, self._intake
-        return AsyncioTransport(
-            self._loop,
-            intake.worker,
-            intake.connections,
-            intake.tls if listener.secure else None,
-            listener.address if listener.is_unix else None,
-            client=accepted.client,
-            place=accepted.place,
-            header=header,
-        )
-
-    def _secured(self, accepted: Accepted, opened: Callable[[], AsyncioTransport]) -> AsyncioTLS:
-        """What TLS goes through."""
-        from tricorn.io.asyncio_tls import AsyncioTLS
-
-        assert self._handshakes is not None
-        failed = functools.partial(self._failed, accepted)
-        return AsyncioTLS(self._handshakes, opened, failed, accepted.client)
 
 
 def pair(address: object) -> tuple[str, int] | None:

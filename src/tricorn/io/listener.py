@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket
 import contextlib
 import errno
 import os
@@ -30,6 +31,10 @@ class Listener:
         self.secure = secure
         self.inode = inode  # of a Unix socket we made
         self.health = False  # of health_bind
+        #: Family, type and protocol: an enum looks its members up at each access.
+        self.kind = (int(sock.family), int(sock.type), sock.proto)
+        #: Whether this is a Unix socket.
+        self.is_unix = sock.family == socket.AF_UNIX
 
     @property
     def address(self) -> tuple[str, int | None]:
@@ -38,11 +43,6 @@ class Listener:
         if isinstance(name, tuple):
             return str(name[0]), int(name[1])
         return (name if isinstance(name, str) else os.fsdecode(name)), None
-
-    @property
-    def is_unix(self) -> bool:
-        """Whether this is a Unix socket."""
-        return self.socket.family == socket.AF_UNIX
 
     @property
     def url(self) -> str:
@@ -63,6 +63,18 @@ class Listener:
                 found = os.lstat(path)
                 if (found.st_dev, found.st_ino) == self.inode:
                     os.unlink(path)
+
+
+class AcceptedSocket(socket.socket):
+    """A socket whose family and type are numbers.
+
+    Those of its base are made members of an enum at each look, and the event loops look often.
+    """
+
+    __slots__ = ()
+
+    family = _socket.socket.family  # type: ignore[assignment]
+    type = _socket.socket.type  # type: ignore[assignment]
 
 
 class Address:

@@ -9,7 +9,6 @@ not ASCII.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 _HANDSHAKE: Final = 22
@@ -52,7 +51,7 @@ class ClientHello:
     __slots__ = ("_data", "done", "offered", "server_name")
 
     def __init__(self) -> None:
-        self._data = bytearray()
+        self._data = b""
         self.done = False
         """Whether no more bytes are wanted."""
         self.offered: tuple[bytes, ...] | None = None
@@ -64,69 +63,69 @@ class ClientHello:
         """Take bytes. What is malformed ends the reading: the TLS library tells the peer."""
         if self.done:
             return
-        self._data += data
+        if self._data:
+            data = self._data + data
         try:
-            message = _message(self._data)
+            message = _message(data)
             if message is not None:
                 self.done = True
                 self._read(message)
         except (IndexError, ValueError):
             self.done = True
-        if len(self._data) > _LARGEST:
+        if len(data) > _LARGEST:
             self.done = True
-        if self.done:
-            self._data.clear()
+        self._data = b"" if self.done else data
 
     def _read(self, message: bytes) -> None:
-        for kind, content in _extensions(message):
+        """Find the two extensions; each length is of what follows it."""
+        place = 2 + 32  # legacy_version, random
+        place += 1 + message[place]  # legacy_session_id
+        place += 2 + _uint16(message, place)  # cipher_suites
+        place += 1 + message[place]  # legacy_compression_methods
+        end = min(place + 2 + _uint16(message, place), len(message))
+        place += 2
+        while place + 4 <= end:
+            kind = _uint16(message, place)
+            begin = place + 4
+            place = begin + _uint16(message, place + 2)
             if kind == _ALPN:
-                self.offered = _names(content)
-            elif kind == _SERVER_NAME and content[2] == _HOST_NAME:
-                size = int.from_bytes(content[3:5], "big")
-                self.server_name = content[5 : 5 + size].decode("ascii")
+                self.offered = _names(message[begin:place])
+            elif kind == _SERVER_NAME and message[begin + 2] == _HOST_NAME:
+                name = begin + 5
+                size = _uint16(message, begin + 3)
+                self.server_name = message[name : name + size].decode("ascii")
 
 
-def _message(data: bytearray) -> bytes | None:
+def _uint16(data: bytes, place: int) -> int:
+    return data[place] << 8 | data[place + 1]
+
+
+def _message(data: bytes) -> bytes | None:
     """The body of the ClientHello out of its records; None while it is incomplete."""
-    message = bytearray()
+    message = b""
     place = 0
-    while len(data) >= place + 5:
+    while len(data) >= place + RECORD_HEADER:
         if data[place] != _HANDSHAKE:
             raise ValueError("no handshake record")
-        end = place + 5 + int.from_bytes(data[place + 3 : place + 5], "big")
-        message += data[place + 5 : end]
-        place = end
+        begin = place + RECORD_HEADER
+        place = begin + _uint16(data, place + 3)
+        message += data[begin:place]
         if len(message) >= 4:
             if message[0] != _CLIENT_HELLO:
                 raise ValueError("no ClientHello")
-            size = 4 + int.from_bytes(message[1:4], "big")
+            size = 4 + (message[1] << 16) + _uint16(message, 2)
             if len(message) >= size:
-                return bytes(message[4:size])
+                return message[4:size]
     return None
 
 
-def _extensions(message: bytes) -> Iterator[tuple[int, bytes]]:
-    place = 2 + 32  # legacy_version, random
-    place += 1 + message[place]  # legacy_session_id
-    place += 2 + int.from_bytes(message[place : place + 2], "big")  # cipher_suites
-    place += 1 + message[place]  # legacy_compression_methods
-    end = place + 2 + int.from_bytes(message[place : place + 2], "big")
-    place += 2
-    while place + 4 <= min(end, len(message)):
-        kind = int.from_bytes(message[place : place + 2], "big")
-        size = int.from_bytes(message[place + 2 : place + 4], "big")
-        place += 4
-        yield kind, message[place : place + size]
-        place += size
-
-
 def _names(data: bytes) -> tuple[bytes, ...]:
-    if len(data) != 2 + int.from_bytes(data[:2], "big"):
+    if len(data) != 2 + _uint16(data, 0):
         raise ValueError("the list has another length")
     names = []
     place = 2
     while place < len(data):
-        size = data[place]
-        names.append(data[place + 1 : place + 1 + size])
-        place += 1 + size
+        end = place + 1 + data[place]
+        names.append(data[place + 1 : end])
+        place = end
     return tuple(names)
