@@ -22,9 +22,10 @@ from tricorn.io.asyncio_transport import AsyncioTransport, write_lines
 
 # A record is this large at most (RFC 8446 section 5.1).
 _PIECE: Final = 16384
-# What is joined and encrypted at a time. For twice as much malloc maps memory anew each time, and
-# its pages cost more than the encryption; and OpenSSL's buffers keep what they grow to.
-_JOINED: Final = 65536
+# What is joined and encrypted at a time: 64 KiB of a body, with its framing. For twice as much
+# malloc maps memory anew each time, and its pages cost more than the encryption; and OpenSSL's
+# buffers keep what they grow to.
+_JOINED: Final = 65536 + 1024
 
 
 class AsyncioTLS(Handshake):
