@@ -155,11 +155,14 @@ def describe_machine(
     plan: Plan, servers: Sequence[Server], absent: dict[str, str]
 ) -> dict[str, Any]:
     """What a figure's reader must know about where it comes from."""
+    import ssl
+
     from tricorn.codecs import choice
 
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
+        "openssl": ssl.OPENSSL_VERSION,
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cores": {"server": plan.cores.server, "load": plan.cores.load},
         "load_average_before": os.getloadavg()[0],
