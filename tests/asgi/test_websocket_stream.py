@@ -244,6 +244,31 @@ class TestMessages:
         output = host.taken()
         assert output.index(b"\x81\x02hi") < output.index(b"\x82\x01\xff")
 
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_a_message_before_a_fault_is_answered_however_the_wire_is_cut(self, kind):
+        stream = reach(KINDS[kind](), [ACCEPT])
+        host = stream.host
+        host.taken()
+        receive(stream)
+        for octet in frame(1, b"hi") + frame(7, b"reserved"):
+            wire = bytes([octet])
+            host.receive(wire if kind == "1.1" else data(1, wire))
+        assert receive(stream) == {"type": "websocket.receive", "text": "hi"}
+        send(stream, type="websocket.send", text="hi")
+        message = receive(stream)
+        assert (message["type"], message["code"]) == ("websocket.disconnect", 1002)
+        output = host.taken()
+        assert output.index(b"\x81\x02hi") < output.index(b"\x88")
+
+    def test_a_fault_does_not_wait_for_an_application_that_takes_nothing(self):
+        stream = reach(http1_websocket(), [ACCEPT])
+        stream.host.receive(frame(1, b"hi") + frame(7))
+        stream.host.receive(frame(1, b"late"))
+        stream.host.taken()
+        stream.tick(0)
+        assert stream.host.taken()[2:4] == struct.pack("!H", 1002)
+        assert stream.host.http.closing
+
     def test_reading_stops_while_the_application_has_enough(self):
         stream = reach(http1_websocket(websocket_max_queue_size=100, request_buffer_size=50),
                        [ACCEPT])  # fmt: skip

@@ -287,6 +287,18 @@ def test_messages_before_a_broken_rule_can_still_be_answered(connection, then):
     assert ended(connection)
 
 
+def test_a_broken_rule_waits_for_messages_that_nobody_has_taken(connection):
+    assert connection.receive_data(frame(TEXT, b"good")) == ["good"]
+    for octet in frame(7, b"reserved") + frame(TEXT, b"late"):
+        assert connection.receive_data(bytes([octet]), untaken=True) == []
+    assert (connection.state, connection.has_held) == (WebSocketState.OPEN, True)
+    connection.send_text("answer")
+    (failed,) = connection.settle()
+    assert failed.code == connection.close_code == 1002
+    assert sent(connection) == [(TEXT, b"answer"), sent_close(1002, failed.reason.encode())]
+    assert ended(connection)
+
+
 def test_our_close_before_a_held_failure_is_the_only_one(connection):
     assert connection.receive_data(frame(TEXT, b"good") + frame(3)) == ["good"]
     connection.send_close(1000)

@@ -140,7 +140,7 @@ class WebSocketStream(BaseStream):
         connection = self._connection
         assert connection is not None
         self.bytes_received += len(data)
-        self._take(connection.receive_data(data))
+        self._take(connection.receive_data(data, bool(self._queue)))
         if connection.has_output:
             self._flush_wire()
             self.host.flush()
@@ -159,7 +159,7 @@ class WebSocketStream(BaseStream):
                 data = data[:_SLICE]
             self.bytes_received += len(data)
             self._http.consumed(self.stream_id, len(data))
-            self._take(connection.receive_data(data))
+            self._take(connection.receive_data(data, bool(self._queue)))
         if self._wire:
             self.host.worker.counters.limit("websocket_max_queue_size")
         self._flush_wire()
@@ -262,7 +262,7 @@ class WebSocketStream(BaseStream):
         while not queue:
             connection = self._connection
             if connection is not None and connection.has_held and self._disconnect is None:
-                # What came before a fault in the same bytes has been taken: now the fault.
+                # What came before a fault has been taken: now the fault.
                 self._take(connection.settle())
                 self._flush_wire()
                 self.host.flush()

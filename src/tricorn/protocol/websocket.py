@@ -201,21 +201,21 @@ class WebSocketConnection:
         """True once the transport should flush and end the stream."""
         return self._state is _CLOSED
 
-    def receive_data(self, data: bytes) -> list[WebSocketEvent]:
+    def receive_data(self, data: bytes, untaken: bool = False) -> list[WebSocketEvent]:
         """Take ``data`` from the wire; give what it completed, in order.
 
         Pings are answered and the peer's close is echoed without being asked. Never raises
         for what the peer sent: a broken rule closes with its code and is the last event. Where
-        other events came before it in ``data``, the failure is held back until ``settle``, so
-        that what they lead to can still be sent. Data after the end is ignored, and messages
-        are dropped once our close frame is out.
+        other events came before it in ``data``, or messages of earlier calls are ``untaken``,
+        the failure is held back until ``settle``, so that what they lead to can still be sent.
+        Data after the end is ignored, and messages are dropped once our close frame is out.
         """
         self._heard = True
         events: list[WebSocketEvent] = []
         if self._state is _CLOSED:
             return events
         if self._held is not None:
-            return self.settle()
+            return events if untaken else self.settle()
         is_open = self._state is _OPEN
         for piece in self._codec.receive_data(data):
             kind = piece.__class__
@@ -227,7 +227,7 @@ class WebSocketConnection:
                 self._add_text(piece, events)  # type: ignore[arg-type]
             elif kind is BytesPiece:
                 self._add_bytes(piece, events)  # type: ignore[arg-type]
-            elif kind is ParseFailure and events:
+            elif kind is ParseFailure and (events or untaken):
                 self._held = piece  # type: ignore[assignment]
                 self.has_held = True
                 break
@@ -239,8 +239,8 @@ class WebSocketConnection:
     def settle(self) -> list[WebSocketEvent]:
         """Carry out the failure that ``receive_data`` held back, if any; give its event.
 
-        To be called once the events before it have been dealt with. The next
-        ``receive_data``, ``receive_eof`` or ``handle_timeout`` does it too.
+        To be called once the events before it have been dealt with. The next ``receive_data``
+        with nothing untaken, ``receive_eof`` or ``handle_timeout`` does it too.
         """
         held, self._held = self._held, None
         self.has_held = False
