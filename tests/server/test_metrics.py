@@ -283,7 +283,13 @@ def wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[by
 
 BOUNDS: list[tuple[str, Any, Callable[[Serving, Served], object], dict[str, Any]]] = [
     ("write_timeout", endless, not_reading, {"write_timeout": LIMIT}),
-    ("write_buffer_high", endless, not_reading, {"write_timeout": 60.0}),
+    (
+        "write_buffer_high",
+        endless,
+        not_reading,
+        # Whatever the socket leaves of a piece is more.
+        {"write_timeout": 60.0, "write_buffer_low": 0, "write_buffer_high": 1},
+    ),
     ("disconnect_grace", stubborn, leaving, {"disconnect_grace": LIMIT}),
     ("max_connections", silent, two_requests, {"max_connections": 1}),
     ("max_connections_per_address", silent, two_requests, {"max_connections_per_address": 1}),
