@@ -11,6 +11,9 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import anyio
+import anyio.abc
+import anyio.lowlevel
 import pytest
 
 from helpers.apps import reply
@@ -21,6 +24,7 @@ from tricorn import Config
 from tricorn.asgi.host import Worker
 from tricorn.io import pacing
 from tricorn.io.admission import Admission
+from tricorn.io.anyio_transport import AnyioTransport
 from tricorn.io.asyncio_transport import AsyncioTransport
 from tricorn.io.pacing import Crowd
 from tricorn.io.registry import Registry
@@ -100,28 +104,24 @@ class TestCrowd:
         assert gone == ["b"]
 
 
-@pytest.mark.skipif(EAGER, reason="applications start at once")
 def test_applications_begin_a_few_in_a_turn(serving: Serving) -> None:
     """Of all that came while the loop stood still."""
-    if serving.backend not in ("asyncio", "uvloop"):
-        pytest.skip("each connection reads in a task of its own")
+    if EAGER and serving.backend != "trio":
+        pytest.skip("applications start at once")
     entered, go_on = threading.Event(), threading.Event()
     begun: Counter[int] = Counter()
-    turn = 0
-
-    def count() -> None:
-        nonlocal turn
-        turn += 1
-        if sum(begun.values()) < len(socks):
-            asyncio.get_running_loop().call_soon(count)
+    turns = 0
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal turns
         if scope["path"] == "/block":
-            count()
             entered.set()
             go_on.wait(PATIENCE)
+            while sum(begun.values()) < len(socks):
+                await turn(1)
+                turns += 1
         else:
-            begun[turn] += 1
+            begun[turns] += 1
         await reply(send, b"hello")
 
     address = serving(app).address
@@ -163,62 +163,79 @@ class Connected:
     def __init__(self, turns: Turns, peer: socket.socket) -> None:
         self.turns = turns
         self.peer = peer
-        self._loop = asyncio.get_running_loop()
 
     async def send(self, data: bytes) -> None:
         """Send to the server, and wait until it has been read."""
-        await self._loop.sock_sendall(self.peer, data)
-        for _ in range(3):
-            await asyncio.sleep(0)
+        self.peer.sendall(data)
+        await turn(4)
 
     async def receive(self) -> bytes:
         """All that has come, or comes up to the end of the first response."""
-        async with asyncio.timeout(PATIENCE):
-            data = b""
+        data = b""
+        with anyio.fail_after(PATIENCE):
             while not data.endswith(b"hello"):
-                piece = await self._loop.sock_recv(self.peer, 65536)
+                await anyio.wait_readable(self.peer)
+                piece = self.peer.recv(65536)
                 if not piece:
                     break
                 data += piece
-            return data
+        return data
+
+
+async def turn(times: int) -> None:
+    """Turns of the loop."""
+    for _ in range(times):
+        await anyio.lowlevel.checkpoint()
 
 
 @contextlib.asynccontextmanager
-async def connected() -> AsyncIterator[Connected]:
-    loop = asyncio.get_running_loop()
+async def connected(backend: str) -> AsyncIterator[Connected]:
     worker, registry, turns = Worker(hello, Config()), Registry(), Turns()
     registry.crowd.queue(worker, lambda: None, turns.soon)  # someone is before them
-    place = Admission(worker.config, ()).enter(None)
-    assert place is not None
     ours, peer = socket.socketpair()
     ours.setblocking(False)
     peer.setblocking(False)
     address = ("127.0.0.1", 80)
+    connection = Connected(turns, peer)
+    if backend == "trio":
+        stream = await anyio.abc.SocketStream.from_socket(ours)
+        served = AnyioTransport(
+            stream, worker, registry, None, client=None, server=address, soon=turns.soon
+        )
+        async with anyio.create_task_group() as group:
+            group.start_soon(served.run)
+            try:
+                yield connection
+            finally:
+                peer.close()
+        return
+    place = Admission(worker.config, ()).enter(None)
+    assert place is not None
+    loop = asyncio.get_running_loop()
     made = AsyncioTransport(loop, worker, registry, None, address, client=None, place=place)
     transport, _ = await loop.connect_accepted_socket(lambda: made.protocol, ours)
     try:
-        yield Connected(turns, peer)
+        yield connection
     finally:
         peer.close()
         transport.abort()
-        for _ in range(3):
-            await asyncio.sleep(0)
+        await turn(3)
 
 
 def play(backend: str, part: Callable[[Connected], Awaitable[None]]) -> None:
     """On a loop of the backend's kind."""
 
     async def main() -> None:
-        async with connected() as connection:
+        async with connected(backend) as connection:
             await part(connection)
 
     if backend == "uvloop":
         pytest.importorskip("uvloop").run(main())
     else:
-        asyncio.run(main())
+        anyio.run(main, backend=backend)
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop", "trio"])
 class TestOneThatQueues:
     def test_it_goes_on_in_its_turn(self, loop: str) -> None:
         async def part(connection: Connected) -> None:
@@ -253,8 +270,7 @@ class TestOneThatQueues:
         async def part(connection: Connected) -> None:
             await connection.send(REQUEST)
             connection.peer.close()
-            for _ in range(5):
-                await asyncio.sleep(0)
+            await turn(5)
             connection.turns.take()
 
         play(loop, part)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import anyio
 import anyio.abc
+import anyio.lowlevel
 from anyio.streams.tls import TLSStream
 
 from tricorn.io.accepting import NO_CONNECTION, Accepted, Intake, pair
@@ -19,21 +23,37 @@ async def accept_anyio(
     task_status: anyio.abc.TaskStatus[None],
 ) -> None:
     """Take connections of this listener until cancelled; each is served in ``connections``."""
+
+    def soon(call: Callable[..., object], *args: Any) -> None:
+        connections.start_soon(_in_turn, call, *args)
+
     listener.socket.listen(intake.config.backlog)
     task_status.started()
     while True:
         await anyio.wait_readable(listener.socket)
         found, rest = intake.accept(listener)
         for accepted in found:
-            connections.start_soon(_serve_anyio, intake, accepted)
+            connections.start_soon(_serve_anyio, intake, accepted, soon)
         if rest:
             await anyio.sleep(rest)
 
 
-async def _serve_anyio(intake: Intake, accepted: Accepted) -> None:
+async def _in_turn(call: Callable[..., object], *args: Any) -> None:
+    """Call behind all tasks that are to run by now.
+
+    Cancelled or not: others wait for it.
+    """
+    try:
+        # trio runs the tasks of a turn in their order, or in that from the last to the first.
+        await anyio.lowlevel.checkpoint()
+    finally:
+        call(*args)
+
+
+async def _serve_anyio(intake: Intake, accepted: Accepted, soon: Callable[..., object]) -> None:
     """Serve one connection to its end."""
     try:
-        transport = await _open_anyio(intake, accepted)
+        transport = await _open_anyio(intake, accepted, soon)
         if transport is not None:
             await transport.run()
     except Exception:
@@ -45,7 +65,9 @@ async def _serve_anyio(intake: Intake, accepted: Accepted) -> None:
         accepted.close()
 
 
-async def _open_anyio(intake: Intake, accepted: Accepted) -> AnyioTransport | None:
+async def _open_anyio(
+    intake: Intake, accepted: Accepted, soon: Callable[..., object]
+) -> AnyioTransport | None:
     """The transport of a socket, None where it comes to nothing."""
     listener = accepted.listener
     tls = intake.tls if listener.secure else None
@@ -76,5 +98,6 @@ async def _open_anyio(intake: Intake, accepted: Accepted) -> AnyioTransport | No
         tls,
         client=accepted.client,
         server=server,
+        soon=soon,
         header=header,
     )

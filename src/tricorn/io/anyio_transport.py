@@ -72,8 +72,14 @@ class AnyioTransport(Transport):
         *,
         client: tuple[str, int] | None,
         server: tuple[str, int | None] | None,
+        soon: Callable[..., object],
         header: ProxyHeader | None = None,
     ) -> None:
+        """Set it up.
+
+        :param soon: calls a function in a later turn of the loop, when the applications that
+            have been started have begun.
+        """
         self._means = means()
         self.cancelled = self._means.cancelled
         self.eager = False
@@ -100,6 +106,8 @@ class AnyioTransport(Transport):
         self._connection: Connection | None = None
         self._socket = self._plain_socket()
         self._number = self._socket.fileno() if self._socket is not None else -1
+        self._soon = soon
+        self._late = b""  # read, and to be looked at when it is this connection's turn
         self._full = False  # as much came as was asked for
         self.sends_files = self._socket is not None and sendfile.AVAILABLE
         self._eager = 0  # bytes sent without a wait since the last one
@@ -163,13 +171,20 @@ class AnyioTransport(Transport):
         """Push what arrives until the connection is gone or closed."""
         receive = self._stream.receive if self._socket is None else self._receive
         size = pacing.FIRST_READ
+        crowd, worker = self._registry.crowd, self._worker
         try:
             while True:
                 if self._resume is not None:
                     await self._resume.wait()
                 data = await receive(size)
+                if self._late:
+                    self._catch_up()
                 if len(data) < pacing.UNTIMED:
-                    connection.bytes_received(data)
+                    if crowd.is_full(worker):
+                        self._late = data
+                        crowd.queue(worker, self._catch_up, self._soon)
+                    else:
+                        connection.bytes_received(data)
                     continue
                 begun = time.perf_counter()
                 connection.bytes_received(data)
@@ -178,12 +193,19 @@ class AnyioTransport(Transport):
                 if pacing.is_dear(took):
                     await self._registry.slow_lane.turn()
         except anyio.EndOfStream:
+            self._catch_up()
             connection.eof_received()
         except GONE:
             return
         if self._tls is None:
             # Our side stays open; the driver's close ends the wait.
             await anyio.sleep(math.inf)
+
+    def _catch_up(self) -> None:
+        """Look at what was left for later, if it is still there."""
+        late, self._late = self._late, b""
+        if late and not self._gone and self._connection is not None:
+            self._connection.bytes_received(late)
 
     async def _receive(self, size: int) -> bytes:
         """What is in the socket, at most ``size`` bytes, in another turn of the loop."""
