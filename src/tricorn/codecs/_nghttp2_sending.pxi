@@ -141,12 +141,8 @@ cdef class Sender(Receiver):
         """HEADERS, and the one DATA frame of a short body."""
         cdef nghttp2_data_provider content
         cdef bint failed
-        content.source.ptr = NULL
-        content.read_callback = on_read
-        self._turn = stream
         self._turn_data = body
-        self._turn_size = PyBytes_GET_SIZE(body)
-        self._turn_last = True
+        self._take_turn(stream, PyBytes_GET_SIZE(body), True, &content)
         try:
             failed = self._submit(stream.id, headers, False, False, &content) < 0
             if failed or self._turn is not None:
@@ -188,15 +184,21 @@ cdef class Sender(Receiver):
         room = min(room, nghttp2_session_get_remote_window_size(self._session))
         return max(min(room, LARGEST_FRAME), 0)
 
-    cdef bint _submit_data(self, Stream stream, Py_ssize_t size, bint last) except -1:
-        """One DATA frame of ``size`` bytes; False if libnghttp2 did not take it."""
-        cdef nghttp2_data_provider provider
-        provider.source.ptr = NULL
-        provider.read_callback = on_read
+    cdef void _take_turn(
+        self, Stream stream, Py_ssize_t size, bint last, nghttp2_data_provider* content
+    ) noexcept:
+        """Have the stream make the next DATA frame, of ``size`` bytes."""
+        content.source.ptr = NULL
+        content.read_callback = on_read
         self._turn = stream
         self._turn_size = size
         self._turn_last = last
-        if not nghttp2_submit_data(self._session, NGHTTP2_FLAG_END_STREAM, stream.id, &provider):
+
+    cdef bint _submit_data(self, Stream stream, Py_ssize_t size, bint last) except -1:
+        """One DATA frame of ``size`` bytes; False if libnghttp2 did not take it."""
+        cdef nghttp2_data_provider content
+        self._take_turn(stream, size, last, &content)
+        if not nghttp2_submit_data(self._session, NGHTTP2_FLAG_END_STREAM, stream.id, &content):
             self._pump(None)
         self._turn_data = None
         if self._turn is not None:

@@ -19,6 +19,7 @@ import anyio.lowlevel
 
 from tricorn.asgi.host import Worker
 from tricorn.counters import TLS_FAILED
+from tricorn.io import pacing
 from tricorn.io.admission import Admission, Place
 from tricorn.io.listener import Listener
 from tricorn.io.registry import Registry
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 # Connections taken in one turn of the loop.
 _BATCH: Final = 128
-# TLS handshakes begun in one turn: each takes a millisecond or two, in which nobody else is
-# served.
-_HANDSHAKES: Final = 2
 # Seconds that accepting rests where the system is out of descriptors or memory: until one
 # that was closed is free again, or until somebody leaves.
 _SHORT_REST: Final = 0.005
@@ -109,7 +107,7 @@ class Intake:
             self.gate = ProxyGate(worker)
         #: The waits for TLS to begin.
         self.silent: set[anyio.CancelScope] = set()
-        self._handshakes = anyio.Semaphore(_HANDSHAKES, fast_acquire=True)
+        self._handshakes = anyio.Semaphore(pacing.HANDSHAKES, fast_acquire=True)
 
     def close(self) -> None:
         """Accept no more."""

@@ -37,9 +37,6 @@ CLOSING: Final = 4
 REFUSED: Final = 5
 OVER: Final = 6
 
-# Handshakes begun in one turn of the loop: each takes a millisecond or two on a slow machine, in
-# which nobody else is served.
-_TURN: Final = 2
 # Bytes of one read from the socket. OpenSSL's buffers grow to this size and keep it for as long
 # as the connection lasts.
 _LARGEST_READ: Final = 131072
@@ -100,7 +97,7 @@ class Handshakes:
 
     def queue(self, connection: Handshake) -> None:
         """Begin its handshake, in this turn of the loop or in one of the next."""
-        if self._begun < _TURN and not self._queue:
+        if self._begun < pacing.HANDSHAKES and not self._queue:
             self._begin(connection)
         else:
             self._queue.append(connection)
@@ -113,7 +110,7 @@ class Handshakes:
 
     def _turn(self) -> None:
         self._begun = 0
-        while self._queue and self._begun < _TURN:
+        while self._queue and self._begun < pacing.HANDSHAKES:
             self._begin(self._queue.popleft())
 
 

@@ -35,6 +35,9 @@ _CHEAP: Final = 0.0005
 TOGETHER: Final = 64
 """Requests of one turn of the loop: of more, the first would be out of the processor's caches when
 the last has been read and the first application begins."""
+HANDSHAKES: Final = 2
+"""TLS handshakes begun in one turn of the loop: each takes a millisecond or two, in which nobody
+else is served."""
 
 
 def next_size(size: int, full: bool, took: float) -> int:

@@ -11,10 +11,9 @@ from tricorn.protocol.http2_push import PushPolicy
 
 # A stream's window is given back in steps of this share of it.
 CREDIT_STEP: Final = 4
-
-
-_RECENT: Final = 128
+# Of the streams opened last, a power of two less one; and how far back their ids go, all odd.
 _RECENT_MASK: Final = 63
+_RECENT: Final = 2 * (_RECENT_MASK + 1)
 # Bytes of a response that its peer has to take within write_timeout (or all that is left).
 _LEAST_PROGRESS: Final = 1024
 
