@@ -189,7 +189,8 @@ def corpus() -> list[bytes]:
 
 def exchanges(chance: random.Random) -> Iterator[bytes]:
     """The frames of requests as they should be, with what a client sends between."""
-    yield wire.settings({4: chance.choice((0, 10, 65535, 2**20))})
+    largest = chance.choice((16384, 70_000, 2**24 - 1))
+    yield wire.settings({4: chance.choice((0, 10, 65535, 2**20)), 5: largest})
     for stream_id in range(1, chance.randrange(1, 12) * 2, 2):
         body = chance.random() < 0.5
         yield wire.headers(stream_id, wire.POST if body else wire.GET, end=not body)
@@ -199,7 +200,7 @@ def exchanges(chance: random.Random) -> Iterator[bytes]:
             case 0:
                 yield wire.raw(3, 0, stream_id, bytes(4))
             case 1:
-                yield wire.window(chance.choice((0, stream_id)), chance.choice((1, 5, 100_000)))
+                yield wire.window(chance.choice((0, stream_id)), chance.choice((1, 5, 2**20)))
             case 2:
                 yield wire.raw(6, 0, 0, b"12345678")
             case 3:

@@ -221,6 +221,49 @@ def test_data_is_bounded_by_the_limit_of_one_call(codec):
     assert codec.buffered(1) == 0
 
 
+@pytest.mark.parametrize(
+    ("largest", "sizes"),
+    [
+        (None, [16384] * 4),
+        (16384, [16384] * 4),
+        (24576, [24576, 24576, 16384]),
+        (60000, [60000, 16384]),
+        (65536, [65536]),
+        ((1 << 24) - 1, [65536]),
+    ],
+)
+def test_frames_are_as_large_as_the_peer_takes_and_one_write_holds(codec, largest, sizes):
+    """SETTINGS_MAX_FRAME_SIZE (RFC 9113 section 6.5.2)."""
+    values = {0x4: 1 << 20} if largest is None else {0x4: 1 << 20, 0x5: largest}
+    codec.receive_data(settings(values) + window(0, 1 << 20) + headers(1))
+    codec.send_headers(1, [(b":status", b"200")], False)
+    codec.data_to_send(0)
+    body = bytes(range(256)) * 2048
+    codec.send_data(1, body, True)
+    frames = told(codec, 65536)
+    assert [len(frame[2]) for frame in frames] == sizes
+    # And again when it has thought better of it.
+    codec.receive_data(settings({0x5: 16384}))
+    codec.data_to_send(0)
+    while piece := told(codec, 65536):
+        frames += piece
+        assert all(len(frame[2]) <= 16384 for frame in piece)
+    assert b"".join(frame[2] for frame in frames) == body
+    assert [frame[3] for frame in frames] == [False] * (len(frames) - 1) + [True]
+
+
+@pytest.mark.parametrize(("largest", "count"), [(16384, 3), (65536, 1)])
+def test_a_response_in_one_frame_where_the_peer_takes_it(codec, largest, count):
+    codec.receive_data(settings({0x4: 1 << 20, 0x5: largest}) + window(0, 1 << 20) + headers(1))
+    codec.data_to_send(65536)
+    codec.respond(1, [(b":status", b"200")], bytes(40_000))
+    head, *body = told(codec, 65536)
+    assert head[0] == "HEADERS"
+    assert len(body) == count
+    assert b"".join(frame[2] for frame in body) == bytes(40_000)
+    assert body[-1][3] is True
+
+
 def test_pending_counts_what_is_queued(codec):
     assert codec.pending() == 0
     codec.receive_data(ping() * 3)
@@ -229,8 +272,8 @@ def test_pending_counts_what_is_queued(codec):
     assert codec.pending() == 0
 
 
-def told(codec):
-    return read_frames(b"".join(codec.data_to_send(1 << 20)), hpack.Decoder())
+def told(codec, limit=1 << 20):
+    return read_frames(b"".join(codec.data_to_send(limit)), hpack.Decoder())
 
 
 @pytest.mark.parametrize("size", [0, 1, 16384])

@@ -152,6 +152,12 @@ cdef extern from "nghttp2/nghttp2.h":
         nghttp2_session_callbacks* callbacks,
         int (*callback)(nghttp2_session*, int32_t, uint32_t, void*) noexcept,
     )
+    void nghttp2_session_callbacks_set_data_source_read_length_callback(
+        nghttp2_session_callbacks* callbacks,
+        ssize_t (*callback)(
+            nghttp2_session*, uint8_t, int32_t, int32_t, int32_t, uint32_t, void*
+        ) noexcept,
+    )
     void nghttp2_session_callbacks_set_send_data_callback(
         nghttp2_session_callbacks* callbacks,
         int (*callback)(

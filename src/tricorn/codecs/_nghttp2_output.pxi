@@ -24,6 +24,14 @@ cdef int point_to(
     return 0
 
 
+cdef ssize_t on_read_length(
+    nghttp2_session* session, uint8_t kind, int32_t stream_id, int32_t room, int32_t stream_room,
+    uint32_t largest, void* codec
+) noexcept:
+    """How much the frame may hold; libnghttp2 takes no zero for an answer."""
+    return max((<Sender>codec)._turn_size, 1)
+
+
 cdef ssize_t on_read(
     nghttp2_session* session, int32_t stream_id, uint8_t* into, size_t room, uint32_t* flags,
     nghttp2_data_source* source, void* codec
@@ -78,6 +86,7 @@ cdef int set_up() except -1:
     nghttp2_session_callbacks_set_on_frame_recv_callback(CALLBACKS, on_frame)
     nghttp2_session_callbacks_set_on_frame_not_send_callback(CALLBACKS, on_not_sent)
     nghttp2_session_callbacks_set_on_stream_close_callback(CALLBACKS, on_close)
+    nghttp2_session_callbacks_set_data_source_read_length_callback(CALLBACKS, on_read_length)
     nghttp2_session_callbacks_set_send_data_callback(CALLBACKS, on_send_data)
     return 0
 

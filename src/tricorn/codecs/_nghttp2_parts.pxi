@@ -11,7 +11,7 @@ cdef enum:
     ENHANCE_YOUR_CALM = 0xB
     NO_RFC7540_PRIORITIES = 0x9
     HEADER = 9  # bytes before a frame's payload (RFC 9113 section 4.1)
-    LARGEST_FRAME = 16384  # any peer takes frames of this size (RFC 9113 section 4.2)
+    USUAL_FRAME = 16384  # any peer takes frames of this size (RFC 9113 section 4.2)
     # Frames dealt with before the peer's budgets are looked at.
     RUN = 32
     MAX_SETTINGS_ENTRIES = 32

@@ -181,8 +181,11 @@ cdef class Sender(Receiver):
         cdef int32_t room = nghttp2_session_get_stream_remote_window_size(
             self._session, stream.id
         )
+        cdef uint32_t frame = nghttp2_session_get_remote_settings(
+            self._session, NGHTTP2_SETTINGS_MAX_FRAME_SIZE
+        )
         room = min(room, nghttp2_session_get_remote_window_size(self._session))
-        return max(min(room, LARGEST_FRAME), 0)
+        return max(min(room, <int32_t>frame), 0)
 
     cdef void _take_turn(
         self, Stream stream, Py_ssize_t size, bint last, nghttp2_data_provider* content
@@ -232,15 +235,20 @@ cdef class Sender(Receiver):
                     if stream is None:
                         self._ready = False
                         break
-                    written += self._write_next(stream, limit)
+                    written += self._write_next(stream, limit, limit - written)
             self._at_once = limit or self._at_once
             return self._take_output()
         finally:
             self._leave()
 
-    cdef Py_ssize_t _write_next(self, Stream stream, Py_ssize_t limit) except -1:
-        """One DATA frame (or the trailers) of a stream; its cost in bytes."""
-        cdef Py_ssize_t room = self._room(stream)
+    cdef Py_ssize_t _write_next(
+        self, Stream stream, Py_ssize_t limit, Py_ssize_t rest
+    ) except -1:
+        """One DATA frame (or the trailers) of a stream; its cost in bytes.
+
+        ``rest`` is what is left of the limit: large frames stay within it.
+        """
+        cdef Py_ssize_t room = min(self._room(stream), max(rest, USUAL_FRAME))
         cdef Py_ssize_t size = min(room, stream.size)
         cdef bint last = stream.ended and size == stream.size and stream.trailers is None
         if not stream.opened or (not room and (stream.size or not self._ends_without(stream))):
@@ -274,7 +282,7 @@ cdef class Sender(Receiver):
         if size + HEADER > self._out_room - self._out_size:
             others = bool(self._queue) or not self._fair
             if stream.size > size or (others and self._out_size + size > SMALL_OUTPUT):
-                size = min(limit, FULL_OUTPUT) + LARGEST_FRAME
+                size = min(limit, FULL_OUTPUT) + USUAL_FRAME
             self._reserve(size + SMALL_OUTPUT)
         return 0
 

@@ -48,7 +48,7 @@ from tricorn.exceptions import RemoteProtocolError
 from tricorn.types import Headers
 
 # Any peer takes frames of this size (RFC 9113 section 4.2).
-_AT_ONCE_FRAME = 16384
+_USUAL_FRAME = 16384
 _NO_RFC7540_PRIORITIES = 0x9
 _DEFAULT_WEIGHT = 16
 # The peer may offer us a compression table of 4 GiB; hpack would fill it and search it
@@ -292,8 +292,8 @@ class H2Codec:
         if size > self._at_once or self._scheduler.has_ready or not self._scheduler.is_fair:
             return False
         connection = self._connection
-        room = min(connection.local_flow_control_window(stream_id), _AT_ONCE_FRAME)
-        if size > room:
+        window = connection.local_flow_control_window(stream_id)
+        if size > min(window, connection.max_outbound_frame_size):
             return False
         self._at_once -= size + 9
         connection.send_data(stream_id, data, True)
@@ -373,7 +373,7 @@ class H2Codec:
                 stream_id = self._scheduler.next()
                 if stream_id is None:
                     break
-                written += self._write_frame(stream_id)
+                written += self._write_frame(stream_id, limit - written)
         self._at_once = limit or self._at_once
         queued = self._connection.data_to_send()
         if not self._held:
@@ -385,8 +385,11 @@ class H2Codec:
             held.append(queued)
         return held
 
-    def _write_frame(self, stream_id: int) -> int:
-        """One DATA frame (or the trailers) of a stream; its cost in bytes."""
+    def _write_frame(self, stream_id: int, rest: int) -> int:
+        """One DATA frame (or the trailers) of a stream; its cost in bytes.
+
+        ``rest`` is what is left of the limit: large frames stay within it.
+        """
         connection = self._connection
         out = self._outbound.get(stream_id)
         if out is None:
@@ -395,7 +398,7 @@ class H2Codec:
         size = 0
         if out.size:
             window = connection.local_flow_control_window(stream_id)
-            room = min(window, connection.max_outbound_frame_size)
+            room = min(window, connection.max_outbound_frame_size, max(rest, _USUAL_FRAME))
             if room <= 0:
                 self._scheduler.blocked(stream_id)
                 return 0
