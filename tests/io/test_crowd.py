@@ -200,7 +200,7 @@ async def connected(backend: str) -> AsyncIterator[Connected]:
     if backend == "trio":
         stream = await anyio.abc.SocketStream.from_socket(ours)
         served = AnyioTransport(
-            stream, worker, registry, None, client=None, server=address, soon=turns.soon
+            stream, worker, registry, None, client=None, server=address, call_soon=turns.soon
         )
         async with anyio.create_task_group() as group:
             group.start_soon(served.run)

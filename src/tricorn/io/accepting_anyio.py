@@ -24,7 +24,7 @@ async def accept_anyio(
 ) -> None:
     """Take connections of this listener until cancelled; each is served in ``connections``."""
 
-    def soon(call: Callable[..., object], *args: Any) -> None:
+    def call_soon(call: Callable[..., object], *args: Any) -> None:
         connections.start_soon(_in_turn, call, *args)
 
     listener.socket.listen(intake.config.backlog)
@@ -33,7 +33,7 @@ async def accept_anyio(
         await anyio.wait_readable(listener.socket)
         found, rest = intake.accept(listener)
         for accepted in found:
-            connections.start_soon(_serve_anyio, intake, accepted, soon)
+            connections.start_soon(_serve_anyio, intake, accepted, call_soon)
         if rest:
             await anyio.sleep(rest)
 
@@ -50,10 +50,12 @@ async def _in_turn(call: Callable[..., object], *args: Any) -> None:
         call(*args)
 
 
-async def _serve_anyio(intake: Intake, accepted: Accepted, soon: Callable[..., object]) -> None:
+async def _serve_anyio(
+    intake: Intake, accepted: Accepted, call_soon: Callable[..., object]
+) -> None:
     """Serve one connection to its end."""
     try:
-        transport = await _open_anyio(intake, accepted, soon)
+        transport = await _open_anyio(intake, accepted, call_soon)
         if transport is not None:
             await transport.run()
     except Exception:
@@ -66,7 +68,7 @@ async def _serve_anyio(intake: Intake, accepted: Accepted, soon: Callable[..., o
 
 
 async def _open_anyio(
-    intake: Intake, accepted: Accepted, soon: Callable[..., object]
+    intake: Intake, accepted: Accepted, call_soon: Callable[..., object]
 ) -> AnyioTransport | None:
     """The transport of a socket, None where it comes to nothing."""
     listener = accepted.listener
@@ -98,6 +100,6 @@ async def _open_anyio(
         tls,
         client=accepted.client,
         server=server,
-        soon=soon,
+        call_soon=call_soon,
         header=header,
     )

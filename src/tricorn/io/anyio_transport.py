@@ -72,12 +72,12 @@ class AnyioTransport(Transport):
         *,
         client: tuple[str, int] | None,
         server: tuple[str, int | None] | None,
-        soon: Callable[..., object],
+        call_soon: Callable[..., object],
         header: ProxyHeader | None = None,
     ) -> None:
         """Set it up.
 
-        :param soon: calls a function in a later turn of the loop, when the applications that
+        :param call_soon: calls a function in a later turn of the loop, when the applications that
             have been started have begun.
         """
         self._means = means()
@@ -106,7 +106,7 @@ class AnyioTransport(Transport):
         self._connection: Connection | None = None
         self._socket = self._plain_socket()
         self._number = self._socket.fileno() if self._socket is not None else -1
-        self._soon = soon
+        self._call_soon = call_soon
         self._late = b""  # read, and to be looked at when it is this connection's turn
         self._full = False  # as much came as was asked for
         self.sends_files = self._socket is not None and sendfile.AVAILABLE
@@ -182,7 +182,7 @@ class AnyioTransport(Transport):
                 if len(data) < pacing.UNTIMED:
                     if crowd.is_full(worker):
                         self._late = data
-                        crowd.queue(worker, self._catch_up, self._soon)
+                        crowd.queue(worker, self._catch_up, self._call_soon)
                     else:
                         connection.bytes_received(data)
                     continue
