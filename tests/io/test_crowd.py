@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import socket
 import sys
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -53,6 +55,8 @@ class Turns:
 
 
 async def hello(scope: Scope, receive: Receive, send: Send) -> None:
+    while (await receive()).get("more_body"):
+        pass
     await reply(send, b"hello")
 
 
@@ -254,6 +258,26 @@ class TestOneThatQueues:
             await connection.send(LAST[20:])
             connection.turns.take()
             assert (await connection.receive()).startswith(b"HTTP/1.1 200 ")
+
+        play(loop, part)
+
+    def test_nothing_is_lost_where_it_was_dear(
+        self, loop: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Less is read at a time behind it, and what has been read by then is kept."""
+        body = bytes(pacing.FIRST_READ)
+        head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n" % len(body)
+        head += b"x: " + b"y" * pacing.UNTIMED + b"\r\n\r\n"
+        seconds = itertools.count()
+
+        async def part(connection: Connected) -> None:
+            monkeypatch.setattr(time, "perf_counter", lambda: float(next(seconds)))
+            await connection.send(head)
+            await connection.send(body)
+            while connection.turns:
+                connection.turns.take()
+                await turn(3)
+            assert (await connection.receive()).endswith(b"hello")
 
         play(loop, part)
 

@@ -148,9 +148,9 @@ class AsyncioTransport(Transport):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes from the peer."""
-        if self._late:
-            self._catch_up()
         data = self._buffer[:nbytes].tobytes()
+        if self._late:
+            self._catch_up()  # behind the copy: it may want less to be read
         if nbytes <= pacing.FIRST_READ and self._crowd.is_full(self._worker):
             self._late = data
             self._crowd.queue(self._worker, self._catch_up, self._loop.call_soon)
