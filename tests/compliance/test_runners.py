@@ -93,6 +93,10 @@ class TestH2specReport:
         with pytest.raises(h2spec.ReportError):
             h2spec.parse_report(path)
 
+    def test_what_h2spec_received_may_be_no_xml(self, junit: Path) -> None:
+        junit.write_bytes(junit.read_bytes().replace(b"GOAWAY", b"PING h2spec\0\0"))
+        assert "PING h2spec Frame" in h2spec.parse_report(junit).details["http2/6.9.2/2"]
+
     def test_a_missing_report_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(h2spec.ReportError):
             h2spec.parse_report(tmp_path / "junit.xml")
