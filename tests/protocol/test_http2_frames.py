@@ -8,6 +8,7 @@ from playbook import (
     Playbook,
     Request,
     State,
+    Tick,
     conversation,
     respond,
 )
@@ -342,7 +343,14 @@ class TestRFC9113Section6_8Goaway:
 
     @conversation
     def test_the_peers_goaway_closes_an_idle_connection(self):
-        return http2() >> goaway(0, 2) << State(closing=True)
+        play = http2(close_timeout=5) >> goaway(0, 2) << State(closing=True, lingering=True)
+        play >> Tick(0) >> ping() >> Tick(4.9) << Frames() << State(lingering=True)
+        return play >> Tick(5) << State(closing=True, lingering=False)
+
+    @conversation
+    def test_a_peer_that_is_gone_behind_its_goaway_is_not_waited_for(self):
+        play = http2() >> goaway() << State(closing=True, lingering=True)
+        return play >> EOF << State(closing=True, lingering=False)
 
     @conversation
     def test_a_drain_has_two_steps(self):

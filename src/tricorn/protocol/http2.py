@@ -111,6 +111,7 @@ class HTTP2Connection(HTTP2Output):
         events: list[Event] = []
         self._lose_streams(events)
         self.closing = True
+        self.lingering = False
         self._codec.end_input()
         return events
 
@@ -295,6 +296,8 @@ class HTTP2Connection(HTTP2Output):
     # Time
 
     def _phase_now(self) -> tuple[object, float | None]:
+        if self.lingering:
+            return "linger", self._config.close_timeout
         if self._codec.mid_frame and not self._streams.by_id:
             return ("head", self._codec.highest_stream_id), self._config.header_timeout
         if self._drain.waits:
@@ -307,11 +310,15 @@ class HTTP2Connection(HTTP2Output):
         """Let time pass (seconds, monotonic)."""
         events: list[Event] = []
         self._floods.refill(now)
-        if self.closing:
+        if self.closing and not self.lingering:
             return events
         self._check_streams(now, events)
         phase, limit = self._phase_now()
         if not self._timer.expired(now, phase, limit):
+            return events
+        if self.lingering:
+            events.append(LimitReached(0, "close_timeout"))
+            self.lingering = False
             return events
         if phase == "drain":
             self._finish_drain()

@@ -251,6 +251,8 @@ class HTTP2Output(Idleness):
     def _close_if_done(self) -> None:
         if self._drain.over(len(self._streams.by_id)):
             self.closing = True
+            # What follows its GOAWAY, a PING perhaps, would be answered with a reset.
+            self.lingering = self._drain.peer_leaving
 
     def end_idle(self) -> None:
         """Close with no stream open."""
