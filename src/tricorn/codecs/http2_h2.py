@@ -386,10 +386,7 @@ class H2Codec:
         return held
 
     def _write_frame(self, stream_id: int, rest: int) -> int:
-        """One DATA frame (or the trailers) of a stream; its cost in bytes.
-
-        ``rest`` is what is left of the limit: large frames stay within it.
-        """
+        """One DATA frame, a large one within ``rest``, or the trailers; its cost in bytes."""
         connection = self._connection
         out = self._outbound.get(stream_id)
         if out is None:
