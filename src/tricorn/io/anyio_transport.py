@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import anyio.abc
-from anyio.streams.tls import TLSAttribute
+from anyio.streams.tls import TLSAttribute, TLSStream
 
 from tricorn.asgi.host import Worker
 from tricorn.io import pacing, sendfile
@@ -30,7 +30,7 @@ from tricorn.protocol.flow import FileRegion
 
 if TYPE_CHECKING:
     from tricorn.io.anyio_means import Group, Scope
-    from tricorn.io.tls import TLSContext
+    from tricorn.io.tls import ServerObject, TLSContext
     from tricorn.protocol.proxy_protocol import ProxyHeader
 
 # What a write counts beyond its bytes: many small ones need a turn of the loop too.
@@ -41,6 +41,24 @@ async def cut(stream: anyio.abc.ByteStream) -> None:
     """Close at once; a TLS stream may say that it was cut."""
     with contextlib.suppress(*GONE):
         await anyio.aclose_forcefully(stream)
+
+
+async def _exchange_close_notify(stream: TLSStream) -> None:
+    """Say that nothing more comes, drop what comes until the peer says so too, and close.
+
+    ``stream.aclose`` gives up where anything else comes before, and cuts what is on its way.
+    """
+    names: Any = TLSAttribute
+    connection: ServerObject = stream.extra(names.ssl_object)
+    incoming, outgoing = connection.bios
+    wire = stream.transport_stream
+    ended = connection.send_close_notify()
+    if outgoing.pending:
+        await wire.send(outgoing.read())
+    while not ended:
+        incoming.write(await wire.receive())
+        ended = connection.discard()
+    await wire.aclose()
 
 
 class EventWaiter:
@@ -161,7 +179,10 @@ class AnyioTransport(Transport):
         limit = 0.0 if self._hurry else limit
         with anyio.move_on_after(limit) as scope:
             try:
-                await self._stream.aclose()
+                if isinstance(self._stream, TLSStream):
+                    await _exchange_close_notify(self._stream)
+                else:
+                    await self._stream.aclose()
             except GONE:
                 pass  # it is closed all the same
         if scope.cancelled_caught and not self._hurry:

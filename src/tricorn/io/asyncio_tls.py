@@ -211,30 +211,10 @@ class AsyncioTLS(Handshake):
 
     # The end
 
-    def _close_notify(self) -> bool:
-        """Say that nothing more comes; whether the peer has said so too."""
-        try:
-            self._object.unwrap()
-        except ssl.SSLWantReadError:
-            return False
-        except ssl.SSLError:
-            # Application data is on its way, or all is lost.
-            return self._ended
-        finally:
-            self._flush()
-        return True
-
     def _discard(self) -> None:
         """Read on until the peer's close_notify; what comes before it is not wanted."""
-        nowhere = self._handshakes.buffer
-        try:
-            while self._decrypt(_PIECE, nowhere):
-                pass
-        except ssl.SSLWantReadError:
-            return
-        except ssl.SSLError:
-            pass
-        self._finish(None)
+        if self._object.discard():
+            self._finish(None)
 
     # What AsyncioTransport asks of a transport
 
@@ -300,7 +280,9 @@ class AsyncioTLS(Handshake):
             return
         self._state = CLOSING
         self._more = False
-        if self._close_notify() or self._ended:
+        ended: bool = self._object.send_close_notify()
+        self._flush()
+        if ended or self._ended:
             self._finish(None)
             return
         self._restart_timer(self._handshakes.worker.config.ssl_shutdown_timeout)

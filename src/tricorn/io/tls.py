@@ -35,6 +35,8 @@ _ATTRIBUTES = {
     "domainComponent": "DC",
     "userId": "UID",
 }
+# Where what nobody wants goes; a record is this large at most (RFC 8446 section 5.1).
+_NOWHERE = bytearray(16384)
 _ESCAPED = re.compile(r'([,+"\\<>;=]|^[ #]| $)')
 
 
@@ -84,14 +86,15 @@ class _Choice:
         return hello.offered is not None and self._alpn.isdisjoint(hello.offered)
 
 
-class _ServerObject(ssl.SSLObject):
+class ServerObject(ssl.SSLObject):
     """The server's side of one TLS connection.
 
     Beside what the ssl module does, it heeds the ClientHello, and an alert that ends a
     handshake reaches the client: the event loops would close before.
     """
 
-    _bios: tuple[ssl.MemoryBIO, ssl.MemoryBIO]
+    bios: tuple[ssl.MemoryBIO, ssl.MemoryBIO]
+    """What has come from the peer, and what is to go to it."""
     _hello: ClientHello
     _choice: _Choice
     _failure: ssl.SSLError | None = None
@@ -100,7 +103,7 @@ class _ServerObject(ssl.SSLObject):
         """The next step of the handshake."""
         if self._failure is not None:
             raise self._failure
-        incoming, outgoing = self._bios
+        incoming, outgoing = self.bios
         if not self._hello.done and incoming.pending:
             data = incoming.read()
             self._hello.feed(data)
@@ -115,12 +118,32 @@ class _ServerObject(ssl.SSLObject):
                 raise
             self._fail(exc)
 
+    def send_close_notify(self) -> bool:
+        """Say that nothing more comes; whether the peer has said so too (RFC 8446 section 6.1)."""
+        try:
+            self.unwrap()
+        except ssl.SSLError:
+            # What it sent before is to be read first, or has still to come; or all is lost.
+            return False
+        return True
+
+    def discard(self) -> bool:
+        """Drop what the peer has sent; whether its close_notify, or a fault, was the last of it."""
+        try:
+            while self.read(len(_NOWHERE), _NOWHERE):
+                pass
+        except ssl.SSLWantReadError:
+            return False
+        except ssl.SSLError:
+            pass
+        return True
+
     def _heed(self) -> None:
         hello = self._hello
         if not hello.done:
             return
         if self._choice.refuses(hello):
-            self._bios[1].write(_NO_APPLICATION_PROTOCOL)
+            self.bios[1].write(_NO_APPLICATION_PROTOCOL)
             self._fail(ssl.SSLError(ssl.SSL_ERROR_SSL, "no protocol of the client's is spoken"))
         context = self._choice.context(hello)
         if context is not None:
@@ -135,15 +158,15 @@ class _ServerObject(ssl.SSLObject):
 
 def _heed_hellos(context: ssl.SSLContext, choice: _Choice) -> None:
     """Have the connections of a context heed the ClientHello."""
-    context.sslobject_class = _ServerObject
+    context.sslobject_class = ServerObject
     make = context.wrap_bio
 
     def wrap_bio(
         incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *args: Any, **options: Any
     ) -> ssl.SSLObject:
         made = make(incoming, outgoing, *args, **options)
-        assert isinstance(made, _ServerObject)
-        made._bios, made._hello, made._choice = (incoming, outgoing), ClientHello(), choice
+        assert isinstance(made, ServerObject)
+        made.bios, made._hello, made._choice = (incoming, outgoing), ClientHello(), choice
         return made
 
     # Not in a subclass of SSLContext: for one of those anyio takes a thread per connection.
