@@ -445,8 +445,7 @@ class Server:
             for connection in list(self.connections):
                 connection.shutdown()
             await self._emptied()
-        if scope.cancelled_caught:
-            count = len(self.connections)
+        if scope.cancelled_caught and (count := self.connections.unfinished()):
             self.worker.counters.limit("graceful_timeout")
             limit = self.config.graceful_timeout
             _log.warning("%d connections still open after graceful_timeout = %g s", count, limit)

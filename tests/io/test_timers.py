@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import socket
 import time
 
 import anyio
-import hyperframe.frame
 import pytest
 
 from helpers.apps import body, hello, read_body, reply, start
@@ -18,9 +16,6 @@ from tricorn.types import Receive, Scope, Send
 LIMIT = 0.06
 NO_ERROR = 0
 CANCEL = 8
-GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + hyperframe.frame.SettingsFrame(0).serialize()
-GOAWAY = hyperframe.frame.GoAwayFrame(0).serialize()
-PING = hyperframe.frame.PingFrame(0, b"12345678").serialize()
 
 
 def test_unfinished_head_is_408(serving: Serving) -> None:
@@ -140,32 +135,6 @@ def test_client_that_does_not_close_is_left(serving: Serving) -> None:
         answer = b"".join(iter(lambda: sock.recv(65536), b""))
     assert answer.count(b"HTTP/1.1 ") == 1
     assert b"connection: close" in answer.lower()
-
-
-def test_what_follows_a_goaway_is_not_reset(serving: Serving) -> None:
-    """The end of the server's side comes first, and the client's own in its time."""
-    served = serving(hello)
-    with open_socket(served.address) as sock:
-        sock.sendall(GREETING + GOAWAY)
-        while sock.recv(65536):
-            pass
-        for _ in range(3):
-            sock.sendall(PING)
-    served = serving(hello, close_timeout=LIMIT)
-    with open_socket(served.address) as sock:
-        sock.sendall(GREETING + GOAWAY)
-        while sock.recv(65536):
-            pass
-        eventually(lambda: is_reset(sock), "the end of the server's patience")
-
-
-def is_reset(sock: socket.socket) -> bool:
-    """Whether there is nobody left to send to."""
-    try:
-        sock.sendall(PING)
-    except OSError:
-        return True
-    return False
 
 
 @pytest.mark.parametrize("protocol", ["h2"])

@@ -259,7 +259,7 @@ class TestTimeouts:
     def test_an_idle_connection_says_goodbye(self):
         play = http2(keep_alive_timeout=75) >> Tick(0) >> Tick(74) >> ping()
         play << Frames(("PING_ACK", b"12345678")) << State(closing=False)
-        return play >> Tick(75) << Frames(("GOAWAY", 0, NO_ERROR)) << State(closing=True)
+        return play >> Tick(75) << Frames(("GOAWAY", 0, NO_ERROR)) << State(lingering=True)
 
     @conversation
     def test_an_open_stream_keeps_it_open(self):

@@ -62,7 +62,7 @@ def fails(data, code, *, last=0, before=(), events=(), **options):
     play << Fault(None, stream_id=0)
     for event in events:
         play << StreamReset(event.attributes["stream_id"])
-    return play << Frames(*before, ("GOAWAY", last, code)) << State(closing=True)
+    return play << Frames(*before, ("GOAWAY", last, code)) << State(closing=True, lingering=True)
 
 
 class TestRFC9113Section3Starting:
@@ -376,7 +376,13 @@ class TestRFC9113Section6_8Goaway:
         play << Frames(("GOAWAY", 2**31 - 1, NO_ERROR), ("PING", b"tricorn\0"))
         play >> ping(b"anything", ack=True) << State(closing=False)
         play >> ping(b"tricorn\0", ack=True)
-        return play << Frames(("GOAWAY", 0, NO_ERROR)) << State(closing=True)
+        return play << Frames(("GOAWAY", 0, NO_ERROR)) << State(closing=True, lingering=True)
+
+    @conversation
+    def test_a_peer_that_does_not_answer_a_drain_is_not_waited_for(self):
+        play = http2(drain_idle_timeout=1) >> Call("drain") >> Tick(0) >> Tick(1)
+        play << Frames(ANY, ANY, ("GOAWAY", 0, NO_ERROR))
+        return play << State(closing=True, lingering=False)
 
     @conversation
     def test_the_last_request_of_the_limit_begins_a_drain(self):

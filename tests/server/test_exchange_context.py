@@ -180,6 +180,7 @@ def test_a_stream_without_end_learns_that_the_server_stops(plain: Site) -> None:
     plain.served.stop()
     response = client.response(stream)
     assert (bytes(response.body), response.complete) == (b"open closed", True)
+    client.sock.close()
     plain.served.wait()
 
 

@@ -82,6 +82,11 @@ class Housekeeping(WebSocketHost):
         """The requests whose applications run, in a few words each."""
         return [describe(stream) for stream in self._streams.values() if stream.task is not None]
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether anything is left to do but to wait for the peer to close."""
+        return self._running > 0 or not self._closing or self.transport.unsent() > 0
+
     def load(self) -> tuple[int, int, int]:
         """1 while the connection is open, applications that run for it, its WebSockets."""
         websockets = sum(type(stream) is WebSocketStream for stream in self._streams.values())

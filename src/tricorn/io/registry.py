@@ -55,6 +55,10 @@ class Registry:
         for connection in list(self._connections):
             connection.tick(now)
 
+    def unfinished(self) -> int:
+        """How many wait for more than their peers to close."""
+        return sum(connection.unfinished for connection in self._connections)
+
     def measure(self, counters: Counters) -> None:
         """Set the gauges of what is open now."""
         connections = applications = websockets = 0

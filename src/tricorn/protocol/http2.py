@@ -85,7 +85,9 @@ class HTTP2Connection(HTTP2Output):
     def receive_data(self, data: bytes) -> list[Event]:
         """Feed bytes from the peer."""
         events: list[Event] = []
-        codec, more = self._codec, not self.closing
+        if self.closing:
+            return events
+        codec, more = self._codec, True
         while more:
             received: list[HTTP2Event] = self._receive(data)
             for frame in received:
@@ -248,7 +250,7 @@ class HTTP2Connection(HTTP2Output):
     def _on_failed(self, frame: frames.CodecFailed, events: list[Event]) -> None:
         events.append(PeerFault(0, frame.reason, None, frame.limit))
         self._lose_streams(events)
-        self.closing = True
+        self._close()
 
     def _fail(self, failure: frames.CodecFailed | None, events: list[Event]) -> None:
         """A connection error, if there is one (RFC 9113 section 5.4.1)."""
@@ -322,6 +324,8 @@ class HTTP2Connection(HTTP2Output):
             return events
         if phase == "drain":
             self._finish_drain()
+            # A peer that has not answered the PING by now does not read.
+            self.lingering = False
             return events
         if self._codec.mid_frame:
             events.append(PeerFault(0, "timed out in a frame", None, "header_timeout"))

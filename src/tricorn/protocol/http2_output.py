@@ -250,12 +250,18 @@ class HTTP2Output(Idleness):
 
     def _close_if_done(self) -> None:
         if self._drain.over(len(self._streams.by_id)):
-            self.closing = True
-            # What follows its GOAWAY, a PING perhaps, would be answered with a reset.
-            self.lingering = self._drain.peer_leaving
+            self._close()
+
+    def _close(self) -> None:
+        """The end, and time for the peer to read it.
+
+        What it sends until then, a WINDOW_UPDATE perhaps, would be answered with a reset, which
+        takes away what is still on its way to it.
+        """
+        self.closing = self.lingering = True
 
     def end_idle(self) -> None:
         """Close with no stream open."""
         self._unsent = True
         self._codec.goaway(self._drain.last_taken(self._codec), errors.NO_ERROR)
-        self.closing = True
+        self._close()

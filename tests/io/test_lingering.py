@@ -1,0 +1,86 @@
+"""The end of an HTTP/2 connection comes after what is on its way to the peer."""
+
+from __future__ import annotations
+
+import socket
+
+import hyperframe.frame
+import pytest
+
+from helpers.apps import body, hello, start
+from helpers.clients import HTTP2Client, Response, open_socket
+from helpers.serving import eventually
+from helpers.site import Serving, Site
+from tricorn.types import Receive, Scope, Send
+
+LIMIT = 0.06
+LARGE = 3_000_000
+NO_ERROR = 0
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + hyperframe.frame.SettingsFrame(0).serialize()
+GOAWAY = hyperframe.frame.GoAwayFrame(0).serialize()
+PING = hyperframe.frame.PingFrame(0, b"12345678").serialize()
+DATA_NOWHERE = hyperframe.frame.DataFrame(7, b"x").serialize()  # on an idle stream
+
+
+async def large(scope: Scope, receive: Receive, send: Send) -> None:
+    """More than the peer has read when the last of it is written."""
+    await start(send)
+    await body(send, b"x" * LARGE)
+
+
+@pytest.mark.parametrize("protocol", ["h2"])
+def test_the_last_response_arrives_whole(site: Site) -> None:
+    """A reset, for what the peer says as it reads, would cut what it has not read."""
+    site.serve(large, keep_alive_max_requests=1)
+    client = site.connect(receive_buffer=65536, window=2**31 - 1)
+    assert isinstance(client, HTTP2Client)
+    client.h2.increment_flow_control_window(2**30)
+
+    def says_something(_: Response) -> bool:
+        client.h2.ping(b"12345678")
+        client.flush()
+        return False
+
+    response = client.response(client.start(), says_something)
+    assert len(response.body) == LARGE
+    client.until(lambda: client.closed)
+    assert client.goaways[-1] == (1, NO_ERROR)
+
+
+@pytest.mark.parametrize("fault", [b"", GOAWAY, DATA_NOWHERE], ids=["idle", "goaway", "error"])
+def test_what_follows_the_end_is_not_reset(serving: Serving, fault: bytes) -> None:
+    """The end of the server's side comes first, and the client's own in its time."""
+    served = serving(hello, keep_alive_timeout=LIMIT)
+    with open_socket(served.address) as sock:
+        sock.sendall(GREETING + fault)
+        while sock.recv(65536):
+            pass
+        for _ in range(3):
+            sock.sendall(PING)
+    served = serving(hello, keep_alive_timeout=LIMIT, close_timeout=LIMIT)
+    with open_socket(served.address) as sock:
+        sock.sendall(GREETING + fault)
+        while sock.recv(65536):
+            pass
+        eventually(lambda: is_reset(sock), "the end of the server's patience")
+
+
+def test_a_stop_has_nothing_to_say_about_a_peer_that_stays(serving: Serving) -> None:
+    """Its exchanges are over; ``serving`` fails on a warning."""
+    served = serving(hello, graceful_timeout=LIMIT)
+    with open_socket(served.address) as sock:
+        sock.sendall(GREETING + GOAWAY)
+        while sock.recv(65536):
+            pass
+        served.stop()
+        served.wait()
+        eventually(lambda: is_reset(sock), "the cut")
+
+
+def is_reset(sock: socket.socket) -> bool:
+    """Whether there is nobody left to send to."""
+    try:
+        sock.sendall(PING)
+    except OSError:
+        return True
+    return False
