@@ -116,11 +116,14 @@ def test_receive_after_the_response_is_a_disconnect(site: Site) -> None:
 
 
 def test_disconnect_wakes_a_stuck_sender(site: Site) -> None:
-    """The peer reads nothing, ``send`` waits; then the peer goes."""
+    """The peer reads nothing, ``send`` waits; then the peer goes, and others have its number."""
     raised = Inbox()
     sent = threading.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/fine":
+            await reply(send, b"fine")
+            return
         await start(send)
         try:
             while True:
@@ -136,6 +139,8 @@ def test_disconnect_wakes_a_stuck_sender(site: Site) -> None:
     assert sent.wait(5)
     reset_socket(client.sock)
     assert isinstance(raised.take(), OSError)
+    for _ in range(4):
+        assert site.connect().get("/fine").text == "fine"
 
 
 def test_a_pipelined_or_unfinished_request_ends_with_its_connection(serving: Serving) -> None:

@@ -425,13 +425,15 @@ def write_lines(transport: asyncio.Transport, buffers: Sequence[Any]) -> None:
     """Write several buffers at once.
 
     asyncio's own ``writelines`` knows no high water in some versions of Python 3.12 and 3.13,
-    and would hold whatever it is given: its ``write`` has the last word.
+    and would hold whatever it is given: its ``write`` has the last word. On a connection that is
+    lost they go on to watch a descriptor, which is that of another connection by then.
     """
-    if _JOINS_NOTHING and len(buffers) > 1 and isinstance(transport, asyncio.Transport):
-        transport.writelines(buffers[:-1])
-        transport.write(buffers[-1])
-    else:
+    if not _JOINS_NOTHING or not isinstance(transport, asyncio.Transport):
         transport.writelines(buffers)
+    elif not transport.is_closing():
+        if len(buffers) > 1:
+            transport.writelines(buffers[:-1])
+        transport.write(buffers[-1])
 
 
 def _size(buffers: Sequence[Any]) -> int:
