@@ -1,4 +1,4 @@
-"""The end of an HTTP/2 connection comes after what is on its way to the peer."""
+"""The end of a connection comes after what is on its way to the peer."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tricorn.types import Receive, Scope, Send
 LIMIT = 0.06
 LARGE = 3_000_000
 NO_ERROR = 0
+REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + hyperframe.frame.SettingsFrame(0).serialize()
 GOAWAY = hyperframe.frame.GoAwayFrame(0).serialize()
 PING = hyperframe.frame.PingFrame(0, b"12345678").serialize()
@@ -24,12 +25,12 @@ DATA_NOWHERE = hyperframe.frame.DataFrame(7, b"x").serialize()  # on an idle str
 
 async def large(scope: Scope, receive: Receive, send: Send) -> None:
     """More than the peer has read when the last of it is written."""
-    await start(send)
+    await start(send, headers=[(b"content-length", b"%d" % LARGE)])
     await body(send, b"x" * LARGE)
 
 
 @pytest.mark.parametrize("protocol", ["h2"])
-def test_the_last_response_arrives_whole(site: Site) -> None:
+def test_the_last_http2_response_arrives_whole(site: Site) -> None:
     """A reset, for what the peer says as it reads, would cut what it has not read."""
     site.serve(large, keep_alive_max_requests=1)
     client = site.connect(receive_buffer=65536, window=2**31 - 1)
@@ -45,6 +46,19 @@ def test_the_last_response_arrives_whole(site: Site) -> None:
     assert len(response.body) == LARGE
     client.until(lambda: client.closed)
     assert client.goaways[-1] == (1, NO_ERROR)
+
+
+@pytest.mark.parametrize("protocol", ["http/1.1"])
+def test_the_last_http1_response_arrives_whole(site: Site) -> None:
+    """RFC 9112 section 9.6, of a client that pipelines."""
+    site.serve(large, keep_alive_max_requests=1)
+    client = site.connect(receive_buffer=65536)
+    received = bytearray()
+    client.sock.sendall(REQUEST)
+    while data := client.sock.recv(65536):
+        received += data
+        client.sock.sendall(REQUEST)
+    assert len(received.partition(b"\r\n\r\n")[2]) == LARGE
 
 
 @pytest.mark.parametrize("fault", [b"", GOAWAY, DATA_NOWHERE], ids=["idle", "goaway", "error"])

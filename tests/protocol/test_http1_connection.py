@@ -56,7 +56,7 @@ class TestRFC9112Section9_3Persistence:
     @conversation
     def test_http_1_0_closes(self):
         play = Playbook(http1()) >> request(version=b"1.0") << Request(1, http_version="1.0")
-        return play >> respond(1) << OK_CLOSE << CLOSED
+        return play >> respond(1) << OK_CLOSE << CLOSED << State(lingering=False)
 
     @conversation
     def test_http_1_0_keep_alive_is_kept_and_told(self):
@@ -68,13 +68,14 @@ class TestRFC9112Section9_3Persistence:
     @conversation
     def test_the_application_may_close(self):
         play = Playbook(http1()) >> GET << Request(1)
-        return play >> respond(1, headers=[(b"connection", b"x, Close")]) << OK_CLOSE << CLOSED
+        play >> respond(1, headers=[(b"connection", b"x, Close")]) << OK_CLOSE
+        return play << CLOSED << State(lingering=True)
 
     @conversation
     def test_the_last_request_of_the_limit_closes(self):
         play = Playbook(http1(keep_alive_max_requests=2)) >> GET << Request(1)
         play >> respond(1) << OK << OPEN >> GET << Request(2)
-        return play >> respond(2) << OK_CLOSE << CLOSED
+        return play >> respond(2) << OK_CLOSE << CLOSED << State(lingering=True)
 
     @conversation
     def test_9_3_2_pipelined_requests_are_answered_in_order(self):

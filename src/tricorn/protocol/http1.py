@@ -323,14 +323,15 @@ class HTTP1Connection(HTTP1Output):
             self._next_exchange()
 
     def _next_exchange(self) -> None:
-        self._request = None
+        request, self._request = self._request, None
         self._body = None
         more = self._buffer or not self._peer_closed
         if self._keep_alive and more:
             self._input = IN_HEAD
             self.has_events = bool(self._buffer)
         else:
-            self._close(linger=bool(self._buffer))
+            # A peer that has not asked for the end may have sent more (RFC 9112 section 9.6).
+            self._close(linger=bool(self._buffer) or (request is not None and request.keep_alive))
 
     def _close(self, linger: bool = False) -> None:
         self._input = IN_CLOSED
