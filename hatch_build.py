@@ -180,6 +180,10 @@ _USUAL = {
     }.items()
     for name in names.split()
 }
+_THROW = (
+    "PyObject_CallFunctionObjArgs(_m, type, value, traceback, NULL)",
+    "PyObject_CallOneArg(_m, value)",
+)
 _SELDOM = """
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -240,6 +244,7 @@ def build_driver(into: Path) -> list[Path]:
                 multi_file=True,
                 target_dir=folder,
             )
+        _throw_values(Path(folder))
         seldom = _seldom(Path(folder))
         for extension in extensions:
             extension.include_dirs.append(str(Path(folder, "tricorn")))
@@ -251,6 +256,17 @@ def build_driver(into: Path) -> list[Path]:
         return extensions
 
     return _compile(ROOT / "src", into, made)
+
+
+def _throw_values(folder: Path) -> None:
+    """Have what is awaited told of a cancellation by one argument.
+
+    That with three, which mypyc's runtime uses, is a DeprecationWarning since Python 3.12.
+
+    :param folder: where mypyc has put its C.
+    """
+    for source in folder.rglob("misc_ops.c"):
+        source.write_text(source.read_text().replace(*_THROW))
 
 
 def _packed() -> list[str]:
