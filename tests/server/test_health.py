@@ -173,6 +173,8 @@ def refuses(address: tuple[str, int]) -> bool:
         open_socket(address).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:
+        pass  # it was closed just now, with this connection in its queue
     return False
 
 
