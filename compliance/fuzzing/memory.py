@@ -203,6 +203,10 @@ class MemoryTransport(Transport):
         """Bytes the peer has not read."""
         return self._buffered
 
+    def in_flight(self) -> int:
+        """There is no system between."""
+        return 0
+
     def pause_reading(self) -> None:
         """Hold the peer's bytes back."""
         self.reading = False

@@ -204,7 +204,7 @@ class Options(Record, kw_only=True):
     ssl_shutdown_timeout: float | None = option(Kind.SECONDS, TIMEOUTS, 5.0,
         "For the peer's TLS close after ours.", "a vanished peer must not hold a descriptor")
     close_timeout: float | None = option(Kind.SECONDS, TIMEOUTS, 5.0,
-        "For the peer to read the last answer before the socket is closed (RFC 9112 section 9.6).",
+        "For the peer to close behind the last answer, once it has that (RFC 9112 section 9.6).",
         "nginx", low=0)
     disconnect_grace: float | None = option(Kind.SECONDS, TIMEOUTS, 5.0,
         "The application is cancelled this long after its peer has left; none: never.",

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import socket
+import time
 
 import hyperframe.frame
 import pytest
 
 from helpers.apps import body, hello, start
 from helpers.clients import HTTP2Client, Response, open_socket
-from helpers.serving import eventually
+from helpers.serving import Records, eventually
 from helpers.site import Serving, Site
 from tricorn.types import Receive, Scope, Send
 
 LIMIT = 0.06
 LARGE = 3_000_000
+# The time to close begins when the peer has everything, and it takes longer over that.
+HASTE = {"close_timeout": LIMIT, "ssl_shutdown_timeout": LIMIT}
+READS_FOR = 0.005
 NO_ERROR = 0
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + hyperframe.frame.SettingsFrame(0).serialize()
@@ -32,7 +36,7 @@ async def large(scope: Scope, receive: Receive, send: Send) -> None:
 @pytest.mark.parametrize("protocol", ["h2"])
 def test_the_last_http2_response_arrives_whole(site: Site) -> None:
     """A reset, for what the peer says as it reads, would cut what it has not read."""
-    site.serve(large, keep_alive_max_requests=1)
+    site.serve(large, keep_alive_max_requests=1, **HASTE)
     client = site.connect(receive_buffer=65536, window=2**31 - 1)
     assert isinstance(client, HTTP2Client)
     client.h2.increment_flow_control_window(2**30)
@@ -40,6 +44,7 @@ def test_the_last_http2_response_arrives_whole(site: Site) -> None:
     def says_something(_: Response) -> bool:
         client.h2.ping(b"12345678")
         client.flush()
+        time.sleep(READS_FOR)
         return False
 
     response = client.response(client.start(), says_something)
@@ -51,13 +56,14 @@ def test_the_last_http2_response_arrives_whole(site: Site) -> None:
 @pytest.mark.parametrize("protocol", ["http/1.1"])
 def test_the_last_http1_response_arrives_whole(site: Site) -> None:
     """RFC 9112 section 9.6, of a client that pipelines."""
-    site.serve(large, keep_alive_max_requests=1)
+    site.serve(large, keep_alive_max_requests=1, **HASTE)
     client = site.connect(receive_buffer=65536)
     received = bytearray()
     client.sock.sendall(REQUEST)
     while data := client.sock.recv(65536):
         received += data
         client.sock.sendall(REQUEST)
+        time.sleep(READS_FOR)
     assert len(received.partition(b"\r\n\r\n")[2]) == LARGE
 
 
@@ -77,6 +83,16 @@ def test_what_follows_the_end_is_not_reset(serving: Serving, fault: bytes) -> No
         while sock.recv(65536):
             pass
         eventually(lambda: is_reset(sock), "the end of the server's patience")
+
+
+@pytest.mark.parametrize("protocol", ["http/1.1"])
+def test_who_does_not_take_the_last_response_is_cut(site: Site, records: Records) -> None:
+    """The system has all of it, and the peer's none of it left to take."""
+    site.serve(large, keep_alive_max_requests=1, write_timeout=LIMIT, **HASTE)
+    client = site.connect(receive_buffer=65536)
+    client.sock.sendall(REQUEST)
+    client.response(client.start(), lambda response: response.status > 0)
+    eventually(lambda: is_reset(client.sock), "the cut")
 
 
 def test_a_stop_has_nothing_to_say_about_a_peer_that_stays(serving: Serving) -> None:

@@ -49,7 +49,9 @@ class FullTransport(Transport):
     def unwanted(self, *_: Any) -> Any:
         raise AssertionError("not asked for here")
 
-    drain = turn = unsent = write_eof = close = close_at_once = abort = waiter = unwanted
+    drain = turn = unsent = in_flight = write_eof = close = close_at_once = abort = waiter = (
+        unwanted
+    )
     soon = unwanted  # type: ignore[assignment]
 
 

@@ -24,6 +24,7 @@ from tricorn.asgi.host import Worker
 from tricorn.io import pacing, sendfile
 from tricorn.io.anyio_means import GONE, means
 from tricorn.io.connection import Connection
+from tricorn.io.in_flight import in_flight
 from tricorn.io.registry import Registry
 from tricorn.io.transport import Transport
 from tricorn.protocol.flow import FileRegion
@@ -43,22 +44,15 @@ async def cut(stream: anyio.abc.ByteStream) -> None:
         await anyio.aclose_forcefully(stream)
 
 
-async def _exchange_close_notify(stream: TLSStream) -> None:
-    """Say that nothing more comes, drop what comes until the peer says so too, and close.
+async def _await_close_notify(stream: TLSStream, connection: ServerObject) -> None:
+    """Drop what comes until the peer says that it is the last, and close.
 
     ``stream.aclose`` gives up where anything else comes before, and cuts what is on its way.
     """
-    names: Any = TLSAttribute
-    connection: ServerObject = stream.extra(names.ssl_object)
-    incoming, outgoing = connection.bios
-    wire = stream.transport_stream
-    ended = connection.send_close_notify()
-    if outgoing.pending:
-        await wire.send(outgoing.read())
-    while not ended:
-        incoming.write(await wire.receive())
-        ended = connection.discard()
-    await wire.aclose()
+    incoming, _ = connection.bios
+    while not connection.discard():
+        incoming.write(await stream.transport_stream.receive())
+    await stream.transport_stream.aclose()
 
 
 class EventWaiter:
@@ -171,22 +165,40 @@ class AnyioTransport(Transport):
         del connection
 
     async def _close_in_order(self) -> None:
-        """Close with TLS's close_notify, so that the peer can tell an end from a cut.
+        """Close, over TLS with close_notify, so that the peer can tell an end from a cut."""
+        with contextlib.suppress(*GONE):
+            if isinstance(self._stream, TLSStream):
+                await self._close_tls(self._stream)
+            else:
+                await self._stream.aclose()
 
-        A peer that does not answer it is not waited for longer than ssl_shutdown_timeout.
+    async def _close_tls(self, stream: TLSStream) -> None:
+        """Say that nothing more comes, and wait until the peer says so too.
+
+        It has write_timeout to move on with what it has not taken yet, then
+        ssl_shutdown_timeout.
         """
-        limit = self._worker.config.ssl_shutdown_timeout if self._tls is not None else None
-        limit = 0.0 if self._hurry else limit
-        with anyio.move_on_after(limit) as scope:
-            try:
-                if isinstance(self._stream, TLSStream):
-                    await _exchange_close_notify(self._stream)
-                else:
-                    await self._stream.aclose()
-            except GONE:
-                pass  # it is closed all the same
-        if scope.cancelled_caught and not self._hurry:
-            self._worker.counters.limit("ssl_shutdown_timeout")
+        names: Any = TLSAttribute  # they are typed as what they stand for
+        connection: ServerObject = stream.extra(names.ssl_object)
+        connection.send_close_notify()
+        config = self._worker.config
+        with anyio.move_on_after(0.0 if self._hurry else config.write_timeout):
+            await stream.transport_stream.send(connection.bios[1].read())
+        since, left = anyio.current_time(), self.in_flight()
+        while True:
+            with anyio.move_on_after(0.0 if self._hurry else config.ssl_shutdown_timeout):
+                await _await_close_notify(stream, connection)
+                return
+            if self._hurry:
+                return
+            before, left, now = left, self.in_flight(), anyio.current_time()
+            if left != before:
+                since = now
+            elif not left or (
+                config.write_timeout is not None and now - since >= config.write_timeout
+            ):
+                self._worker.counters.limit("ssl_shutdown_timeout")
+                return
 
     async def _read(self, connection: Connection) -> None:
         """Push what arrives until the connection is gone or closed."""
@@ -370,6 +382,11 @@ class AnyioTransport(Transport):
         """Bytes not yet given to the operating system."""
         # What is left of a file counts by itself: it shows that the peer reads.
         return self._out_size if self.file is None else self._out_size + self.file.count
+
+    def in_flight(self) -> int:
+        """Bytes given to the operating system that the peer has not acknowledged."""
+        names: Any = anyio.abc.SocketAttribute
+        return in_flight(self._stream.extra(names.raw_socket, None))
 
     def pause_reading(self) -> None:
         """Stop taking bytes from the stream."""

@@ -24,6 +24,7 @@ from tricorn.asgi.host import Worker
 from tricorn.io import pacing
 from tricorn.io.asyncio_transport import PushProtocol
 from tricorn.io.cleartext import ANSWER, MOST_DISCARDED, REASON
+from tricorn.io.in_flight import in_flight
 from tricorn.protocol.client_hello import is_cleartext_http, wanted
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ class Handshake:
         self._view = handshakes.buffer[: pacing.FIRST_READ]  # of the next read
         self._first = bytearray()
         self._discarded = 0
+        self._behind = False  # what was written is not with the peer yet
         self._incoming = _NO_BIO
         self._outgoing = _NO_BIO
         self._object: Any = None
@@ -329,13 +331,20 @@ class Handshake:
     def _left_waiting(self) -> None:
         """The peer does not close, or takes nothing."""
         self._timer = None
-        if self._state == CLOSING and self._raw.get_write_buffer_size():
+        if self._state == CLOSING and self._is_behind():
             # The time is for its answer; write_timeout is for what it has to take before.
             self._restart_timer(self._handshakes.worker.config.ssl_shutdown_timeout)
         elif self._state == REFUSED:
             self.abort()
         else:
             self._cut(TimeoutError("the TLS connection was not closed in time"))
+
+    def _is_behind(self) -> bool:
+        """Whether the peer has something to take, or had when this was asked last."""
+        raw = self._raw
+        before = self._behind
+        self._behind = bool(raw.get_write_buffer_size() or in_flight(raw.get_extra_info("socket")))
+        return before or self._behind
 
     def _restart_timer(self, limit: float | None) -> None:
         self._end_timer()

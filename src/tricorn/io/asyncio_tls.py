@@ -285,6 +285,7 @@ class AsyncioTLS(Handshake):
         if ended or self._ended:
             self._finish(None)
             return
+        self._is_behind()
         self._restart_timer(self._handshakes.worker.config.ssl_shutdown_timeout)
         self._resume_raw()
         if self._incoming.pending:

@@ -18,6 +18,7 @@ from tricorn.compilation import mypyc_attr
 from tricorn.io import pacing, sendfile
 from tricorn.io.admission import Place
 from tricorn.io.connection import Connection
+from tricorn.io.in_flight import in_flight
 from tricorn.io.registry import Registry
 from tricorn.io.sendfile import FileSender
 from tricorn.io.transport import Transport
@@ -331,6 +332,10 @@ class AsyncioTransport(Transport):
         """Bytes not yet given to the operating system."""
         file = self.file.count if self.file is not None else 0
         return self._transport.get_write_buffer_size() + self._held_size + file
+
+    def in_flight(self) -> int:
+        """Bytes given to the operating system that the peer has not acknowledged."""
+        return in_flight(self._transport.get_extra_info("socket"))
 
     def pause_reading(self) -> None:
         """Stop taking bytes from the socket."""

@@ -42,23 +42,26 @@ class Housekeeping(WebSocketHost):
         """Let time pass (seconds, monotonic)."""
         try:
             if not self._lost:
-                self._dispatch(self.http.handle_timeout(now))
+                # The time for the peer to close begins when it has everything.
+                in_flight = self.transport.in_flight() if self._closing else 0
+                if not in_flight:
+                    self._dispatch(self.http.handle_timeout(now))
                 for stream in list(self._streams.values()):
                     stream.tick(now)
                     if stream.complete and stream.task is None:
                         del self._streams[stream.stream_id]
                     elif stream.complete and stream.abandoned:
                         self._leave(stream.stream_id)  # a WebSocket that its peer has closed
-                self._check_stall(now)
+                self._check_stall(now, in_flight)
                 self._flush_now()
             if self._ending is not None:
                 self._end_applications(self._ending, now)
         except Exception:
             self._fault()
 
-    def _check_stall(self, now: float) -> None:
+    def _check_stall(self, now: float, in_flight: int) -> None:
         """Cut a peer that takes nothing of what was written to it."""
-        unsent = self.transport.unsent()
+        unsent = self.transport.unsent() + in_flight
         before, since = self._stall
         if not unsent or unsent != before:
             self._stall = (unsent, now)
@@ -85,7 +88,9 @@ class Housekeeping(WebSocketHost):
     @property
     def unfinished(self) -> bool:
         """Whether anything is left to do but to wait for the peer to close."""
-        return self._running > 0 or not self._closing or self.transport.unsent() > 0
+        if self._running or not self._closing:
+            return True
+        return self.transport.unsent() > 0 or self.transport.in_flight() > 0
 
     def load(self) -> tuple[int, int, int]:
         """1 while the connection is open, applications that run for it, its WebSockets."""

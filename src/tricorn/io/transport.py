@@ -45,6 +45,10 @@ class Transport(ABC):
         """Bytes taken and not yet given to the operating system."""
 
     @abstractmethod
+    def in_flight(self) -> int:
+        """Bytes given to the operating system that the peer has not acknowledged."""
+
+    @abstractmethod
     def pause_reading(self) -> None:
         """Stop taking bytes from the socket."""
 
