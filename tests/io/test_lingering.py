@@ -86,11 +86,23 @@ def test_what_follows_the_end_is_not_reset(serving: Serving, fault: bytes) -> No
 
 
 @pytest.mark.parametrize("protocol", ["http/1.1"])
+def test_a_stop_cuts_who_does_not_take_the_last_response(site: Site, records: Records) -> None:
+    """Behind graceful_timeout; that is said, for something is lost."""
+    records.expect("1 connections still open after graceful_timeout")
+    site.serve(large, keep_alive_max_requests=1, graceful_timeout=LIMIT)
+    client = site.connect(receive_buffer=65536)
+    client.response(client.start(), lambda response: response.status > 0)
+    site.served.stop()
+    begun = time.monotonic()
+    site.served.wait()
+    assert time.monotonic() - begun < 3
+
+
+@pytest.mark.parametrize("protocol", ["http/1.1"])
 def test_who_does_not_take_the_last_response_is_cut(site: Site, records: Records) -> None:
     """The system has all of it, and the peer's none of it left to take."""
     site.serve(large, keep_alive_max_requests=1, write_timeout=LIMIT, **HASTE)
     client = site.connect(receive_buffer=65536)
-    client.sock.sendall(REQUEST)
     client.response(client.start(), lambda response: response.status > 0)
     eventually(lambda: is_reset(client.sock), "the cut")
 

@@ -104,6 +104,7 @@ class AnyioTransport(Transport):
         self._header = header
         self._group: Group
         self._reader_scope = anyio.CancelScope()
+        self._closing_scope = anyio.CancelScope(shield=True)
         self._out: list[Any] = []  # bytes and pieces of files
         self._out_size = 0
         self._writing = False
@@ -151,14 +152,17 @@ class AnyioTransport(Transport):
                 header=self._header,
             )
             try:
-                with self._reader_scope:
-                    await self._read(connection)
+                try:
+                    with self._reader_scope:
+                        await self._read(connection)
+                finally:
+                    if self._close_wanted and not self._writing:
+                        with self._closing_scope:
+                            await self._close_in_order()
             finally:
                 self._gone = True
                 connection.lost()
                 with anyio.CancelScope(shield=True):
-                    if self._close_wanted and not self._writing:
-                        await self._close_in_order()
                     await cut(self._stream)
         # It has us: a cycle would wait for the collector.
         self._connection = None
@@ -175,30 +179,22 @@ class AnyioTransport(Transport):
     async def _close_tls(self, stream: TLSStream) -> None:
         """Say that nothing more comes, and wait until the peer says so too.
 
-        It has write_timeout to move on with what it has not taken yet, then
-        ssl_shutdown_timeout.
+        The time for that is ssl_shutdown_timeout, once it has what was written before.
         """
         names: Any = TLSAttribute  # they are typed as what they stand for
         connection: ServerObject = stream.extra(names.ssl_object)
         connection.send_close_notify()
-        config = self._worker.config
-        with anyio.move_on_after(0.0 if self._hurry else config.write_timeout):
-            await stream.transport_stream.send(connection.bios[1].read())
-        since, left = anyio.current_time(), self.in_flight()
-        while True:
-            with anyio.move_on_after(0.0 if self._hurry else config.ssl_shutdown_timeout):
+        if self._hurry:
+            self._closing_scope.deadline = -math.inf
+        await stream.transport_stream.send(connection.bios[1].read())
+        behind = True
+        while behind:
+            left = self.in_flight()
+            with anyio.move_on_after(self._worker.config.ssl_shutdown_timeout):
                 await _await_close_notify(stream, connection)
                 return
-            if self._hurry:
-                return
-            before, left, now = left, self.in_flight(), anyio.current_time()
-            if left != before:
-                since = now
-            elif not left or (
-                config.write_timeout is not None and now - since >= config.write_timeout
-            ):
-                self._worker.counters.limit("ssl_shutdown_timeout")
-                return
+            behind = left > 0 or self.in_flight() > 0
+        self._worker.counters.limit("ssl_shutdown_timeout")
 
     async def _read(self, connection: Connection) -> None:
         """Push what arrives until the connection is gone or closed."""
@@ -427,6 +423,7 @@ class AnyioTransport(Transport):
     def abort(self) -> None:
         """Close now."""
         self._reader_scope.cancel()
+        self._closing_scope.cancel()
 
     def spawn(self, coroutine: Coroutine[Any, Any, None], eager: bool = False) -> Scope:
         """Start an application task in the connection's group."""
