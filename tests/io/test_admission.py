@@ -15,6 +15,8 @@ from tricorn import Config
 from tricorn.io.admission import Admission
 from tricorn.types import Receive, Scope, Send
 
+PATIENT = {"close_timeout": 60.0, "ssl_shutdown_timeout": 60.0}
+
 
 class Fake:
     """A connection that is idle since then, or busy."""
@@ -132,6 +134,22 @@ def test_at_max_connections_an_idle_one_makes_room(site: Site) -> None:
         assert closed(idle)
     app.gate.open()
     assert busy.response(stream).text == "hello"
+
+
+def test_at_max_connections_one_that_only_has_to_be_closed_makes_room(site: Site) -> None:
+    site.serve(hello, max_connections=1, keep_alive_max_requests=1, **PATIENT)
+    first = site.connect()
+    assert first.get().text == "hello"
+    if isinstance(first, HTTP2Client):
+        first.until(lambda: first.goaways[-1:] == [(1, 0)])
+
+    def newcomer() -> bool:
+        try:
+            return site.connect().get().text == "hello"
+        except OSError:
+            return False  # the first one was about to be closed
+
+    eventually(newcomer, "a place")
 
 
 def test_at_max_connections_the_new_one_is_closed_where_none_is_idle(

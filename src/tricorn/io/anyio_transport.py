@@ -419,6 +419,8 @@ class AnyioTransport(Transport):
         """Close behind what is unsent, as far as the socket takes it, and wait for nothing."""
         self._hurry = True
         self.close()
+        if not self._out and not self._writing:
+            self._closing_scope.cancel()
 
     def abort(self) -> None:
         """Close now."""

@@ -91,7 +91,7 @@ class Connection(Exchanges):
         self._paused = False
         self._high = worker.config.write_buffer_high
         self._reading = True
-        self._closing = False
+        self._closing = self._lingers = False
         self._lost = False
         self._flush_scheduled = False
         self._gathers = False
@@ -229,6 +229,7 @@ class Connection(Exchanges):
     def _abort(self) -> None:
         """Cut the connection; nothing is written any more."""
         self._closing = True
+        self._lingers = False
         self.transport.abort()
 
     # Events
@@ -367,7 +368,7 @@ class Connection(Exchanges):
         if lingers and not self._closing:
             # TLS has no half-close; closing it waits for the peer's close_notify instead.
             lingers = self.transport.write_eof()
-        self._closing = True
+        self._closing = self._lingers = True
         if not lingers:
             self.transport.close()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tricorn.asgi.host import WebSocketHost
 from tricorn.asgi.http import HTTPStream
 from tricorn.asgi.runner import describe
@@ -16,13 +18,14 @@ from tricorn.protocol.events import Event, PeerFault
 class Housekeeping(WebSocketHost):
     """The part of the driver that the ticks move."""
 
-    __slots__ = ("_closing", "_ending", "_stall")
+    __slots__ = ("_closing", "_ending", "_lingers", "_stall")
 
     transport: Transport
     _streams: dict[int, HTTPStream | WebSocketStream]
     _running: int
     _ending: Ending | None
     _closing: bool
+    _lingers: bool
     _lost: bool
     _stall: tuple[int, float]
 
@@ -101,14 +104,21 @@ class Housekeeping(WebSocketHost):
 
     def idle_since(self) -> float | None:
         """Since when nothing goes on (seconds, as of the last tick), None while something does."""
-        return None if self._lost or self._running else self.http.idle_since()
+        if self._lost or self._running:
+            return None
+        if not self._closing:
+            return self.http.idle_since()
+        # One that only waits for its peer to close gives way before all others.
+        return -math.inf if self._lingers and not self.unfinished else None
 
     def evict(self) -> None:
         """Close the idle connection in favour of another one."""
         try:
-            self.http.end_idle()
-            self._flush_now()
-            self._closing = True
+            if not self._closing:
+                self.http.end_idle()
+                self._flush_now()
+                self._closing = True
+            self._lingers = False
             self.transport.close_at_once()
         except Exception:
             self._fault()
