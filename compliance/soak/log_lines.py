@@ -39,14 +39,16 @@ RELOADS = (
     Allowed("recycled", r"worker \d+ is replaced: .*max_requests.*"),
     Allowed("killed", r"worker \d+ was killed by SIGKILL, by somebody else; .*another one starts"),
 )
-#: What is told of peers that misbehave; each kind at most once in peer_log_interval.
+#: What is told of peers that misbehave; each kind at most once in peer_log_interval. Codecs have
+#: words of their own.
 _FAULTS = (
     "connection closed inside a request head",
     "connection closed inside a body",
     "control character in the request head",
+    r"malformed request line b'GET /\\x00 HTTP/1\.1'",
     "cleartext HTTP at an address that speaks TLS",
     "invalid preface: no SETTINGS",
-    "WebSocket: Invalid opcode 0x3",
+    "WebSocket: (Invalid opcode 0x3|reserved opcode)",
 )
 PEERS = (
     Allowed(
