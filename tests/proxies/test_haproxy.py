@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ PROXY: dict[str, Any] = {**TRUSTED, "proxy_protocol": "all"}
 #: What a client tries to slip past the proxy.
 SPOOFED = [(b"x-forwarded-for", b"203.0.113.9"), (b"x-forwarded-proto", b"gopher"),
            (b"forwarded", b"for=203.0.113.9")]  # fmt: skip
+LARGE = 150_000
 OPTIONS = "ssl,cert-cn,ssl-cipher,cert-sig,cert-key,crc32c,authority,unique-id"
 
 
@@ -206,3 +208,23 @@ def test_without_its_header_it_is_told(serving: Serving, tmp_path: Path, records
         assert front.client().get().status == 502
     lines = [line for line in records.messages() if line.startswith("refused")]
     assert lines == ["refused a connection without a PROXY protocol header from 127.0.0.1"]
+
+
+def test_connections_that_come_to_their_limit_lose_nothing(
+    serving: Serving, tmp_path: Path, proto: str
+) -> None:
+    """HAProxy speaks on, of windows at least, while it reads what is the last."""
+
+    async def large(scope: Scope, receive: Receive, send: Send) -> None:
+        await reply(send, b"x" * LARGE)
+
+    served = serving(large, keep_alive_max_requests=3)
+    with haproxy(tmp_path, http("", served, proto)) as front:
+
+        def ask(_: int) -> set[tuple[int, int]]:
+            client = front.client()
+            responses = [client.get("/") for _ in range(30)]
+            return {(response.status, len(response.body)) for response in responses}
+
+        with ThreadPoolExecutor(8) as clients:
+            assert set().union(*clients.map(ask, range(8))) == {(200, LARGE)}
