@@ -275,6 +275,8 @@ def test_messages_before_a_broken_rule_can_still_be_answered(connection, then):
     assert connection.state is WebSocketState.OPEN
     connection.send_text("answer")
     arguments = {"receive_data": [frame(TEXT, b"later")], "handle_timeout": [1.0]}.get(then, [])
+    if then == "handle_timeout":
+        assert connection.handle_timeout(0.0) == []
     (failed,) = getattr(connection, then)(*arguments)
     assert isinstance(failed, ConnectionFailed)
     assert failed.code == connection.close_code == 1002

@@ -182,6 +182,7 @@ class WebSocketConnection:
         self._output: list[bytes] = []
         self._pongs: deque[bytes] = deque(maxlen=_MAX_PENDING_PONGS)
         self._held: ParseFailure | None = None
+        self._held_late = False  # a call of handle_timeout ago already
         # The message under way. Buffers, not lists of pieces: a peer that sends one byte at a
         # time must not cost an object for each.
         self._text: io.StringIO | None = None
@@ -240,7 +241,7 @@ class WebSocketConnection:
         """Carry out the failure that ``receive_data`` held back, if any; give its event.
 
         To be called once the events before it have been dealt with. The next ``receive_data``
-        with nothing untaken, ``receive_eof`` or ``handle_timeout`` does it too.
+        with nothing untaken, ``receive_eof`` or the second ``handle_timeout`` does it too.
         """
         held, self._held = self._held, None
         self.has_held = False
@@ -388,7 +389,9 @@ class WebSocketConnection:
         if self._state is _CLOSED:
             return []
         if self._held is not None:
-            return self.settle()
+            # The first call may come at any moment; an application has an interval's time.
+            late, self._held_late = self._held_late, True
+            return self.settle() if late else []
         if self._heard or not reading:
             self._heard = False
             self._last_heard = now
