@@ -260,6 +260,19 @@ class TestMessages:
         output = host.taken()
         assert output.index(b"\x81\x02hi") < output.index(b"\x88")
 
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_a_message_before_a_fault_that_waited_for_room_is_answered(self, kind):
+        stream = reach(KINDS[kind](websocket_max_queue_size=1), [ACCEPT])
+        host = stream.host
+        host.taken()
+        receive(stream)
+        for wire in (frame(1, b"hi"), frame(7)):
+            host.receive(wire if kind == "1.1" else data(1, wire))
+        assert receive(stream) == {"type": "websocket.receive", "text": "hi"}
+        send(stream, type="websocket.send", text="hi")
+        assert b"\x81\x02hi" in host.taken()
+        assert receive(stream)["code"] == 1002
+
     def test_a_fault_does_not_wait_for_an_application_that_takes_nothing(self):
         stream = reach(http1_websocket(), [ACCEPT])
         stream.host.receive(frame(1, b"hi") + frame(7))

@@ -146,8 +146,8 @@ class WebSocketStream(BaseStream):
             self.host.flush()
         return True
 
-    def _pump(self) -> None:
-        """Parse what the queue has room for."""
+    def _pump(self, *, answering: bool = False) -> None:
+        """Parse what the queue has room for; with ``answering`` one was taken from it just now."""
         connection = self._connection
         if connection is None:
             return
@@ -159,7 +159,7 @@ class WebSocketStream(BaseStream):
                 data = data[:_SLICE]
             self.bytes_received += len(data)
             self._http.consumed(self.stream_id, len(data))
-            self._take(connection.receive_data(data, bool(self._queue)))
+            self._take(connection.receive_data(data, answering or bool(self._queue)))
         if self._wire:
             self.host.worker.counters.limit("websocket_max_queue_size")
         self._flush_wire()
@@ -278,7 +278,7 @@ class WebSocketStream(BaseStream):
         data = queue.popleft()
         self._queued -= len(data) + _MESSAGE_ROOM
         if self._wire:
-            self._pump()
+            self._pump(answering=True)
             self.host.flush()
         if data.__class__ is str:
             return {"type": "websocket.receive", "text": data}
