@@ -149,6 +149,7 @@ def single(name: str, *values: str, **options: Any) -> dict[str, Any]:
         ("prefix", "shop", {"fault": "a malformed X-Forwarded-Prefix field"}),
         ("prefix", "//evil.example", {"fault": "a malformed X-Forwarded-Prefix field"}),
         ("prefix", "/a//b", {"fault": "a malformed X-Forwarded-Prefix field"}),
+        ("prefix", "/%2fevil.example", {"fault": "a malformed X-Forwarded-Prefix field"}),
         ("prefix", "/a/../b", {"fault": "a malformed X-Forwarded-Prefix field"}),
         ("prefix", "/a/%2e%2E", {"fault": "a malformed X-Forwarded-Prefix field"}),
         ("prefix", "/a?b", {"fault": "a malformed X-Forwarded-Prefix field"}),

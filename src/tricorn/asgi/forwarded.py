@@ -390,8 +390,14 @@ _PREFIX_PATH: Final = re.compile(r"(?:/(?:[A-Za-z0-9\-._~!$&'()*+;=:@]|%[0-9A-Fa
 def _apply_prefix(scope: Scope, parts: list[str], stripped: str) -> None:
     """Put what the proxies have taken off the path in front of it again (ASGI HTTP 2.4)."""
     for part in parts:
-        segments = unquote(part).split("/")
-        if not _PREFIX_PATH.fullmatch(part) or "." in segments or ".." in segments:
+        decoded = unquote(part)
+        segments = decoded.split("/")
+        if (
+            not _PREFIX_PATH.fullmatch(part)
+            or "//" in decoded
+            or "." in segments
+            or ".." in segments
+        ):
             raise ValueError("no path")
     raw = "".join(part.rstrip("/") for part in parts)
     root: str = scope["root_path"]
