@@ -37,9 +37,37 @@ async def large(scope: Scope, receive: Receive, send: Send) -> None:
 def test_the_last_http2_response_arrives_whole(site: Site) -> None:
     """A reset, for what the peer says as it reads, would cut what it has not read."""
     site.serve(large, keep_alive_max_requests=1, **HASTE)
+    client = with_window(site)
+    assert len(read_slowly(client, client.start()).body) == LARGE
+    client.until(lambda: client.closed)
+    assert client.goaways[-1] == (1, NO_ERROR)
+
+
+@pytest.mark.parametrize("protocol", ["h2"])
+def test_a_stop_waits_for_a_peer_that_does_not_read_for_a_while(site: Site) -> None:
+    """It does not see the PING of the drain before drain_idle_timeout is over."""
+    site.serve(large, **HASTE)
+    client = with_window(site)
+    stream = client.start()
+    client.response(stream, lambda response: response.status > 0)
+    site.served.stop()
+    time.sleep(4 * LIMIT)
+    assert len(read_slowly(client, stream).body) == LARGE
+    client.sock.close()
+    site.served.wait()
+
+
+def with_window(site: Site) -> HTTP2Client:
+    """A client that gives credit for a whole response at once, and little room of its own."""
     client = site.connect(receive_buffer=65536, window=2**31 - 1)
     assert isinstance(client, HTTP2Client)
     client.h2.increment_flow_control_window(2**30)
+    client.flush()
+    return client
+
+
+def read_slowly(client: HTTP2Client, stream: int) -> Response:
+    """Read a response, and say something all the time."""
 
     def says_something(_: Response) -> bool:
         client.h2.ping(b"12345678")
@@ -47,10 +75,7 @@ def test_the_last_http2_response_arrives_whole(site: Site) -> None:
         time.sleep(READS_FOR)
         return False
 
-    response = client.response(client.start(), says_something)
-    assert len(response.body) == LARGE
-    client.until(lambda: client.closed)
-    assert client.goaways[-1] == (1, NO_ERROR)
+    return client.response(stream, says_something)
 
 
 @pytest.mark.parametrize("protocol", ["http/1.1"])

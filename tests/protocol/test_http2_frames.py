@@ -381,8 +381,8 @@ class TestRFC9113Section6_8Goaway:
     @conversation
     def test_a_peer_that_does_not_answer_a_drain_is_not_waited_for(self):
         play = http2(drain_idle_timeout=1) >> Call("drain") >> Tick(0) >> Tick(1)
-        play << Frames(ANY, ANY, ("GOAWAY", 0, NO_ERROR))
-        return play << State(closing=True, lingering=False)
+        play << Frames(ANY, ANY, ("GOAWAY", 0, NO_ERROR)) << State(closing=True, lingering=True)
+        return play >> Tick(1.1) >> Tick(1.2) << State(closing=True, lingering=False)
 
     @conversation
     def test_the_last_request_of_the_limit_begins_a_drain(self):

@@ -299,7 +299,8 @@ class HTTP2Connection(HTTP2Output):
 
     def _phase_now(self) -> tuple[object, float | None]:
         if self.lingering:
-            return "linger", self._config.close_timeout
+            # A peer that does not read has nothing to wait for but what is on its way.
+            return "linger", 0.0 if self._drain.unheard else self._config.close_timeout
         if self._codec.mid_frame and not self._streams.by_id:
             return ("head", self._codec.highest_stream_id), self._config.header_timeout
         if self._drain.waits:
@@ -319,13 +320,13 @@ class HTTP2Connection(HTTP2Output):
         if not self._timer.expired(now, phase, limit):
             return events
         if self.lingering:
-            events.append(LimitReached(0, "close_timeout"))
+            if not self._drain.unheard:
+                events.append(LimitReached(0, "close_timeout"))
             self.lingering = False
             return events
         if phase == "drain":
+            self._drain.unheard = True
             self._finish_drain()
-            # A peer that has not answered the PING by now does not read.
-            self.lingering = False
             return events
         if self._codec.mid_frame:
             events.append(PeerFault(0, "timed out in a frame", None, "header_timeout"))

@@ -16,14 +16,14 @@ class Drain:
 
     The first asks for no new streams; those already on their way are still taken. The
     second, a round trip later, says which was the last. ``peer_leaving`` is set by the
-    peer's own GOAWAY.
+    peer's own GOAWAY, ``unheard`` where the peer has not answered the first step in time.
     """
 
-    __slots__ = ("begun", "last_stream_id", "peer_leaving")
+    __slots__ = ("begun", "last_stream_id", "peer_leaving", "unheard")
 
     def __init__(self) -> None:
         self.begun = False
-        self.peer_leaving = False
+        self.peer_leaving = self.unheard = False
         self.last_stream_id: int | None = None
 
     @property
@@ -45,7 +45,10 @@ class Drain:
 
     def acknowledged(self, ping: bytes) -> bool:
         """Whether ``ping`` (8 bytes) answers the first step."""
-        return self.waits and ping == _PING
+        if ping != _PING:
+            return False
+        self.unheard = False
+        return self.waits
 
     def finish(self, codec: HTTP2Codec) -> None:
         """The second step."""
