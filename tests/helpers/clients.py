@@ -314,6 +314,7 @@ class HTTP2Client:
 
     def offer(self, stream: int, size: int, quiet: float = 0.15) -> int:
         """Send at most ``size`` body bytes until the peer takes none for ``quiet`` seconds."""
+        self.ping(b"settings")  # what it allows from the start is known behind that
         sent = 0
         while sent < size:
             room = min(self._room(stream), size - sent)
