@@ -112,7 +112,6 @@ class AnyioTransport(Transport):
         self._over = False
         self._eof_wanted = False
         self._close_wanted = False
-        self._hurry = False  # the close waits for nobody
         self.file: FileRegion | None = None
         self._gone = False
         self._resume: anyio.Event | None = None
@@ -184,8 +183,6 @@ class AnyioTransport(Transport):
         names: Any = TLSAttribute  # they are typed as what they stand for
         connection: ServerObject = stream.extra(names.ssl_object)
         connection.send_close_notify()
-        if self._hurry:
-            self._closing_scope.deadline = -math.inf
         await stream.transport_stream.send(connection.bios[1].read())
         behind = True
         while behind:
@@ -417,10 +414,8 @@ class AnyioTransport(Transport):
 
     def close_at_once(self) -> None:
         """Close behind what is unsent, as far as the socket takes it, and wait for nothing."""
-        self._hurry = True
         self.close()
-        if not self._out and not self._writing:
-            self._closing_scope.cancel()
+        self._closing_scope.cancel()  # it begins behind what is unsent
 
     def abort(self) -> None:
         """Close now."""
