@@ -273,7 +273,13 @@ def _against_named() -> list[Bar]:
         AgainstPeer("http1-small", PURE, "uvicorn-h11", 1.25),
         AgainstPeer("http2-small", PURE, "hypercorn-uvloop", 3.0),
     ]
-    for table in ("memory-at-start", "memory-idle-http1", "start"):
+    for table in (
+        "memory-at-start",
+        "memory-idle-http1",
+        "memory-idle-http1-tls",
+        "memory-used-http1-tls",
+        "start",
+    ):
         found.append(AgainstPeer(table, FAST, "uvicorn-httptools", 1.3, at_most=True))
     found += [AgainstPeer(table, FAST, "nginx", 0.5, goal=True) for table in small]
     return found

@@ -8,7 +8,6 @@ not be seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,7 +22,10 @@ BODY = 10_000_000
 TRANSFERS = 4
 """Connections with one transfer each, at the same time."""
 
-IDLE_CONNECTIONS: dict[Wire, int] = {"http1": 1000, "h2c": 200}
+IDLE_CONNECTIONS: dict[Wire, int] = {"http1": 1000, "h2c": 200, "http1-tls": 300}
+
+USED = 1_000_000
+"""Bytes that went each way over a connection that was used before it waits."""
 
 MIB = 1024 * 1024
 KIB = 1024
@@ -50,9 +52,9 @@ Client = HTTP1Client | HTTP2Client
 
 def client(wire: Wire, port: int, rate: float | None = None) -> Client:
     """A connected client of `wire`."""
-    kind: Callable[[str, int, float | None], Client]
-    kind = HTTP1Client if wire == "http1" else HTTP2Client
-    return kind(HOST, port, rate)
+    if wire == "h2c":
+        return HTTP2Client(HOST, port, rate)
+    return HTTP1Client(HOST, port, rate, tls=wire == "http1-tls")
 
 
 def transfer(case: Case, wire: Wire, port: int, size: int) -> None:
@@ -94,10 +96,13 @@ def at_start_shared_once(running: Running) -> float:
     return processes.resident_once(running.pid) / MIB
 
 
-def per_idle_connection(running: Running, wire: Wire) -> float:
-    """Resident KiB per open connection that has had one request and waits."""
+def per_idle_connection(running: Running, wire: Wire, *, used: bool = False) -> float:
+    """Resident KiB per open connection that has had one request and waits.
+
+    `used`: it has had a large download and a large upload too.
+    """
     with client(wire, running.port) as first:
-        first.get("/")
+        _use(first, used)
     processes.settle(running.pid)
     before = processes.resident(running.pid)
     count = IDLE_CONNECTIONS[wire]
@@ -105,7 +110,14 @@ def per_idle_connection(running: Running, wire: Wire) -> float:
         for _ in range(count):
             connection = client(wire, running.port)
             stack.enter_context(connection)
-            connection.get("/")
+            _use(connection, used)
         processes.settle(running.pid)
         taken = processes.resident(running.pid) - before
     return max(0, taken) / count / KIB
+
+
+def _use(connection: Client, used: bool) -> None:
+    connection.get("/")
+    if used:
+        connection.get(f"/stream/{USED}")
+        connection.post("/sink", USED)

@@ -41,6 +41,7 @@ TITLES: Mapping[str, str] = {
     "latency-http2-p99": "HTTP/2, 99th percentile of latency",
     "memory-at-start": "Memory at the start",
     "memory-idle-http1": "Memory of an idle HTTP/1.1 connection",
+    "memory-used-http1-tls": "The same over TLS, used before",
     "start": "Time from command to first answer",
 }
 

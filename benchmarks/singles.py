@@ -16,6 +16,13 @@ from .servers import ROOT, Listen, Running, Server, ServerError, Wire, await_ans
 
 MEMORY_WIRES: tuple[Wire, ...] = ("http1", "h2c")
 
+IDLE: tuple[tuple[Wire, bool], ...] = (
+    *((wire, False) for wire in MEMORY_WIRES),
+    ("http1-tls", False),
+    ("http1-tls", True),
+)
+"""Connections that wait, and whether large bodies went over them before."""
+
 START_PAUSE = 0.002
 """Seconds between two tries to be the first to be answered."""
 
@@ -41,11 +48,12 @@ def _growth(plan: Plan, servers: Sequence[Server]) -> list[Table]:
 def _idle(plan: Plan, servers: Sequence[Server]) -> list[Table]:
     """Size at the start, and of connections that wait."""
     tables = []
-    for wire in MEMORY_WIRES:
-        table = Table(f"memory-idle-{wire}", _UNITS["idle"], False)
+    for wire, used in IDLE:
+        table = Table(f"memory-{'used' if used else 'idle'}-{wire}", _UNITS["idle"], False)
         tables.append(table)
         for server in servers:
-            alone(plan, server, table, wire, partial(memory.per_idle_connection, wire=wire))
+            size = partial(memory.per_idle_connection, wire=wire, used=used)
+            alone(plan, server, table, wire, size)
     once = "what processes share counted once"
     for table, measure in (
         (Table("memory-at-start", _UNITS["start"], False, "processes added up"), memory.at_start),
@@ -147,7 +155,7 @@ def _growth_cost(plan: Plan, servers: int) -> float:
 
 
 def _idle_cost(plan: Plan, servers: int) -> float:
-    return servers * 4 * (START_COST + 1.5)
+    return servers * (2 + len(IDLE)) * (START_COST + 1.5)
 
 
 def _start_cost(plan: Plan, servers: int) -> float:
@@ -169,8 +177,8 @@ WORKLOADS = (
     ),
     Workload(
         "memory",
-        "resident size at the start, and of 1,000 idle HTTP/1.1 connections",
-        MEMORY_WIRES,
+        "resident size at the start, and of idle connections",
+        (*MEMORY_WIRES, "http1-tls"),
         None,
         _idle,
         _idle_cost,

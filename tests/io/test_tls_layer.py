@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import re
 import select
 import shutil
@@ -439,6 +440,92 @@ def test_more_handshakes_than_a_turn_takes(serving: Serving, wires: list[Wire]) 
         wire.sock.sendall(wire.records(REQUEST))
     for wire in wires:
         wire.until(b"hello")
+
+
+# What all connections of a loop share
+
+
+def split(data: bytes, chance: random.Random) -> list[bytes]:
+    """The same in pieces of any length."""
+    at, pieces = 0, []
+    while at < len(data):
+        size = chance.choice((1, 50, 3000, 20_000))
+        pieces.append(data[at : at + size])
+        at += size
+    return pieces
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_connections_do_not_meet_in_what_they_share(
+    serving: Serving, wires: list[Wire], version: ssl.TLSVersion, seed: int
+) -> None:
+    """OpenSSL's buffers are those of the loop: whatever each connection leaves half done."""
+    chance = random.Random(seed)
+    slow = serving.gate()
+
+    async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/slow":
+            await slow.wait()
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        await reply(send, body)
+
+    served = serving(echo, tls=True)
+    expected: list[tuple[Wire, bytes]] = []
+    lines: list[tuple[Wire, list[bytes]]] = []
+    for number in range(12):
+        wire = Wire(serving, served, version)
+        wires.append(wire)
+        wire.shake()
+        body = bytes((65 + number,)) * chance.choice((10, 5000, 40_000, 400_000))
+        path = b"/slow" if number % 3 == 0 else b"/"
+        head = b"POST %b HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % (path, len(body))
+        sent = wire.records(*split(head + body, chance))
+        if number % 4 == 1:
+            # It breaks in the middle.
+            half = len(sent) // 2
+            sent = sent[:half] + bytes(20) + sent[half:]
+        elif number % 4 == 2:
+            with pytest.raises(ssl.SSLWantReadError):
+                wire.tls.unwrap()
+            sent += wire.outgoing.read() + bytes(100)
+        else:
+            expected.append((wire, body))
+        lines.append((wire, split(sent, chance)))
+    while lines:
+        wire, pieces = line = chance.choice(lines)
+        with contextlib.suppress(ConnectionError):  # of one that is broken
+            wire.sock.sendall(pieces.pop(0))
+        if not pieces:
+            lines.remove(line)
+    slow.open()
+    for wire, body in expected:
+        answer = wire.until(body)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert answer.endswith(b"\r\n\r\n" + body)
+
+
+def test_a_connection_keeps_no_buffers(
+    serving: Serving, protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They grow with what goes through them, and never shrink."""
+    made: list[ssl.MemoryBIO] = []
+    make = ssl.MemoryBIO
+
+    def counted() -> ssl.MemoryBIO:
+        made.append(make())
+        return made[-1]
+
+    monkeypatch.setattr(ssl, "MemoryBIO", counted)
+    served = serving(hello, tls=True)
+    for _ in range(5):
+        assert serving.connect(served, protocol).get().status == 200
+    assert len(made) <= 2
+    assert not any(buffer.pending for buffer in made)
 
 
 def test_resets_at_every_stage_leave_nothing(serving: Serving) -> None:

@@ -38,15 +38,15 @@ CLOSING: Final = 4
 REFUSED: Final = 5
 OVER: Final = 6
 
-# Bytes of one read from the socket. OpenSSL's buffers grow to this size and keep it for as long
-# as the connection lasts.
+# Bytes of one read from the socket.
 _LARGEST_READ: Final = 131072
-
-_NO_BIO: Final = ssl.MemoryBIO()
 
 
 class Handshakes:
     """The connections of one event loop whose TLS handshake is not done yet, and what all share.
+
+    The latter are OpenSSL's memory buffers too, which grow to the most that went through them and
+    keep it: each connection leaves both empty, whatever it does, before anything else can run.
 
     :param context: of the configuration; what it holds for new connections may change.
     """
@@ -59,6 +59,8 @@ class Handshakes:
         self.context = context
         # As with cleartext, what is read is taken from here at once.
         self.buffer = memoryview(bytearray(_LARGEST_READ))
+        self.incoming = ssl.MemoryBIO()
+        self.outgoing = ssl.MemoryBIO()
         # libuv reads from a socket again, up to 32 times, as long as the buffer gets full.
         self.rests = not isinstance(loop, asyncio.BaseEventLoop)
         self.cancelled = False
@@ -141,12 +143,13 @@ class Handshake:
         self._first = bytearray()
         self._discarded = 0
         self._behind = False  # what was written is not with the peer yet
-        self._incoming = _NO_BIO
-        self._outgoing = _NO_BIO
+        self._incoming = handshakes.incoming
+        self._outgoing = handshakes.outgoing
+        self._rest = b""  # of what has come, not decrypted yet
         self._object: Any = None
         # Looked up once: bound methods.
-        self._put: Any = None
-        self._take: Any = None
+        self._put: Any = handshakes.incoming.write
+        self._take: Any = handshakes.outgoing.read
         self._send: Any = None
         self._error: BaseException | None = None  # what ends it
 
@@ -213,6 +216,7 @@ class Handshake:
         self._handshakes.done(self)
         failed, self._failed = self._failed, None
         self._send = self._put = self._take = None
+        self._rest = b""
         if failed is not None:
             failed(exc if self._error is None else self._error)
 
@@ -263,10 +267,9 @@ class Handshake:
         if self._state != QUEUED or self._raw.is_closing():
             return
         self._state = HANDSHAKE
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._incoming, self._outgoing = incoming, outgoing
-        self._object = self._handshakes.context.ssl.wrap_bio(incoming, outgoing, server_side=True)
-        self._put, self._take = incoming.write, outgoing.read
+        self._object = self._handshakes.context.ssl.wrap_bio(
+            self._incoming, self._outgoing, server_side=True
+        )
         self._put(self._first)
         self._first = bytearray()
         self._resume_raw()
@@ -277,12 +280,13 @@ class Handshake:
         try:
             self._object.do_handshake()
         except ssl.SSLWantReadError:
-            self._flush()
+            self._clear()
             return
         except Exception as exc:
-            self._flush()
+            self._clear()
             self._finish(exc)
             return
+        self._clear()
         try:
             self._established()
         except Exception:
@@ -306,10 +310,14 @@ class Handshake:
             self._raw_paused = False
             self._raw.resume_reading()
 
-    def _flush(self) -> None:
-        """Hand over what TLS has to say."""
-        if self._outgoing.pending and self._send is not None and not self._raw.is_closing():
-            self._send(self._take())
+    def _clear(self) -> None:
+        """Leave OpenSSL's buffers empty: hand over what TLS has to say, and keep what has come."""
+        if self._incoming.pending:
+            self._rest = self._incoming.read()
+        if self._outgoing.pending:
+            said = self._outgoing.read()
+            if self._send is not None and not self._raw.is_closing():
+                self._send(said)
 
     # The end
 

@@ -23,8 +23,7 @@ from tricorn.io.asyncio_transport import AsyncioTransport, write_lines
 # A record is this large at most (RFC 8446 section 5.1).
 _PIECE: Final = 16384
 # What is joined and encrypted at a time: 64 KiB of a body, with its framing. For twice as much
-# malloc maps memory anew each time, and its pages cost more than the encryption; and OpenSSL's
-# buffers keep what they grow to.
+# malloc maps memory anew each time, and its pages cost more than the encryption.
 _JOINED: Final = 65536 + 1024
 
 
@@ -71,15 +70,18 @@ class AsyncioTLS(Handshake):
         if self._ended:
             return  # behind close_notify
         view = self._view
-        self._put(view[:nbytes])
         if nbytes == len(view) and self._handshakes.rests:
             # One read in a turn of the loop.
             self._pause_raw()
             self._schedule()
         if self._paused:
+            self._rest += bytes(view[:nbytes])
             self._more = True
             self._pause_raw()
         else:
+            if self._rest:
+                self._put_rest()
+            self._put(view[:nbytes])
             self._read()
 
     def eof_received(self) -> bool:
@@ -125,19 +127,28 @@ class AsyncioTLS(Handshake):
         self._opened = None
         upper.connection_made(cast("asyncio.BaseTransport", self))
         self._handshakes.done(self)
-        if self._incoming.pending and not self._paused:
-            self._read()
-        # Tickets for later sessions leave together with what was written meanwhile.
-        self._flush()
+        if self._rest:
+            # It came together with the last of the handshake.
+            if self._paused:
+                self._more = True
+            else:
+                self._read()
 
     # Reading
+
+    def _put_rest(self) -> None:
+        rest, self._rest = self._rest, b""
+        self._put(rest)
 
     def _read(self) -> None:
         """Give the connection what can be decrypted, as long as it wants any."""
         upper = self._upper
         if upper is None:
+            self._clear()
             return
         while True:
+            if self._rest:
+                self._put_rest()
             buffer = upper.get_buffer(-1)
             size = len(buffer)
             if size != self._size:
@@ -145,12 +156,12 @@ class AsyncioTLS(Handshake):
                 # Records are larger than what is in them.
                 self._view = self._handshakes.buffer[: size + (size >> 4)]
             filled = self._fill(buffer, size)
+            if self._more or self._ended or self._outgoing.pending:
+                self._clear()  # the answer to a KeyUpdate, an alert
             if filled:
                 upper.buffer_updated(filled)
             if self._state != OPEN or self._paused or not self._more:
                 break
-        if self._outgoing.pending:
-            self._flush()  # the answer to a KeyUpdate, an alert
         if self._ended and not self._more and self._state == OPEN:
             self._end()
 
@@ -191,7 +202,6 @@ class AsyncioTLS(Handshake):
             upper.eof_received()
             self.close()
         else:
-            self._flush()
             self._finish(self._error)
 
     def _schedule(self) -> None:
@@ -213,7 +223,9 @@ class AsyncioTLS(Handshake):
 
     def _discard(self) -> None:
         """Read on until the peer's close_notify; what comes before it is not wanted."""
-        if self._object.discard():
+        ended = self._object.discard()
+        self._clear()
+        if ended:
             self._finish(None)
 
     # What AsyncioTransport asks of a transport
@@ -226,8 +238,7 @@ class AsyncioTLS(Handshake):
         if size > _PIECE:
             self.writelines((data,))
         elif size:
-            self._encrypt(data)
-            self._send(self._take())
+            self._send(self._encrypted(data))
 
     def writelines(self, buffers: Sequence[Any]) -> None:
         """Encrypt pieces, joined so that they share records."""
@@ -249,13 +260,19 @@ class AsyncioTLS(Handshake):
     def _encrypt_part(self, part: list[Any], records: list[bytes]) -> None:
         data = part[0] if len(part) == 1 else b"".join(part)
         if len(data) <= _JOINED:
-            self._encrypt(data)
-            records.append(self._take())
+            records.append(self._encrypted(data))
             return
         view = memoryview(data)
-        for at in range(0, len(view), _JOINED):
-            self._encrypt(view[at : at + _JOINED])
-            records.append(self._take())
+        starts = range(0, len(view), _JOINED)
+        records.extend(self._encrypted(view[at : at + _JOINED]) for at in starts)
+
+    def _encrypted(self, data: Any) -> bytes:
+        try:
+            self._encrypt(data)
+        except ssl.SSLError:
+            self._take()
+            raise
+        return cast("bytes", self._take())
 
     def pause_reading(self) -> None:
         """Give nothing more to the connection.
@@ -280,16 +297,18 @@ class AsyncioTLS(Handshake):
             return
         self._state = CLOSING
         self._more = False
+        if self._rest and not self._ended:
+            self._put_rest()
         ended: bool = self._object.send_close_notify()
-        self._flush()
+        if not ended and self._incoming.pending:
+            ended = self._object.discard()
+        self._clear()
         if ended or self._ended:
             self._finish(None)
             return
         self._is_behind()
         self._restart_timer(self._handshakes.worker.config.ssl_shutdown_timeout)
         self._resume_raw()
-        if self._incoming.pending:
-            self._discard()
 
     def get_write_buffer_size(self) -> int:
         """Bytes not yet given to the operating system."""
