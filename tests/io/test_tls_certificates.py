@@ -246,7 +246,7 @@ def tls(tmp_path: Path, authority: trustme.CA) -> tuple[TLSContext, Pair]:
 
 def test_look(tls: tuple[TLSContext, Pair], authority: trustme.CA, records: Records) -> None:
     context, pair = tls
-    watch, first = CertificateWatch(context), context.ssl
+    watch, first = CertificateWatch(context), context.main
     assert not watch.look()
     # Half of a rotation: the key follows while the watch looks.
     fresh = authority.issue_cert("new.example")
@@ -256,7 +256,7 @@ def test_look(tls: tuple[TLSContext, Pair], authority: trustme.CA, records: Reco
         lambda: pair.keyfile.write_bytes(fresh.private_key_pem.bytes()),
     )
     assert watch.look(late)
-    assert context.ssl is not first
+    assert context.main is not first
     assert not watch.look()
 
 
@@ -275,7 +275,7 @@ def test_the_file_at_fault_is_named_once(
     name: str, content: str | None, said: str,
 ) -> None:  # fmt: skip
     context, pair = tls
-    watch, first = CertificateWatch(context), context.ssl
+    watch, first = CertificateWatch(context), context.main
     path: Path = getattr(pair, name)
     good = path.read_bytes()
     if content is None:
@@ -293,7 +293,7 @@ def test_the_file_at_fault_is_named_once(
     assert str(path) in line
     with pytest.raises(ConfigError):
         context.reload()
-    assert context.ssl is first
+    assert context.main is first
     path.write_bytes(good)
     assert watch.look(Sleep())
 

@@ -8,7 +8,6 @@ from typing import Any
 import anyio
 import anyio.abc
 import anyio.lowlevel
-from anyio.streams.tls import TLSStream
 
 from tricorn.io.accepting import NO_CONNECTION, Accepted, Intake, pair
 from tricorn.io.anyio_transport import AnyioTransport, cut
@@ -83,8 +82,11 @@ async def _open_anyio(
         server = listener.address if listener.is_unix else pair(accepted.socket.getsockname())
         stream = plain = await anyio.abc.SocketStream.from_socket(accepted.socket)
         if tls is not None:
+            from tricorn.io.anyio_tls import SecureStream  # not above: for TLS only
+
+            stream = secure = SecureStream(plain, tls)
             with anyio.fail_after(left):
-                stream = await TLSStream.wrap(plain, server_side=True, ssl_context=tls.ssl)
+                await secure.do_handshake()
     except BaseException as exc:
         # Failed or, in the handshake, cancelled.
         if stream is not None:

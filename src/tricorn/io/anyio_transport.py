@@ -14,11 +14,10 @@ import math
 import socket
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
 import anyio.abc
-from anyio.streams.tls import TLSAttribute, TLSStream
 
 from tricorn.asgi.host import Worker
 from tricorn.io import pacing, sendfile
@@ -31,7 +30,8 @@ from tricorn.protocol.flow import FileRegion
 
 if TYPE_CHECKING:
     from tricorn.io.anyio_means import Group, Scope
-    from tricorn.io.tls import ServerObject, TLSContext
+    from tricorn.io.anyio_tls import SecureStream
+    from tricorn.io.tls import TLSContext
     from tricorn.protocol.proxy_protocol import ProxyHeader
 
 # What a write counts beyond its bytes: many small ones need a turn of the loop too.
@@ -39,20 +39,9 @@ _WRITE_COST: Final = 1024
 
 
 async def cut(stream: anyio.abc.ByteStream) -> None:
-    """Close at once; a TLS stream may say that it was cut."""
+    """Close at once."""
     with contextlib.suppress(*GONE):
         await anyio.aclose_forcefully(stream)
-
-
-async def _await_close_notify(stream: TLSStream, connection: ServerObject) -> None:
-    """Drop what comes until the peer says that it is the last, and close.
-
-    ``stream.aclose`` gives up where anything else comes before, and cuts what is on its way.
-    """
-    incoming, _ = connection.bios
-    while not connection.discard():
-        incoming.write(await stream.transport_stream.receive())
-    await stream.transport_stream.aclose()
 
 
 class EventWaiter:
@@ -135,9 +124,8 @@ class AnyioTransport(Transport):
         """Serve the connection to its end, application tasks included."""
         info, alpn = None, None
         if self._tls is not None:
-            names: Any = TLSAttribute  # they are typed as what they stand for
-            info = self._tls.describe(self._stream.extra(names.ssl_object))
-            alpn = self._stream.extra(names.alpn_protocol)
+            ssl_object = cast("SecureStream", self._stream).object
+            info, alpn = self._tls.describe(ssl_object), ssl_object.selected_alpn_protocol()
         async with self._means.group() as self._group:
             connection = self._connection = Connection(
                 self._worker,
@@ -170,25 +158,22 @@ class AnyioTransport(Transport):
     async def _close_in_order(self) -> None:
         """Close, over TLS with close_notify, so that the peer can tell an end from a cut."""
         with contextlib.suppress(*GONE):
-            if isinstance(self._stream, TLSStream):
-                await self._close_tls(self._stream)
+            if self._tls is not None:
+                await self._close_tls(cast("SecureStream", self._stream))
             else:
                 await self._stream.aclose()
 
-    async def _close_tls(self, stream: TLSStream) -> None:
+    async def _close_tls(self, stream: SecureStream) -> None:
         """Say that nothing more comes, and wait until the peer says so too.
 
         The time for that is ssl_shutdown_timeout, once it has what was written before.
         """
-        names: Any = TLSAttribute  # they are typed as what they stand for
-        connection: ServerObject = stream.extra(names.ssl_object)
-        connection.send_close_notify()
-        await stream.transport_stream.send(connection.bios[1].read())
+        await stream.send_close_notify()
         behind = True
         while behind:
             left = self.in_flight()
             with anyio.move_on_after(self._worker.config.ssl_shutdown_timeout):
-                await _await_close_notify(stream, connection)
+                await stream.wait_closed()
                 return
             behind = left > 0 or self.in_flight() > 0
         self._worker.counters.limit("ssl_shutdown_timeout")
@@ -226,6 +211,7 @@ class AnyioTransport(Transport):
         if self._tls is None:
             # Our side stays open; the driver's close ends the wait.
             await anyio.sleep(math.inf)
+        self._close_wanted = True  # TLS has no half-close
 
     def _catch_up(self) -> None:
         """Look at what was left for later, if it is still there."""

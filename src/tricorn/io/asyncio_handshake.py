@@ -45,9 +45,6 @@ _LARGEST_READ: Final = 131072
 class Handshakes:
     """The connections of one event loop whose TLS handshake is not done yet, and what all share.
 
-    The latter are OpenSSL's memory buffers too, which grow to the most that went through them and
-    keep it: each connection leaves both empty, whatever it does, before anything else can run.
-
     :param context: of the configuration; what it holds for new connections may change.
     """
 
@@ -59,8 +56,6 @@ class Handshakes:
         self.context = context
         # As with cleartext, what is read is taken from here at once.
         self.buffer = memoryview(bytearray(_LARGEST_READ))
-        self.incoming = ssl.MemoryBIO()
-        self.outgoing = ssl.MemoryBIO()
         # libuv reads from a socket again, up to 32 times, as long as the buffer gets full.
         self.rests = not isinstance(loop, asyncio.BaseEventLoop)
         self.cancelled = False
@@ -143,13 +138,13 @@ class Handshake:
         self._first = bytearray()
         self._discarded = 0
         self._behind = False  # what was written is not with the peer yet
-        self._incoming = handshakes.incoming
-        self._outgoing = handshakes.outgoing
+        self._incoming = handshakes.context.incoming
+        self._outgoing = handshakes.context.outgoing
         self._rest = b""  # of what has come, not decrypted yet
         self._object: Any = None
         # Looked up once: bound methods.
-        self._put: Any = handshakes.incoming.write
-        self._take: Any = handshakes.outgoing.read
+        self._put: Any = self._incoming.write
+        self._take: Any = self._outgoing.read
         self._send: Any = None
         self._error: BaseException | None = None  # what ends it
 
@@ -267,9 +262,7 @@ class Handshake:
         if self._state != QUEUED or self._raw.is_closing():
             return
         self._state = HANDSHAKE
-        self._object = self._handshakes.context.ssl.wrap_bio(
-            self._incoming, self._outgoing, server_side=True
-        )
+        self._object = self._handshakes.context.connection()
         self._put(self._first)
         self._first = bytearray()
         self._resume_raw()

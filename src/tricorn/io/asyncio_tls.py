@@ -19,12 +19,10 @@ from typing import Any, Final, cast
 from tricorn.io import pacing
 from tricorn.io.asyncio_handshake import CLOSING, OPEN, Handshake, Handshakes
 from tricorn.io.asyncio_transport import AsyncioTransport, write_lines
+from tricorn.io.tls import TOGETHER
 
 # A record is this large at most (RFC 8446 section 5.1).
 _PIECE: Final = 16384
-# What is joined and encrypted at a time: 64 KiB of a body, with its framing. For twice as much
-# malloc maps memory anew each time, and its pages cost more than the encryption.
-_JOINED: Final = 65536 + 1024
 
 
 class AsyncioTLS(Handshake):
@@ -248,7 +246,7 @@ class AsyncioTLS(Handshake):
         part: list[Any] = []
         size = 0
         for piece in buffers:
-            if part and size + len(piece) > _JOINED:
+            if part and size + len(piece) > TOGETHER:
                 self._encrypt_part(part, records)
                 part = []
                 size = 0
@@ -259,12 +257,12 @@ class AsyncioTLS(Handshake):
 
     def _encrypt_part(self, part: list[Any], records: list[bytes]) -> None:
         data = part[0] if len(part) == 1 else b"".join(part)
-        if len(data) <= _JOINED:
+        if len(data) <= TOGETHER:
             records.append(self._encrypted(data))
             return
         view = memoryview(data)
-        starts = range(0, len(view), _JOINED)
-        records.extend(self._encrypted(view[at : at + _JOINED]) for at in starts)
+        starts = range(0, len(view), TOGETHER)
+        records.extend(self._encrypted(view[at : at + TOGETHER]) for at in starts)
 
     def _encrypted(self, data: Any) -> bytes:
         try:

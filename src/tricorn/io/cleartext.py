@@ -7,6 +7,7 @@ HTTP begins with the upper-case letters of a method.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 
 import anyio
@@ -60,6 +61,8 @@ async def before_tls(
             finally:
                 silent.discard(scope)
         if scope.cancelled_caught:
+            with contextlib.suppress(OSError):
+                sock.recv(65536)  # unread bytes would make a reset of the end
             if worker.draining:
                 raise ConnectionAbortedError("the server stops")
             raise TimeoutError("no TLS handshake has come")

@@ -10,7 +10,7 @@ import re
 import ssl
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 from weakref import WeakKeyDictionary
 
 from tricorn.config import Config
@@ -19,6 +19,9 @@ from tricorn.file_fingerprint import Fingerprint, fingerprint
 from tricorn.io import certificates
 from tricorn.protocol.client_hello import ClientHello
 
+# Bytes to encrypt at a time: 64 KiB of a body, with its framing. For twice as much malloc maps
+# memory anew each time, and its pages cost more than the encryption.
+TOGETHER: Final = 65536 + 1024
 # A record with the fatal alert no_application_protocol (RFC 7301 section 3.2), as it is
 # before anything is encrypted.
 _NO_APPLICATION_PROTOCOL = bytes((21, 3, 3, 0, 2, 2, 120))
@@ -95,8 +98,8 @@ class ServerObject(ssl.SSLObject):
 
     bios: tuple[ssl.MemoryBIO, ssl.MemoryBIO]
     """What has come from the peer, and what is to go to it."""
-    _hello: ClientHello
-    _choice: _Choice
+    hello: ClientHello
+    choice: _Choice
     _failure: ssl.SSLError | None = None
 
     def do_handshake(self) -> None:
@@ -104,9 +107,9 @@ class ServerObject(ssl.SSLObject):
         if self._failure is not None:
             raise self._failure
         incoming, outgoing = self.bios
-        if not self._hello.done and incoming.pending:
+        if not self.hello.done and incoming.pending:
             data = incoming.read()
-            self._hello.feed(data)
+            self.hello.feed(data)
             incoming.write(data)
             self._heed()
         try:
@@ -139,13 +142,13 @@ class ServerObject(ssl.SSLObject):
         return True
 
     def _heed(self) -> None:
-        hello = self._hello
+        hello = self.hello
         if not hello.done:
             return
-        if self._choice.refuses(hello):
+        if self.choice.refuses(hello):
             self.bios[1].write(_NO_APPLICATION_PROTOCOL)
             self._fail(ssl.SSLError(ssl.SSL_ERROR_SSL, "no protocol of the client's is spoken"))
-        context = self._choice.context(hello)
+        context = self.choice.context(hello)
         if context is not None:
             # Of the former one, its options, the verify mode and the tickets' keys stay.
             self.context = context
@@ -156,45 +159,34 @@ class ServerObject(ssl.SSLObject):
         raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "an alert goes out") from None
 
 
-def _heed_hellos(context: ssl.SSLContext, choice: _Choice) -> None:
-    """Have the connections of a context heed the ClientHello."""
-    context.sslobject_class = ServerObject
-    make = context.wrap_bio
-
-    def wrap_bio(
-        incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *args: Any, **options: Any
-    ) -> ssl.SSLObject:
-        made = make(incoming, outgoing, *args, **options)
-        assert isinstance(made, ServerObject)
-        made.bios, made._hello, made._choice = (incoming, outgoing), ClientHello(), choice
-        return made
-
-    # Not in a subclass of SSLContext: for one of those anyio takes a thread per connection.
-    context.wrap_bio = wrap_bio  # type: ignore[method-assign]
-
-
 class TLSContext:
     """The TLS contexts of a configuration, by server name, and what their connections share.
 
     A reload makes new contexts, so that a connection has all of one state or of the other;
     tickets of former contexts lead to a full handshake.
+
+    OpenSSL's memory buffers grow to the most that went through them and never shrink. So they
+    are shared: each connection leaves both empty, whatever it does, before anything else can run.
     """
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self.incoming = ssl.MemoryBIO()
+        """What has come from the peer of a connection."""
+        self.outgoing = ssl.MemoryBIO()
+        """What is to go to it."""
         # By context and not of the present only: connections outlive a reload.
         self._server_certs: WeakKeyDictionary[ssl.SSLContext, str | None] = WeakKeyDictionary()
-        self.ssl: ssl.SSLContext
-        """The context for new connections."""
+        self._for_new: tuple[ssl.SSLContext, _Choice]
         self.paths: tuple[str, ...]
         """The files it is made of."""
         self.loaded: Fingerprint
         """Their fingerprint just before they were loaded."""
         self.reload()
         self._suites = {
-            cipher["name"]: int(cipher["id"]) & 0xFFFF for cipher in self.ssl.get_ciphers()
+            cipher["name"]: int(cipher["id"]) & 0xFFFF for cipher in self.main.get_ciphers()
         }
-        self._asks_client = self.ssl.verify_mode is not ssl.CERT_NONE
+        self._asks_client = self.main.verify_mode is not ssl.CERT_NONE
 
     def reload(self) -> None:
         """Read the files again, for connections from now on. Any thread may do it.
@@ -210,12 +202,26 @@ class TLSContext:
         except PermissionError:
             loaded = ()  # loading tells which file it is
         made = [(pair.names, self._context(pair)) for pair in found]
-        main = made[0][1]
-        _heed_hellos(main, _Choice(certificates.Names(made[1:]), config.alpn_protocols))
-        self.ssl, self.paths, self.loaded = main, paths, loaded
+        choice = _Choice(certificates.Names(made[1:]), config.alpn_protocols)
+        self._for_new = made[0][1], choice
+        self.paths, self.loaded = paths, loaded
+
+    @property
+    def main(self) -> ssl.SSLContext:
+        """The context of new connections until their ClientHello is there."""
+        return self._for_new[0]
+
+    def connection(self) -> ServerObject:
+        """The server's side of a new connection."""
+        context, choice = self._for_new
+        made = context.wrap_bio(self.incoming, self.outgoing, server_side=True)
+        assert isinstance(made, ServerObject)
+        made.bios, made.hello, made.choice = (self.incoming, self.outgoing), ClientHello(), choice
+        return made
 
     def _context(self, pair: certificates.Pair) -> ssl.SSLContext:
         context = create_ssl_context(self._config)
+        context.sslobject_class = ServerObject
         self._server_certs[context] = certificates.load(context, pair)
         return context
 
