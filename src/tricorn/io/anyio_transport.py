@@ -187,6 +187,7 @@ class AnyioTransport(Transport):
             while True:
                 if self._resume is not None:
                     await self._resume.wait()
+                data = b""  # the last read is not kept while the next is waited for
                 data = await receive(size)
                 if self._late:
                     self._catch_up()
