@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import random
 import re
@@ -522,26 +521,32 @@ def test_a_connection_keeps_no_buffers(
     assert not any(buffer.pending for buffer in made)
 
 
-def test_resets_at_every_stage_leave_nothing(serving: Serving, backend: str) -> None:
+def test_resets_at_every_stage_leave_nothing(serving: Serving) -> None:
+    """Else all places were taken soon."""
     served = serving(hello, tls=True, max_connections=3)
+
+    def served_again() -> bool:
+        try:
+            return serving.connect(served).get().status == 200
+        except (OSError, AssertionError):
+            return False  # not all resets are seen yet
+
+    def reset(stage: int) -> None:
+        wire = Wire(serving, served)
+        if stage == 1:
+            wire.sock.sendall(b"\x16\x03\x01")
+        elif stage == 2:
+            with pytest.raises(ssl.SSLWantReadError):
+                wire.tls.do_handshake()
+            wire.flush()
+        elif stage == 3:
+            wire.shake()
+            wire.sock.sendall(wire.records(LAST))
+            wire.until(b"hello")
+        reset_socket(wire.sock)
+
     for stage in range(4):
         for _ in range(3):
-            wire = Wire(serving, served)
-            if stage == 1:
-                wire.sock.sendall(b"\x16\x03\x01")
-            elif stage == 2:
-                with pytest.raises(ssl.SSLWantReadError):
-                    wire.tls.do_handshake()
-                wire.flush()
-            elif stage == 3:
-                wire.shake()
-                wire.sock.sendall(wire.records(LAST))
-                wire.until(b"hello")
-            reset_socket(wire.sock)
-
-        async def waiting() -> int:
-            return sum("_open" in repr(task) for task in asyncio.all_tasks())
-
-        if backend != "trio":
-            eventually(lambda: served.portal.call(waiting) == 0, "no connection under way")
-        assert serving.connect(served).get().status == 200
+            with contextlib.suppress(ConnectionError):
+                reset(stage)
+        eventually(served_again, "somebody is served")
