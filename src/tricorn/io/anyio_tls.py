@@ -23,7 +23,7 @@ class SecureStream(anyio.abc.ByteStream):
 
     One task may receive while another sends.
 
-    :param plain: the connection; what is read from it is left nowhere else.
+    :param plain: the connection below; nothing has been read from it yet.
     """
 
     def __init__(self, plain: anyio.abc.SocketStream, tls: TLSContext) -> None:
