@@ -162,6 +162,7 @@ def describe_machine(
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
+        "python_build": " ".join([*platform.python_build(), platform.python_compiler()]),
         "openssl": ssl.OPENSSL_VERSION,
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cores": {"server": plan.cores.server, "load": plan.cores.load},

@@ -101,7 +101,7 @@ class Options(Record, kw_only=True):
     verify_flags: str | None = option(Kind.VERIFY_FLAGS, TLS, None,
         "How client certificates are verified: names of ssl.VerifyFlags separated by commas.")
     ciphers: str = option(Kind.TEXT, TLS, "ECDHE+AESGCM:ECDHE+CHACHA20",
-        "Cipher suites for TLS 1.2, as OpenSSL writes them.",
+        "Cipher suites for TLS 1.2, as OpenSSL writes them; the client's favourite is taken.",
         "forward secrecy and AEAD; RFC 9113 appendix A forbids the rest to HTTP/2",
         flags=("--ssl-ciphers",))
     certificates: Sequence[dict[str, Any]] = option(Kind.TABLES, TLS, (),

@@ -21,6 +21,8 @@ from helpers.serving import PATIENCE, Inbox, Records, Served, eventually
 from helpers.site import Serving
 from tricorn.types import Receive, Scope, Send
 
+SUITES = ("AES256-GCM-SHA384", "AES128-GCM-SHA256", "CHACHA20-POLY1305")
+SUITES_1_3 = ("AES_256_GCM_SHA384", "AES_128_GCM_SHA256", "CHACHA20_POLY1305_SHA256")
 REASON = "cleartext HTTP at an address that speaks TLS"
 
 
@@ -198,6 +200,32 @@ def test_failures_are_told(serving: Serving) -> None:
     context.set_ciphers("ALL:@SECLEVEL=0")
     assert "PROTOCOL_VERSION" in alert(served, context)
     assert serving.connect(served).get().status == 200
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl program")
+@pytest.mark.parametrize(
+    ("version", "option", "suites"),
+    [
+        ("-tls1_2", "-cipher", [f"ECDHE-ECDSA-{name}" for name in SUITES]),
+        ("-tls1_3", "-ciphersuites", ["TLS_" + name for name in SUITES_1_3]),
+    ],
+)
+@pytest.mark.parametrize("first", range(3))
+def test_the_suite_is_that_the_client_likes_best(
+    serving: Serving, version: str, option: str, suites: list[str], first: int
+) -> None:
+    host, port = serving(hello, tls=True).address[:2]
+    order = [*suites[first:], *suites[:first]]
+    command = ["openssl", "s_client", "-brief", "-connect", f"{host}:{port}"]
+    done = subprocess.run(
+        [*command, version, option, ":".join(order)],
+        input="",
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert f"Ciphersuite: {order[0]}\n" in done.stderr
 
 
 def test_client_that_does_not_trust_us(serving: Serving) -> None:
