@@ -20,6 +20,7 @@ from tricorn.protocol.events import (
     HTTP2Upgraded,
     PeerHalfClosed,
     StreamEnded,
+    TrailersReceived,
 )
 
 pytestmark = pytest.mark.usefixtures("http1_codec")
@@ -386,6 +387,13 @@ class TestRFC7540Section3_2H2c:
         data = request(b"POST", *H2C, b"transfer-encoding: chunked", body=b"b\r\n" + b"x" * 11)
         play = Playbook(http1(h2c_upgrade=True, request_buffer_size=10)) >> data
         return play << Fault(413) << contains(b"HTTP/1.1 413 ") << CLOSED
+
+    @conversation
+    def test_an_offer_with_trailers_is_passed_over(self):
+        body = b"5\r\nhello\r\n0\r\nx-a: b\r\n\r\n"
+        data = request(b"POST", *H2C, b"transfer-encoding: chunked", body=body)
+        play = Playbook(http1(h2c_upgrade=True)) >> data << Request(1) << DataReceived(1, b"hello")
+        return play << TrailersReceived(1, [(b"x-a", b"b")]) << StreamEnded(1)
 
     @conversation
     def test_an_offer_that_expects_100_continue_is_passed_over(self):

@@ -122,6 +122,9 @@ class TestRFC9112Section9_5Timeouts:
         assert connection.next_deadline() is None
         respond(1)(connection)
         connection.handle_timeout(102)
+        assert connection.next_deadline() is None  # while it is not with the transport
+        assert connection.data_to_send()
+        connection.handle_timeout(102)
         assert connection.next_deadline() == 177
 
     @conversation

@@ -115,6 +115,7 @@ class Limited:
 
     def answer(self, stream_id=1):
         self.connection.send_headers(stream_id, 200, [(b"content-length", b"0")], True)
+        self.connection.data_to_send()
         self.found += reached(self.connection.take_events())
         return self
 

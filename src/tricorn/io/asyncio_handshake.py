@@ -152,7 +152,7 @@ class Handshake:
     def protocol(self) -> asyncio.BaseProtocol:
         """What the event loop knows this connection by."""
         if isinstance(self._loop, asyncio.BaseEventLoop):
-            return PushProtocol(self)
+            return PushProtocol(self, self._loop)
         return cast("asyncio.BaseProtocol", self)
 
     # From the loop's transport

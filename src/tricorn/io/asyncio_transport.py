@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from tricorn.asgi.host import Worker
@@ -115,7 +116,7 @@ class AsyncioTransport(Transport):
     def protocol(self) -> asyncio.BaseProtocol:
         """What the event loop knows this connection by."""
         if isinstance(self._loop, asyncio.BaseEventLoop):
-            return PushProtocol(self)
+            return PushProtocol(self, self._loop)
         return cast("asyncio.BaseProtocol", self)  # uvloop asks for the methods, not the class
 
     # The methods of asyncio.BufferedProtocol
@@ -410,9 +411,12 @@ class PushProtocol(asyncio.BufferedProtocol):
 
     __slots__ = _PUSHED
 
-    def __init__(self, protocol: object) -> None:
+    def __init__(self, protocol: object, loop: asyncio.AbstractEventLoop) -> None:
         for name in _PUSHED:
             setattr(self, name, getattr(protocol, name))
+        # asyncio says it in the middle of a write, and one that is closed there is lost twice.
+        resumed = partial(loop.call_soon, self.resume_writing)
+        setattr(self, "resume_writing", resumed)  # noqa: B010
 
 
 def _eager_task(

@@ -56,7 +56,7 @@ class Connection(Exchanges):
 
     __slots__ = (
         "_deferred", "_flush_scheduled", "_high", "_lost", "_paused", "_reading", "_sending",
-        "_sniff", "client", "http", "registry", "secure",
+        "_sniff", "_taking", "client", "http", "registry", "secure",
         "server", "tls", "transport", "tunnel", "via", "worker",
     )  # fmt: skip
 
@@ -94,6 +94,7 @@ class Connection(Exchanges):
         self._closing = self._lingers = False
         self._lost = False
         self._flush_scheduled = False
+        self._taking = False  # events that waited for what was written
         self._gathers = False
         self._begun = []
         self._deferred = 0  # writes left to the turn's end
@@ -343,9 +344,15 @@ class Connection(Exchanges):
                     drained = True
                     break
                 transport.write(buffers)
-            if not http.has_events:
+            # An answer of our own flushes; were it to take the next request, each would be on
+            # the stack of the one before.
+            if self._taking or not http.has_events:
                 break
-            self._dispatch(http.take_events())
+            self._taking = True
+            try:
+                self._dispatch(http.take_events())
+            finally:
+                self._taking = False
         if kick:
             transport.kick()
         if self._sending:

@@ -1,8 +1,8 @@
 """The HTTP/1.1 connection: keep-alive, pipelining, bodies, 100-continue, upgrade.
 
 One exchange at a time. Bytes behind the current request are kept, bounded by the head
-limit, and parsed once its response is complete; reading goes on meanwhile, so that a
-disconnect is seen at once.
+limit, and parsed once the transport has all of its response; reading goes on meanwhile, so
+that a disconnect is seen at once.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class HTTP1Connection(HTTP1Output):
         self.has_events = False
         self._discarded = 0
         self._draining = False
-        self._h2c: list[bytes] | None = None  # body of a request that asks for h2c
+        self._h2c: bytearray | None = None  # body of a request that asks for h2c
         self._touched = False  # progress since the last tick
         self._timer = PhaseTimer()
 
@@ -85,7 +85,8 @@ class HTTP1Connection(HTTP1Output):
     def wants_data(self) -> bool:
         """Whether the transport should go on reading."""
         if self._input is IN_BODY or self._input is IN_TUNNEL:
-            return self._unconsumed < self._max_unconsumed
+            # Behind its response nobody is asked to take what is left of a body.
+            return self._output is OUT_DONE or self._unconsumed < self._max_unconsumed
         # A head under way is refused once it is too long; what comes behind a request waits.
         return (
             self._input is IN_HEAD or self._input is IN_CLOSED or len(self._buffer) < self._max_head
@@ -203,7 +204,7 @@ class HTTP1Connection(HTTP1Output):
         else:
             self._input = IN_DONE
         if self._h2c_upgrade and request.offers_h2c(self._max_unconsumed):
-            self._h2c = []
+            self._h2c = bytearray()
             if self._input is IN_DONE:
                 self._grant_h2c(events)
             return
@@ -220,21 +221,30 @@ class HTTP1Connection(HTTP1Output):
         if self._output is OUT_DONE:
             self._discard(len(body), reader.complete)
         elif self._h2c is not None:
-            self._h2c.append(body)
-            if sum(map(len, self._h2c)) > self._max_unconsumed:
+            self._h2c += body
+            if len(self._h2c) > self._max_unconsumed:
                 reason = "request body too large for an h2c upgrade"
                 raise RemoteProtocolError(reason, 413, limit="request_buffer_size")
-            if reader.complete:
+            if reader.complete and not reader.trailers:
                 self._grant_h2c(events)
+            elif reader.complete:
+                # Stream 1 begins behind its request: it has no place for them.
+                assert self._request is not None
+                events.append(self._request.event)
+                gathered, self._h2c = bytes(self._h2c), None
+                self._add_body(reader, gathered, events)
         else:
-            if body:
-                self._unconsumed += len(body)
-                events.append(DataReceived(self._stream_id, body))
-            if reader.complete:
-                if reader.trailers:
-                    events.append(TrailersReceived(self._stream_id, reader.trailers))
-                events.append(StreamEnded(self._stream_id))
-                self._input = IN_DONE
+            self._add_body(reader, body, events)
+
+    def _add_body(self, reader: BodyReader, body: bytes, events: list[Event]) -> None:
+        if body:
+            self._unconsumed += len(body)
+            events.append(DataReceived(self._stream_id, body))
+        if reader.complete:
+            if reader.trailers:
+                events.append(TrailersReceived(self._stream_id, reader.trailers))
+            events.append(StreamEnded(self._stream_id))
+            self._input = IN_DONE
 
     def _discard(self, n: int, complete: bool) -> None:
         """Body bytes behind a finished response."""
@@ -263,7 +273,8 @@ class HTTP1Connection(HTTP1Output):
             events.append(StreamEnded(self._stream_id))
         elif self._input is not IN_CLOSED:
             self._peer_closed = True
-            events.append(PeerHalfClosed(self._stream_id))
+            if not self._unsent:
+                events.append(PeerHalfClosed(self._stream_id))
         else:
             self.lingering = False
         return events
@@ -299,7 +310,7 @@ class HTTP1Connection(HTTP1Output):
         assert request.http2_settings is not None
         head = [(b"connection", b"Upgrade"), (b"upgrade", b"h2c")]
         self._out.put(http1_response.head(101, head, b""))
-        body, rest = b"".join(self._h2c or ()), bytes(self._buffer)
+        body, rest = bytes(self._h2c or b""), bytes(self._buffer)
         self._h2c, self._buffer = None, b""
         self._input, self._output = IN_CLOSED, OUT_DONE
         settings = request.http2_settings
@@ -327,14 +338,17 @@ class HTTP1Connection(HTTP1Output):
         self._body = None
         more = self._buffer or not self._peer_closed
         if self._keep_alive and more:
-            self._input = IN_HEAD
-            self.has_events = bool(self._buffer)
+            # A peer that reads nothing is not to have the next response made as well.
+            self._unsent = self._out.size > 0
+            self._input = IN_DONE if self._unsent else IN_HEAD
+            self.has_events = not self._unsent and bool(self._buffer)
         else:
             # A peer that has not asked for the end may have sent more (RFC 9112 section 9.6).
             self._close(linger=bool(self._buffer) or (request is not None and request.keep_alive))
 
     def _close(self, linger: bool = False) -> None:
         self._input = IN_CLOSED
+        self._unsent = False
         self._buffer = b""
         self.closing = True
         self.lingering = linger and not self._peer_closed

@@ -50,9 +50,14 @@ class HTTP1Output(Idleness):
         self._unconsumed = 0  # body bytes the application has not taken
         self._keep_alive = True
         self._out = WriteQueue()
+        self._unsent = False  # of a response that is complete; the next exchange waits for it
 
     def _response_complete(self) -> None:
         """The response is queued whole."""
+        raise NotImplementedError
+
+    def _next_exchange(self) -> None:
+        """Go on to the next request, or to the end of the connection."""
         raise NotImplementedError
 
     def send_informational(self, stream_id: int, status: int, headers: Headers) -> None:
@@ -193,4 +198,9 @@ class HTTP1Output(Idleness):
 
     def data_to_send(self) -> list[Buffer]:
         """Buffers to write now."""
-        return self._out.take(WRITE_SIZE)
+        out = self._out
+        buffers = out.take(WRITE_SIZE)
+        if self._unsent and not out.size:
+            self._unsent = False
+            self._next_exchange()
+        return buffers
