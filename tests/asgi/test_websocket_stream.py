@@ -4,7 +4,7 @@ import struct
 
 import pytest
 from asgi_host import BLOCKED, HTTP2Host, http1_host, receive, request, send, step
-from playbook_http2 import data, headers, reset
+from playbook_http2 import data, headers, reset, window
 
 from tricorn.exceptions import ClientDisconnected, InvalidMessage
 
@@ -349,3 +349,26 @@ class TestClosing:
         stream.host.taken()
         stream.shutdown()
         assert stream.host.taken()[2:4] == struct.pack("!H", 1012)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pongs_do_not_pile_up_for_a_peer_that_reads_nothing(kind):
+    stream = reach(KINDS[kind](), [ACCEPT])
+    host = stream.host
+    host.taken()
+    host.flush = lambda stream_id=0: None
+    pings = [frame(9, b"%03d" % number * 40) for number in range(16)]
+    wire = b"".join(pings)
+    for _ in range(1000):
+        host.dispatch(host.http.receive_data(wire if kind == "1.1" else data(1, wire)))
+    waiting = host.http.buffered(1)
+    high = host.worker.config.write_buffer_high
+    assert high < waiting < high + len(wire)
+    del host.flush
+    host.flush()
+    if kind == "2":
+        host.receive(window(1, 2**20) + window(0, 2**20))
+    stream.tick(0.0)
+    assert host.taken().endswith(
+        b"".join(bytes([0x8A, len(ping) - 6]) + ping[6:] for ping in pings)
+    )

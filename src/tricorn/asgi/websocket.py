@@ -191,6 +191,10 @@ class WebSocketStream(BaseStream):
         connection = self._connection
         if connection is None or self._ended or self._lost:
             return
+        if connection.owes_pongs_only:
+            high = self.host.worker.config.write_buffer_high
+            if self._http.buffered(self.stream_id) > high:
+                return  # the peer reads nothing; they leave with a message, or at a tick
         data = connection.data_to_send()
         self.bytes_sent += len(data)
         if connection.closed:

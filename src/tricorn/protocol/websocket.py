@@ -202,6 +202,11 @@ class WebSocketConnection:
         """True once the transport should flush and end the stream."""
         return self._state is _CLOSED
 
+    @property
+    def owes_pongs_only(self) -> bool:
+        """True while what ``data_to_send`` would give may as well wait: of many, few are kept."""
+        return not self._output and self._state is _OPEN
+
     def receive_data(self, data: bytes, untaken: bool = False) -> list[WebSocketEvent]:
         """Take ``data`` from the wire; give what it completed, in order.
 
