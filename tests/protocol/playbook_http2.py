@@ -229,10 +229,10 @@ def http2(*, client_settings=None, consume=True, **options):
 class Server:
     """A connection that is led step by step where a Playbook would be too long."""
 
-    def __init__(self, *, client_settings=None, secure=False, **options):
+    def __init__(self, *, client_settings=None, secure=False, acknowledges=True, **options):
         self.connection = connect_http2(secure, **options)()
         self.decoder = hpack.Decoder()
-        self.receive(PREFACE + settings(client_settings) + SETTINGS_ACK)
+        self.receive(PREFACE + settings(client_settings) + (SETTINGS_ACK if acknowledges else b""))
         self.frames()
 
     def receive(self, *frames):

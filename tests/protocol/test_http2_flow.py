@@ -8,6 +8,7 @@ from playbook_http2 import (
     GET,
     POST,
     PREFACE,
+    SETTINGS_ACK,
     Frames,
     Server,
     data,
@@ -62,6 +63,17 @@ class TestRFC9113Section5_2ReceiveWindows:
             assert [event.limit for event in events[:1]] == ["h2_stream_window_size"]
             assert events[1:] == [StreamReset(1, FLOW_CONTROL_ERROR)]
             assert server.frames("RST_STREAM") == [("RST_STREAM", 1, FLOW_CONTROL_ERROR)]
+
+    def test_a_smaller_window_is_for_those_who_know_of_it(self):
+        """RFC 9113 6.9.3: what was sent before the SETTINGS arrived went by the usual one."""
+        server = Server(h2_stream_window_size=16384, acknowledges=False)
+        early = headers(1, POST, end=False) + data(1, bytes(10000)) * 3
+        assert sum(len(event.data) for event in server.receive(early)[1:]) == 30000
+        events = server.receive(SETTINGS_ACK, data(1, b"", end=True))
+        assert events == [StreamEnded(1)]
+        server.receive(headers(3, POST, end=False), data(3, bytes(16384)))
+        events = server.receive(data(3, b"x"))
+        assert [event.limit for event in events[:1]] == ["h2_stream_window_size"]
 
     def test_an_ended_stream_is_not_credited(self):
         server = Server(h2_stream_window_size=16384)

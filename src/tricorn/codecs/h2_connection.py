@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import h2.config
 import h2.connection
 import h2.exceptions
@@ -13,6 +15,29 @@ from tricorn.codecs.base import HTTP2Settings
 # Far above any limit we announce: the limit itself is kept above the slot, where a
 # stream over it is refused alone.
 _UNLIMITED_STREAMS = 2**31 - 1
+# What a stream may send before its peer knows our SETTINGS (RFC 9113 section 6.9.2).
+_USUAL_WINDOW: Final = 65535
+
+
+class _LocalSettings(h2.settings.Settings):
+    """Ours, with a stream window that is below the usual once the peer has acknowledged it.
+
+    Until then it may send by the usual one (RFC 9113 section 6.9.3). Its streams of before keep
+    that: h2 refuses the end of a stream whose window has become negative.
+    """
+
+    def __init__(self, announced: dict[SettingCodes | int, int]) -> None:
+        window = announced[SettingCodes.INITIAL_WINDOW_SIZE]
+        values = {**announced, SettingCodes.INITIAL_WINDOW_SIZE: max(window, _USUAL_WINDOW)}
+        super().__init__(client=False, initial_values=values)  # type: ignore[arg-type]
+        if window < _USUAL_WINDOW:
+            self[SettingCodes.INITIAL_WINDOW_SIZE] = window
+
+    def acknowledge(self) -> dict[SettingCodes | int, h2.settings.ChangedSetting]:
+        """The peer knows them."""
+        changes = super().acknowledge()
+        changes.pop(SettingCodes.INITIAL_WINDOW_SIZE, None)
+        return changes
 
 
 def announced(settings: HTTP2Settings) -> dict[SettingCodes | int, int]:
@@ -40,12 +65,8 @@ def new_connection(
             normalize_inbound_headers=False,
         )
     )
-    connection.local_settings = h2.settings.Settings(
-        client=False,
-        initial_values={
-            **announced,  # type: ignore[dict-item]  # h2 names only its own codes
-            SettingCodes.MAX_CONCURRENT_STREAMS: _UNLIMITED_STREAMS,
-        },
+    connection.local_settings = _LocalSettings(
+        {**announced, SettingCodes.MAX_CONCURRENT_STREAMS: _UNLIMITED_STREAMS}
     )
     # h2 copied these from its default settings when it was made.
     connection.max_inbound_frame_size = settings.max_frame_size
