@@ -496,6 +496,22 @@ class TestRFC9113Section8_4Push:
         server.frames()
         assert server.connection.push(1, b"/x", []) == 6
 
+    def test_a_push_that_waited_for_another_to_end_begins_with_its_head(self):
+        server = Server(client_settings={0x3: 100, 0x4: 100})
+        server.receive(headers(1))
+        pushed = [server.connection.push(1, path, []) for path in (b"/a", b"/b")]
+        server.receive(settings({0x3: 1}))
+        for stream_id in pushed:
+            server.connection.send_headers(stream_id, 200, [])
+        server.connection.send_data(2, bytes(100))
+        server.connection.send_data(4, b"b", True)
+        frames = server.frames()
+        server.connection.send_data(2, b"", True)  # without a window
+        frames += server.frames()
+        assert ("DATA", 2, b"", True) in frames
+        of_the_other = [frame for frame in frames if frame[1:2] == (4,)]
+        assert of_the_other == [answered(4, end=False), ("DATA", 4, b"b", True)]
+
     def test_nothing_is_pushed_from_a_push_or_behind_the_end(self):
         server = Server()
         server.receive(headers(1))

@@ -292,7 +292,6 @@ cdef class Sender(Receiver):
         libnghttp2 sends DATA where there is a window only, even if it is empty, which costs
         none. Where the peer has ended the stream as well, it can be made to forget it.
         """
-        cdef Py_ssize_t size
         if not stream.ended:
             return False
         if stream.trailers is not None:
@@ -300,10 +299,10 @@ cdef class Sender(Receiver):
         if not stream.half_closed:
             return False
         self._write_frame(NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, stream.id, NULL, 0)
-        size = self._out_size
+        self._forgotten = stream.id
         nghttp2_submit_rst_stream(self._session, 0, stream.id, 0)
         self._pump(None)
-        self._out_size = size
+        self._forgotten = 0
         self._quiet(stream)
         self._finished.append(stream.id)
         return True

@@ -31,6 +31,7 @@ cdef class Session:
     cdef int32_t _last_told  # by GOAWAY, which may not name a higher one again (RFC 9113 6.8)
     cdef Py_ssize_t _passed  # bytes of the DATA frame last received, 0 for another kind
     cdef Py_ssize_t _allowed  # of the connection's receive window, before it
+    cdef int32_t _forgotten  # stream whose RST_STREAM nobody is to see, or 0
     cdef bint _not_sent  # libnghttp2 refused to send what was submitted
     cdef PyObject* _out  # a bytes object that is being filled
     cdef Py_ssize_t _out_size, _out_room
@@ -112,6 +113,8 @@ cdef class Session:
             size = nghttp2_session_mem_send(self._session, &frame)
             if size <= 0:
                 break
+            if frame[3] == NGHTTP2_RST_STREAM and stream_of(frame) == self._forgotten:
+                continue
             self._write(frame, size)
             if frame[3] == NGHTTP2_GOAWAY:
                 if self._last_told < <int32_t>number(frame + HEADER):
