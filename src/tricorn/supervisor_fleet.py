@@ -180,9 +180,12 @@ class Fleet:
                 _log.warning("worker %d, told to end, %s", worker.pid, death)
             return
         if self.reload is not None and worker in self.reload.workers:
+            self.reload.workers.remove(worker)
             self.reload.fail(worker.failure or unready(worker, death))
             return
-        slot = next(s for s in self.slots if worker in (s.current, s.incoming))
+        slot = next((s for s in self.slots if worker in (s.current, s.incoming)), None)
+        if slot is None:
+            return  # nothing waits for it, and nothing takes its place
         if slot.incoming is worker:
             slot.incoming = None
         else:

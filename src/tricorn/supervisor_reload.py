@@ -87,11 +87,10 @@ class Reload:
         self._supervisor.end_reload(self, done=False)
 
     def abandon(self) -> Iterable[WorkerProcess]:
-        """Let go of what was made; the workers that are still to end."""
+        """Let go of what was made; the workers, of which some may be dead and not reaped yet."""
         if self._bound:
             self.sockets.release(self._supervisor.sockets)
-        left = [worker for worker in self.workers if not worker.ended()]
+        left, self.workers = self.workers, []
         for worker in left:
             worker.drain()
-        self.workers = []
         return left

@@ -8,7 +8,18 @@ import socket
 from pathlib import Path
 
 import pytest
-from workers_daemon import APP, eventually, is_alive, workers
+from workers_daemon import APP, eventually, is_alive, state_of, workers
+
+# The first of the new workers is ready; the others are caught as they start.
+_CAUGHT = """
+import time
+
+try:
+    open("first", "x").close()
+except FileExistsError:
+    open(f"caught.{os.getpid()}", "x").close()
+    time.sleep(60)
+"""
 
 
 def test_reload_takes_new_code_and_configuration(tmp_path: Path) -> None:
@@ -68,6 +79,30 @@ def test_what_fails_leaves_the_former_workers(
         site.server.send(signal.SIGHUP)
         site.wait_said(2)
         assert site.version() == "22"
+
+
+def test_new_workers_that_die_together_leave_the_former_ones(tmp_path: Path) -> None:
+    with workers(tmp_path, "--workers", "3") as site:
+        (former, supervisor) = site.said[0]
+        (tmp_path / "site_app.py").write_text(APP + _CAUGHT)
+        site.server.send(signal.SIGHUP)
+        eventually(lambda: len([*tmp_path.glob("caught.*")]) == 2, "no new workers")
+        # It finds both dead when it looks the next time.
+        os.kill(supervisor, signal.SIGSTOP)
+        eventually(lambda: state_of(supervisor) == "T", "the supervisor goes on")
+        caught = [int(path.suffix[1:]) for path in tmp_path.glob("caught.*")]
+        for pid in caught:
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not any(map(is_alive, caught)), "a new worker stays")
+        os.kill(supervisor, signal.SIGCONT)
+        site.server.wait_for("SIGHUP: the reload failed, the former workers and configuration")
+        assert site.worker() in former
+        assert all(map(is_alive, former))
+        (tmp_path / "site_app.py").write_text(APP.replace("VERSION = 1", "VERSION = 22"))
+        site.server.send(signal.SIGHUP)
+        site.wait_said(2)
+        assert site.version() == "22"
+    assert site.server.errors.count("the reload failed") == 1
 
 
 @pytest.mark.parametrize("extra", [(), ("--reuse-port", "--workers", "2")])
