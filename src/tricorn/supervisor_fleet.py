@@ -89,6 +89,8 @@ class Fleet:
 
     def start(self, slot: Slot, *, announce: bool = False) -> None:
         """Start a worker in a slot: its first, a replacement, or one more attempt."""
+        if slot not in self.slots:
+            return  # the daemon has given up over the slot before it
         slot.retry_at = None
         try:
             worker = self.spawn(slot.number, self.config, self.sockets, announce=announce)
@@ -137,6 +139,8 @@ class Fleet:
         for slot in self.slots:
             if slot.current is None:
                 self.start(slot)
+        if not self.slots:
+            return  # one could not, and the daemon has given up
         if all(s.current is not None and s.current.state is State.READY for s in self.slots):
             self.serving = True
             self.began()
