@@ -21,6 +21,10 @@ from tricorn.exceptions import TricornError
 from tricorn.supervisor_environment import HANDOVER
 from tricorn.supervisor_sockets import Sockets
 
+TYPE_CHECKING = False  # typing itself takes a megabyte
+if TYPE_CHECKING:
+    import subprocess
+
 # Seconds for a process to end that has closed its channel.
 _END_TIME = 5.0
 
@@ -34,23 +38,10 @@ class Handover:
 
     def __init__(self, sockets: Sockets, directory: str) -> None:
         self.silent_since: float | None = None  # it has closed its end of the channel
-        import subprocess  # not above: few supervisors have a successor
-
-        text, fds = sockets.dump()
-        self._channel, other = Channel.pair()
-        told = json.dumps({"sockets": text, "channel": other.fileno()})
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, *sys.orig_argv[1:]],
-                pass_fds=[*fds, other.fileno()],
-                cwd=directory,
-                env={**os.environ, HANDOVER: told},
-            )
-        except OSError as exc:
-            self._channel.close()
+            self._process, self._channel = _started(sockets, directory)
+        except (OSError, ImportError) as exc:  # an import takes descriptors too
             raise TricornError(f"cannot start another supervisor: {exc}") from None
-        finally:
-            other.close()
 
     @property
     def pid(self) -> int:
@@ -97,6 +88,28 @@ class Handover:
         """The new one stands on its own feet."""
         self._channel.close()
         self._process.returncode = 0  # it outlives us, and nobody has to wait for it
+
+
+def _started(sockets: Sockets, directory: str) -> tuple[subprocess.Popen[bytes], Channel]:
+    """The new process, and our end of its channel."""
+    import subprocess  # not above: few supervisors have a successor
+
+    text, fds = sockets.dump()
+    channel, other = Channel.pair()
+    told = json.dumps({"sockets": text, "channel": other.fileno()})
+    try:
+        process = subprocess.Popen(
+            [sys.executable, *sys.orig_argv[1:]],
+            pass_fds=[*fds, other.fileno()],
+            cwd=directory,
+            env={**os.environ, HANDOVER: told},
+        )
+    except BaseException:
+        channel.close()
+        raise
+    finally:
+        other.close()
+    return process, channel
 
 
 class Origin:

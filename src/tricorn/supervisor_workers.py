@@ -111,14 +111,11 @@ class WorkerProcess:
             self._process, self.channel = first, first.channel
             self.channel.send("start", wait=True, descriptors=fds, passed=fds, **start)
             return
-        self.channel, other = Channel.pair()
         try:
-            self._process = _started(directory, fds, other.fileno())
-        except OSError as exc:
-            self.close(counters)
+            self._process, self.channel = _started(directory, fds)
+        except (OSError, ImportError) as exc:  # an import takes descriptors too
+            counters.ended(self._lease)
             raise TricornError(f"cannot start a worker: {exc}") from None
-        finally:
-            other.close()
         self.channel.send("start", wait=True, passed=[], **start)
 
     def __repr__(self) -> str:
@@ -317,19 +314,28 @@ def _is_plain(value: object) -> bool:
     return value is None or isinstance(value, bool | int | float | str)
 
 
-def _started(directory: str, fds: list[int], channel: int) -> subprocess.Popen[bytes]:
+def _started(directory: str, fds: list[int]) -> tuple[subprocess.Popen[bytes], Channel]:
+    """A new process, and our end of its channel."""
     import subprocess  # not above: most supervisors have the first worker only
 
     # The interpreter's own flags (-O, -W, -X), as multiprocessing hands them on.
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     if not {"", os.getcwd()} & set(sys.path) and "-P" not in flags:
         flags.append("-P")  # else -m would put the working directory in front
-    return subprocess.Popen(
-        [sys.executable, *flags, "-m", "tricorn.worker_process", str(channel)],
-        pass_fds=[*fds, channel],
-        cwd=directory,
-        env=for_worker(),
-    )
+    channel, other = Channel.pair()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, *flags, "-m", "tricorn.worker_process", str(other.fileno())],
+            pass_fds=[*fds, other.fileno()],
+            cwd=directory,
+            env=for_worker(),
+        )
+    except BaseException:
+        channel.close()
+        raise
+    finally:
+        other.close()
+    return process, channel
 
 
 def oom_kills() -> int:

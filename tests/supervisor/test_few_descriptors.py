@@ -42,8 +42,16 @@ def leave_descriptors(pid: int, count: int) -> None:
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, most))
 
 
+def leave_all_descriptors(pid: int) -> None:
+    """Let a process open what it likes again."""
+    import resource
+
+    _, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
+
+
 # With 3 of them there is a channel, and no process for its other end.
-@pytest.mark.parametrize("left", [3])
+@pytest.mark.parametrize("left", [1, 3])
 def test_a_start_that_gave_up_is_never_ready(folder: Path, left: int) -> None:
     (folder / "site_app.py").write_text(GATED)
     argv = "site_app:app", "--bind", "127.0.0.1:0", "--workers", "3"
@@ -62,7 +70,7 @@ def test_a_start_that_gave_up_is_never_ready(folder: Path, left: int) -> None:
     assert "Traceback" not in server.errors
 
 
-@pytest.mark.parametrize("left", [3])
+@pytest.mark.parametrize("left", [1, 3])
 def test_a_successor_that_gave_up_succeeds_nobody(folder: Path, left: int) -> None:
     with workers(folder, "--workers", "2", "--pid-path", "pid") as site:
         (former, old) = site.said[0]
@@ -77,3 +85,29 @@ def test_a_successor_that_gave_up_succeeds_nobody(folder: Path, left: int) -> No
         assert site.worker() in former
         assert (folder / "pid").read_text() == f"{old}\n"
         assert f"cannot start a worker: {TOO_MANY}" in site.server.errors
+
+
+# One more is left once the channel of the dead worker is closed.
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_a_worker_that_cannot_be_replaced_yet(tmp_path: Path, left: int) -> None:
+    with workers(tmp_path) as site:
+        ((first,), supervisor) = site.said[0]
+        leave_descriptors(supervisor, left)
+        os.kill(first, signal.SIGKILL)
+        site.server.wait_for("a worker could not start, the next attempt is in ")
+        leave_all_descriptors(supervisor)
+        assert site.worker() != first
+    assert f"cannot start a worker: {TOO_MANY}" in site.server.errors
+
+
+@pytest.mark.parametrize("left", [0, 1, 3])
+def test_a_successor_that_cannot_be_started(tmp_path: Path, left: int) -> None:
+    with workers(tmp_path) as site:
+        ((first,), supervisor) = site.said[0]
+        leave_descriptors(supervisor, left)
+        site.server.send(signal.SIGUSR2)
+        site.server.wait_for(f"SIGUSR2: cannot start another supervisor: {TOO_MANY}")
+        assert site.worker() == first
+        leave_all_descriptors(supervisor)
+        site.server.send(signal.SIGTERM)
+        assert site.server.end() == 0
