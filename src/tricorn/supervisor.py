@@ -72,6 +72,7 @@ class Supervisor(Fleet):
         self.notifier = Notifier(heir=bool(self._origin))
         self._pid_file = PidFile(config.pid_path)
         self._failure: TricornError | None = None
+        self._stops = 0  # signals to stop that came
         self._terminal = os.isatty(2)
         self._signals = SignalPipe()
         self._looked = time.monotonic()
@@ -228,20 +229,22 @@ class Supervisor(Fleet):
 
     def stop(self, name: str) -> None:
         """Drain and end; the second time at once, the third time by force."""
-        self.stopping += 1
-        if self.stopping == 1:
+        self._stops += 1
+        if self._stops == 1:
             _log.info("%s: %s", name, logs.finishing(self.config))
+            if self.stopping:
+                return  # all are told already, and behind a successor the service goes on
             self.notifier.stopping()
             self._stop_all(cut=False)
-        elif self.stopping == 2:
+        elif self._stops == 2:
             _log.warning("%s again: stopping at once", name)
             self._stop_all(cut=True)
         else:
             for worker in self.all_workers():
-                worker.kill(f"{name} came {self.stopping} times")
+                worker.kill(f"{name} came {self._stops} times")
 
     def _stop_all(self, *, cut: bool) -> None:
-        self.stopping = self.stopping or 1
+        self.stopping = True
         if self._handover is not None:
             self._handover.cancel()
             self._handover = None
@@ -345,7 +348,7 @@ class Supervisor(Fleet):
         self.notifier.main_pid(handover.pid)
         handover.let_go()
         self.sockets.forget_paths()
-        self.stopping = 1
+        self.stopping = True
         for worker in self.all_workers():
             worker.drain()
         self.leaving.update(self.all_workers())

@@ -45,7 +45,7 @@ class Fleet:
         self.first: FirstWorker | None = None
         self.directory = working_directory()
         self.serving = False  # all of the first workers have been ready
-        self.stopping = 0  # how often we were told to stop
+        self.stopping = False  # the daemon ends, for whatever reason
         self.given_up = False  # the daemon ends because it could not start
         self.counters = Counters.create(slots=_MOST_WORKERS)
         self._oom_kills = oom_kills()

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from workers_daemon import APP, eventually, is_alive, state_of, workers
+from workers_daemon import APP, Echo, eventually, is_alive, state_of, workers
+
+from helpers.daemon import COMMAND
 
 # The first of the new workers is ready; the others are caught as they start.
 _CAUGHT = """
@@ -127,6 +131,39 @@ def test_a_new_supervisor_takes_over(tmp_path: Path, extra: tuple[str, ...]) -> 
         assert not (tmp_path / "s").exists()
     assert "ERROR" not in site.server.errors
     assert "WARN" not in site.server.errors
+
+
+def test_the_former_supervisor_counts_its_signals(tmp_path: Path) -> None:
+    """SIGUSR2, then SIGTERM to the old process, is what scripts written for Gunicorn do."""
+    command = ("env", f"NOTIFY_SOCKET={tmp_path}/notify", *COMMAND)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(f"{tmp_path}/notify")
+        with workers(tmp_path, command=command) as site:
+            echo = Echo(site)
+            site.server.send(signal.SIGUSR2)
+            (_, new) = site.wait_said(2)
+            try:
+                site.server.wait_for(f"supervisor {new} serves; this one drains and ends")
+                site.server.send(signal.SIGTERM)
+                site.server.wait_for("SIGTERM: finishing what is in flight")
+                for byte in b"b", b"c", b"d", b"e":
+                    echo.send(byte)
+                site.server.send(signal.SIGTERM)
+                site.server.wait_for("SIGTERM again: stopping at once")
+                assert not echo.end()
+                assert site.server.process.wait(20) == 0
+                told = "".join(_received(manager))
+            finally:
+                os.kill(new, signal.SIGTERM)
+                eventually(lambda: not is_alive(new), "the new supervisor stays")
+    assert f"MAINPID={new}" in told
+    assert "STOPPING" not in told  # systemd would stop the new one with it
+
+
+def _received(manager: socket.socket) -> Iterator[str]:
+    with suppress(BlockingIOError):
+        while True:
+            yield manager.recv(4096, socket.MSG_DONTWAIT).decode()
 
 
 def test_where_the_new_supervisor_fails_the_old_one_goes_on(tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import http.client
 import re
+import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from helpers.daemon import Daemon, daemon
+from helpers.daemon import COMMAND, Daemon, daemon
 
 DEADLINE = 15.0  # seconds, generous: the machine may be busy
 _PIDS = re.compile(r"\d+ workers? \(([\d, ]+)\) below supervisor (\d+)")
@@ -40,6 +41,16 @@ async def app(scope, receive, send):
     if path == "/slow":
         await send({"type": "http.response.body", "body": b"first", "more_body": True})
         await anyio.sleep(0.5)
+    if path == "/echo":  # as it comes, so that whoever asks decides how long it takes
+        more = True
+        while more:
+            message = await receive()
+            more = message.get("more_body", False)
+            body = message.get("body", b"")
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+    if path == "/stopping":
+        await send({"type": "http.response.body", "body": b"first", "more_body": True})
+        await scope["extensions"]["tricorn.stopping"]["signal"].wait()
     if path == "/stuck":
         await send({"type": "http.response.body", "body": b"first", "more_body": True})
         await anyio.sleep_forever()
@@ -92,11 +103,38 @@ class Workers:
         return self.get().split()[1]
 
 
+class Echo:
+    """A request to ``/echo`` that is in flight until its six bytes are sent."""
+
+    def __init__(self, site: Workers) -> None:
+        self.sock = socket.create_connection(site.server.address, DEADLINE)
+        self.sock.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\n")
+        self.received = b""
+        self.send(b"a")
+
+    def send(self, byte: bytes) -> None:
+        """Send one byte of the body, and wait until it has come back."""
+        self.sock.sendall(byte)
+        while b"\r\n1\r\n" + byte not in self.received:
+            data = self.sock.recv(4096)
+            assert data, "the response was cut"
+            self.received += data
+
+    def end(self) -> bytes:
+        """What comes behind it, to the end."""
+        received = b""
+        with self.sock, suppress(ConnectionResetError):
+            while data := self.sock.recv(4096):
+                received += data
+        return received
+
+
 @contextmanager
-def workers(folder: Path, *argv: str) -> Iterator[Workers]:
+def workers(folder: Path, *argv: str, command: Sequence[str] = COMMAND) -> Iterator[Workers]:
     """``site_app:app`` below a supervisor, ready."""
     (folder / "site_app.py").exists() or (folder / "site_app.py").write_text(APP)
-    with daemon(folder, "site_app:app", "--bind", "127.0.0.1:0", *argv) as server:
+    arguments = ("site_app:app", "--bind", "127.0.0.1:0", *argv)
+    with daemon(folder, *arguments, command=command) as server:
         found = Workers(server)
         found.wait_said(1)
         yield found
