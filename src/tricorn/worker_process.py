@@ -65,6 +65,7 @@ class Link:
         self._stop: anyio.Event
         self._scope: anyio.CancelScope
         self._draining = False
+        self._sigterms = 0
         self._beaten = 0.0
         self.ended = False
 
@@ -112,10 +113,14 @@ class Link:
         self._in_loop(lambda: self._drain(delay, stopping=stopping))
 
     def on_sigterm(self, number: int, frame: FrameType | None) -> None:
-        """Drain; the second time end at once."""
-        if self._draining:
+        """Drain; the second time end at once.
+
+        The supervisor may have said so before: a signal to the whole group comes both ways.
+        """
+        self._sigterms += 1
+        if self._sigterms > 1:
             self._in_loop(self._cut)
-        else:
+        elif not self._draining:
             self._channel.send("draining")
             self.drain(self._config.drain_delay, stopping=True)
 

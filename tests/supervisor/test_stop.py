@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
 import pytest
-from workers_daemon import is_alive, workers
+from workers_daemon import Echo, is_alive, workers
 
 
 def test_idle_connections_may_still_send_a_request(tmp_path: Path) -> None:
@@ -43,6 +44,25 @@ def test_the_second_signal_forces(tmp_path: Path) -> None:
         assert "stopping at once" in site.server.errors
         assert not any(map(is_alive, pids))
         assert "Traceback" not in site.server.errors
+
+
+def test_a_signal_to_all_processes_is_the_first_of_each(tmp_path: Path) -> None:
+    with workers(tmp_path) as site:
+        ((pid,), _) = site.said[0]
+        echo, client = Echo(site), site.connection()
+        client.request("GET", "/stopping")
+        response = client.getresponse()
+        assert response.read(5) == b"first"
+        site.server.send(signal.SIGTERM)
+        assert response.read()  # the worker has heard of it
+        client.close()
+        os.kill(pid, signal.SIGTERM)
+        for byte in b"b", b"c", b"d", b"e":  # turns of its loop, of which one would cut
+            echo.send(byte)
+        os.kill(pid, signal.SIGTERM)
+        assert not echo.end()
+        assert site.server.end() == 0
+    assert "Traceback" not in site.server.errors
 
 
 @pytest.mark.parametrize("path", ["/block", "/thread"])
