@@ -3,6 +3,8 @@
 There is no event loop. The application's calls are stepped: they return, raise, or block.
 """
 
+import weakref
+
 import hpack
 from playbook_http2 import PREFACE, SETTINGS_ACK, headers, read_frames, settings
 
@@ -11,7 +13,7 @@ from tricorn.asgi.http import HTTPStream
 from tricorn.asgi.websocket import WebSocketStream
 from tricorn.config import Config
 from tricorn.protocol import negotiate
-from tricorn.protocol.events import LimitReached, PeerFault, RequestReceived
+from tricorn.protocol.events import LimitReached, PeerFault, RequestReceived, StreamReset
 
 BLOCKED = "blocked"
 
@@ -57,12 +59,19 @@ class MemoryHost(WebSocketHost):
         self.faults = []
         self.ended = []
         self.logged = []
+        self.waiters = weakref.WeakSet()
         self.worker.access_log = self.logged.append
 
     def receive(self, data):
         """Bytes from the peer, to the streams they belong to."""
         self.dispatch(self.http.receive_data(data))
         self.flush()
+
+    def leave(self):
+        """The peer closes the connection."""
+        self.dispatch(self.http.receive_eof())
+        for stream_id, stream in self.streams.items():
+            stream.feed(StreamReset(stream_id))
 
     def dispatch(self, events):
         for event in events:
@@ -114,7 +123,9 @@ class MemoryHost(WebSocketHost):
         self.ended.append(stream_id)
 
     def waiter(self):
-        return MemoryWaiter()
+        waiter = MemoryWaiter()
+        self.waiters.add(waiter)
+        return waiter
 
 
 QUIET = {"include_date_header": False, "include_server_header": False}
@@ -166,3 +177,16 @@ def send(stream, **message):
 
 def receive(stream):
     return step(stream.receive())
+
+
+class Cancelled(BaseException):
+    """As the event loops' own."""
+
+
+def give_up(waiting):
+    """Cancel a ``receive`` that waits."""
+    try:
+        waiting.throw(Cancelled())
+    except Cancelled:
+        return
+    raise AssertionError("the cancellation was swallowed")

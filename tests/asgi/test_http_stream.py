@@ -8,6 +8,7 @@ import pytest
 from asgi_host import (  # fmt: skip
     BLOCKED,
     HTTP2Host,
+    give_up,
     http1_host,
     http1_stream,
     http2_stream,
@@ -404,6 +405,29 @@ class TestReceive:
         with pytest.raises(InvalidMessage):
             step(stream.send(BODY))
         assert isinstance(ClientDisconnected(), OSError)
+
+    @pytest.mark.parametrize("kind", [http1_stream, http2_stream])
+    def test_waits_that_are_given_up_leave_nothing_behind(self, kind):
+        stream = kind()
+        receive(stream)
+        for _ in range(1000):
+            waiting = stream.receive()
+            assert waiting.send(None) is BLOCKED
+            give_up(waiting)
+        assert len(stream.host.waiters) <= 1
+        waiting, other = stream.receive(), stream.receive()
+        assert waiting.send(None) is other.send(None) is BLOCKED
+        give_up(waiting)
+        stream.host.receive(reset(1)) if kind is http2_stream else stream.host.leave()
+        assert step(other) == {"type": "http.disconnect"}
+
+    def test_a_wait_may_be_given_up_in_the_turn_that_ends_it(self):
+        stream = http1_stream(b"POST", b"content-length: 1")
+        waiting = stream.receive()
+        assert waiting.send(None) is BLOCKED
+        stream.host.receive(b"x")
+        give_up(waiting)
+        assert receive(stream)["body"] == b"x"
 
     def test_request_trailers_come_with_the_last_message(self):
         host = HTTP2Host()

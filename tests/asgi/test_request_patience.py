@@ -1,7 +1,7 @@
 """The limits on requests by themselves: who is let through, and how time is counted."""
 
 import pytest
-from asgi_host import BLOCKED, http1_stream, http2_stream, receive, request, send
+from asgi_host import BLOCKED, give_up, http1_stream, http2_stream, receive, request, send
 
 from tricorn.asgi.request_limits import BODY_TOO_SLOW, NO_RESPONSE, Gate, Limits, Patience
 from tricorn.config import Config
@@ -133,6 +133,24 @@ def test_the_wait_for_the_body_is_the_peers(kind):
     with pytest.raises(StopIteration) as stop:
         waiting.send(None)
     assert stop.value.value == {"type": "http.disconnect"}
+
+
+@pytest.mark.parametrize("kind", [http1_stream, http2_stream])
+def test_a_wait_that_was_given_up_is_the_applications_time(kind):
+    if kind is http1_stream:
+        stream = kind(b"POST", b"content-length: 9", options=OPTIONS)
+    else:
+        stream = kind(options=OPTIONS, end=False)
+    stream.host.taken()
+    waiting = stream.receive()
+    assert waiting.send(None) == BLOCKED
+    give_up(waiting)
+    stream.tick(0.0)
+    stream.tick(5.0)
+    assert stream.host.taken() == b""
+    stream.tick(10.0)
+    assert stream.status == 504
+    assert [fault.limit for fault in stream.host.faults] == ["response_timeout"]
 
 
 def test_the_access_log_has_the_servers_answer():

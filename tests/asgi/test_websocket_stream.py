@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from asgi_host import BLOCKED, HTTP2Host, http1_host, receive, request, send, step
+from asgi_host import BLOCKED, HTTP2Host, give_up, http1_host, receive, request, send, step
 from playbook_http2 import data, headers, reset, window
 
 from tricorn.exceptions import ClientDisconnected, InvalidMessage
@@ -243,6 +243,19 @@ class TestMessages:
         send(stream, type="websocket.send", bytes=b"\xff", text=None)
         output = host.taken()
         assert output.index(b"\x81\x02hi") < output.index(b"\x82\x01\xff")
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_waits_that_are_given_up_leave_nothing_behind(self, kind):
+        stream = reach(KINDS[kind](), [ACCEPT])
+        receive(stream)
+        for _ in range(1000):
+            waiting = stream.receive()
+            assert waiting.send(None) is BLOCKED
+            give_up(waiting)
+        assert len(stream.host.waiters) <= 1
+        wire = frame(1, b"hi")
+        stream.host.receive(wire if kind == "1.1" else data(1, wire))
+        assert receive(stream)["text"] == "hi"
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_a_message_before_a_fault_is_answered_however_the_wire_is_cut(self, kind):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import socket
 import ssl
 import threading
@@ -17,7 +18,7 @@ from helpers.serving import Inbox, Records
 from helpers.site import Serving, Site
 from tricorn.asgi.health import Health
 from tricorn.protocol.events import RequestReceived
-from tricorn.types import Receive, Scope, Send
+from tricorn.types import Message, Receive, Scope, Send
 
 
 class Waiting:
@@ -54,6 +55,54 @@ def test_leaving_reaches_a_waiting_receive_at_once(site: Site) -> None:
     if site.http2:
         assert client.get("/").text == "fine"
     assert site.connect().get("/").text == "fine"
+
+
+async def has_left(receive: Receive) -> bool:
+    """As Starlette's ``Request.is_disconnected``: what has not come at once is given up."""
+    message: Message = {}
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        message = await receive()
+    return message.get("type", "").endswith(".disconnect")
+
+
+def waiters() -> int:
+    """Signals of the event loops that somebody holds."""
+    gc.collect()
+    names = ("FutureWaiter", "EventWaiter")
+    return sum(type(thing).__name__ in names for thing in gc.get_objects())
+
+
+@pytest.mark.parametrize("websocket", [False, True])
+def test_asking_whether_the_peer_has_left_costs_nothing_for_ever(
+    plain: Site, websocket: bool
+) -> None:
+    told = Inbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        if websocket:
+            await send({"type": "websocket.accept"})
+        before = waiters()
+        for _ in range(1000):
+            assert not await has_left(receive)
+        told.put(waiters() - before)
+        while not await has_left(receive):
+            pass
+        told.put("left")
+
+    plain.serve(app)
+    if websocket:
+        peer = plain.websocket()
+        assert peer.handshake() == 200
+        assert told.take() <= 1
+        peer.leave()
+    else:
+        client = plain.connect()
+        stream = client.start()
+        assert told.take() <= 1
+        client.leave(stream)
+    assert told.take() == "left"
 
 
 @pytest.mark.parametrize("way", ["reset", "close", "half-close"])

@@ -70,6 +70,21 @@ class BaseStream:
         """The application returned or raised: what it left undone is answered or reset."""
         raise NotImplementedError
 
+    async def _news(self) -> None:
+        """Wait until something has happened.
+
+        A wait that is given up leaves nothing behind: the next event may be a long time off, and
+        frameworks poll for a disconnect by cancelling ``receive`` again and again.
+        """
+        waiter = self.host.waiter()
+        self._waiters.append(waiter)
+        try:
+            await waiter.wait()
+        except BaseException:
+            if waiter in self._waiters:  # else it was set in the same turn
+                self._waiters.remove(waiter)
+            raise
+
     def _wake(self) -> None:
         if self._waiters:
             waiters, self._waiters = self._waiters, []

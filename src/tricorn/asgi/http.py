@@ -155,9 +155,7 @@ class HTTPStream(HTTPResponse):
                     if flushed is not None:
                         await flushed
                         continue  # the body may have come meanwhile
-            waiter = self.host.waiter()
-            self._waiters.append(waiter)
-            await waiter.wait()
+            await self._news()
 
     async def _disconnect(self) -> Message:
         """One who asks again and again must leave the others their turn."""

@@ -276,9 +276,7 @@ class WebSocketStream(BaseStream):
                     await self.host.turn()  # as with HTTP
                 self._told_disconnect = True
                 return {"type": "websocket.disconnect", "code": code, "reason": reason}
-            waiter = self.host.waiter()
-            self._waiters.append(waiter)
-            await waiter.wait()
+            await self._news()
         data = queue.popleft()
         self._queued -= len(data) + _MESSAGE_ROOM
         if self._wire:
