@@ -218,6 +218,23 @@ class TestDenial:
         assert b"content-length: " + length + b"\r\n" not in output
         assert output.endswith(b"2\r\nno\r\n" if more else b"content-length: 2\r\n\r\nno")
 
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("before", [[DENY], [DENY, DENY_BODY]])
+    def test_a_peer_that_leaves_in_the_middle_of_a_denial_is_told(self, before, kind):
+        stream = reach(KINDS[kind](), before)
+        receive(stream)
+        waiting = stream.receive()
+        assert waiting.send(None) is BLOCKED
+        if kind == "1.1":
+            stream.host.leave()
+        else:
+            stream.host.receive(reset(1))
+        message = {"type": "websocket.disconnect", "code": 1006, "reason": ""}
+        assert step(waiting) == message
+        assert receive(stream) == message
+        with pytest.raises(ClientDisconnected):
+            step(stream.send(DENY_BODY))
+
     def test_a_denial_on_http_2(self):
         stream = reach(http2_websocket(), [DENY, DENY_BODY, DENY_END])
         assert stream.host.taken_frames()[:2] == [

@@ -205,6 +205,24 @@ def test_denial_response(site: Site) -> None:
     assert client.body == b"not so"
 
 
+def test_leaving_in_the_middle_of_a_denial_is_told(site: Site) -> None:
+    told = Inbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.http.response.start", "status": 429})
+        message = {"type": "websocket.http.response.body", "body": b"not ", "more_body": True}
+        await send(message)
+        told.put("denied")
+        told.put(await receive())
+
+    site.serve(app, disconnect_grace=None)
+    client = site.websocket()
+    assert told.take() == "denied"
+    client.leave()
+    assert told.take() == {"type": "websocket.disconnect", "code": 1006, "reason": ""}
+
+
 def test_data_before_accept_is_kept(site: Site) -> None:
     gate: Any = None
 

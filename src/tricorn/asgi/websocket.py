@@ -60,7 +60,6 @@ class _State(enum.Enum):
 
 # Looking at an enum's member through its class is dear in CPython 3.11.
 _OPEN: Final = _State.OPEN
-_DENYING: Final = _State.DENYING
 
 
 class WebSocketStream(BaseStream):
@@ -270,7 +269,7 @@ class WebSocketStream(BaseStream):
                 self._take(connection.settle())
                 self._flush_wire()
                 self.host.flush()
-            if self._disconnect is not None and self._state is not _DENYING:
+            if self._disconnect is not None:
                 code, reason = self._disconnect
                 if self._told_disconnect:
                     await self.host.turn()  # as with HTTP
