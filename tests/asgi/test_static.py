@@ -448,6 +448,25 @@ def test_preconditions(root, headers, status):
         assert answer.body == b"0123456789"
 
 
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
+def test_dates_are_universal_time(root, monkeypatch, zone):
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert time.timezone != 0
+        for second, modified, unmodified in [("39", 200, 412), ("40", 304, 200), ("41", 304, 200)]:
+            for date in (
+                f"Sun, 09 Sep 2001 01:46:{second} GMT",
+                f"Sunday, 09-Sep-01 01:46:{second} GMT",
+                f"Sun Sep  9 01:46:{second} 2001",
+            ):
+                assert get(root, "/a.txt", [("if-modified-since", date)]).status == modified
+                assert get(root, "/a.txt", [("if-unmodified-since", date)]).status == unmodified
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 def test_repeated_fields_are_one_list(root):
     etag = get(root)["etag"]
     headers = [("if-none-match", '"x"'), ("If-None-Match", etag)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -110,7 +111,10 @@ def _date(value: bytes | None) -> int | None:
     if value is None:
         return None
     try:
-        return int(parsedate_to_datetime(value.decode("ascii")).timestamp())
+        moment = parsedate_to_datetime(value.decode("ascii"))
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)  # asctime's form names no zone (section 5.6.7)
+        return int(moment.timestamp())
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
 
