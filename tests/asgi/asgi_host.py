@@ -107,6 +107,9 @@ class MemoryHost(WebSocketHost):
         self.http.send_data(stream_id, data)
         return self.flush(stream_id)
 
+    def untaken(self, stream_id):
+        return self.http.buffered(stream_id)
+
     def taken(self):
         """The output since the last look."""
         self.flush()

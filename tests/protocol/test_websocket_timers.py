@@ -15,6 +15,7 @@ from tricorn.protocol.websocket import (
 pytestmark = pytest.mark.usefixtures("websocket_codec")
 
 CLOSE_TIMEOUT = ConnectionFailed(1006, "close timeout", "websocket_close_timeout")
+PING_TIMEOUT = ConnectionFailed(1006, "keepalive ping timeout", "websocket_ping_timeout")
 START = 1_000_000.0
 
 
@@ -77,9 +78,7 @@ def test_any_byte_is_a_sign_of_life(connection):
 def test_silence_after_the_ping_fails(connection):
     connection.handle_timeout(START + 20)
     connection.data_to_send()
-    assert connection.handle_timeout(START + 30) == [
-        ConnectionFailed(1006, "keepalive ping timeout", "websocket_ping_timeout")
-    ]
+    assert connection.handle_timeout(START + 30) == [PING_TIMEOUT]
     assert connection.data_to_send() == b"\x88\x18" + struct.pack("!H", 1011) + (
         b"keepalive ping timeout"
     )
@@ -100,6 +99,38 @@ def test_a_peer_we_do_not_read_from_is_not_silent(connection):
     connection.handle_timeout(START + 120, reading=False)
     assert connection.handle_timeout(START + 130) == []
     assert not connection.closed
+
+
+def test_a_peer_at_work_on_what_lies_before_the_ping_is_not_silent(connection):
+    sent, since = 1000, START + 20
+    assert connection.handle_timeout(since, sent=sent) == []
+    assert opcodes(connection) == [9]
+    for second in range(1, 102):
+        sent += 100  # what comes behind the ping does not count
+        now, taken = since + second, 10 * (second - 1)
+        assert connection.handle_timeout(now, sent=sent, taken=taken) == []
+    assert opcodes(connection) == []
+    assert connection.handle_timeout(now + 9.9, sent=sent, taken=sent) == []
+    assert connection.handle_timeout(now + 10, sent=sent, taken=sent) == [PING_TIMEOUT]
+
+
+def test_a_peer_that_takes_no_more_is_silent(connection):
+    since = START + 20
+    connection.handle_timeout(since, sent=1000)
+    # What it had taken at the first time it was asked for, it may have taken before the ping.
+    for second, taken in ((1, 300), (4, 300), (5, 301), (8, 250), (14.9, 301)):
+        assert connection.handle_timeout(since + second, sent=1000, taken=taken) == []
+    assert connection.handle_timeout(since + 15, sent=1000, taken=301) == [PING_TIMEOUT]
+
+
+def test_what_was_taken_before_an_earlier_pong_is_no_sign_of_life(connection):
+    connection.handle_timeout(START + 20, sent=1000)
+    connection.handle_timeout(START + 21, sent=1000, taken=1000)
+    connection.receive_data(frame(10))
+    connection.handle_timeout(START + 22, sent=1000)
+    connection.handle_timeout(START + 42, sent=2000)
+    connection.handle_timeout(START + 43, sent=2000, taken=2000)
+    assert connection.handle_timeout(START + 52, sent=2000, taken=2000) == [PING_TIMEOUT]
 
 
 def test_no_interval_no_pings():

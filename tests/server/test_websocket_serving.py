@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import anyio
@@ -25,6 +26,10 @@ async def accept(receive: Receive, send: Send, **more: Any) -> None:
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     await accept(receive, send)
+    await echo_rest(receive, send)
+
+
+async def echo_rest(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "websocket.disconnect":
@@ -278,6 +283,54 @@ def test_answered_pings_keep_it_open(plain: Site) -> None:
         client.send(ping.response())
     client.send_text("alive")
     assert app.messages.take()["text"] == "alive"
+
+
+KEEPALIVE = {"websocket_ping_interval": 0.25, "websocket_ping_timeout": 0.25}
+SIZE = 5 * 2**19
+RATE = 2 * 2**20  # bytes a second: it takes much longer than the pings
+
+
+async def large(scope: Scope, receive: Receive, send: Send) -> None:
+    await accept(receive, send)
+    await send({"type": "websocket.send", "bytes": bytes(SIZE)})
+    await echo_rest(receive, send)
+
+
+def test_a_peer_that_reads_slowly_is_not_silent(site: Site) -> None:
+    """The ping lies behind what it reads."""
+    site.serve(large, **KEEPALIVE)
+    client = WebSocketClient(site.connect(receive_buffer=65536))
+    assert client.handshake() == 200
+    left = SIZE
+    while left:
+        event = client.event()
+        assert isinstance(event, wsproto.events.BytesMessage)
+        left -= len(event.data)
+        time.sleep(len(event.data) / RATE)  # the time itself is the subject
+    ping = client.event()
+    assert isinstance(ping, wsproto.events.Ping)
+    client.send(ping.response())
+    client.send_text("read")
+    assert client.text() == "read"
+
+
+def test_a_peer_that_reads_no_further_is_cut(site: Site) -> None:
+    told = Inbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await accept(receive, send)
+        async with anyio.create_task_group() as tasks:
+            message = {"type": "websocket.send", "bytes": bytes(4 * SIZE)}
+            tasks.start_soon(send, message)
+            told.put(await receive())
+
+    site.serve(app, **KEEPALIVE)
+    client = WebSocketClient(site.connect(receive_buffer=65536))
+    assert client.handshake() == 200
+    assert isinstance(client.event(), wsproto.events.BytesMessage)
+    message = told.take()
+    assert (message["type"], message["code"]) == ("websocket.disconnect", 1006)
+    client.client.sock.close()
 
 
 def test_slow_application_slows_its_peer(plain: Site) -> None:

@@ -263,3 +263,7 @@ class WebSocketHost(Host):
 
         :param more: whether there will be more in this turn of the loop: it leaves together.
         """
+
+    @abstractmethod
+    def untaken(self, stream_id: int) -> int:
+        """Bytes of a stream, and of those that share its wire, that the peer has not taken."""

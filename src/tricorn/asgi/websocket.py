@@ -239,9 +239,12 @@ class WebSocketStream(BaseStream):
 
     def tick(self, now: float) -> None:
         """Let time pass (seconds, monotonic): pings, pong and close deadlines."""
-        if self._connection is not None:
-            room = self._queued < self._room
-            self._take(self._connection.handle_timeout(now, reading=room))
+        connection = self._connection
+        if connection is not None:
+            room, sent, taken = self._queued < self._room, self.bytes_sent, 0
+            if connection.ping_sent is not None:
+                taken = sent - self._driver.untaken(self.stream_id)
+            self._take(connection.handle_timeout(now, reading=room, sent=sent, taken=taken))
             self._flush_wire()
             return
         limit = self.host.worker.config.websocket_handshake_timeout

@@ -75,6 +75,11 @@ class Housekeeping(WebSocketHost):
             self.report(PeerFault(0, "peer takes no response data", None, "write_timeout"))
             self._abort()
 
+    def untaken(self, stream_id: int) -> int:
+        """Bytes of a stream, and of those that share its wire, that the peer has not taken."""
+        transport = self.transport
+        return self.http.buffered(stream_id) + transport.unsent() + transport.in_flight()
+
     def _end_applications(self, ending: Ending, now: float) -> None:
         grace = self.worker.config.disconnect_grace
         for stream_id in ending.tick(now, grace, self._streams):

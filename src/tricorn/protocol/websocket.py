@@ -189,7 +189,9 @@ class WebSocketConnection:
         self._bytes: bytearray | None = None
         self._heard = True
         self._last_heard = 0.0
-        self._ping_sent: float | None = None
+        self.ping_sent: float | None = None  # None: no pong is waited for
+        self._before_ping = 0  # bytes that were sent earlier
+        self._taken = -1  # by the peer, when that was last told behind the ping
         self._pings = 0
         self._closing_since: float | None = None
 
@@ -384,12 +386,15 @@ class WebSocketConnection:
             self._write_close(wire_code, cut)
         return self._end(code, reason, limit)
 
-    def handle_timeout(self, now: float, *, reading: bool = True) -> list[WebSocketEvent]:
+    def handle_timeout(
+        self, now: float, *, reading: bool = True, sent: int = 0, taken: int = 0
+    ) -> list[WebSocketEvent]:
         """Tell the time: ``now`` in seconds of a monotonic clock, every second or oftener.
 
         All timers run from the call after the event that starts them, so they are late by at
         most one interval between calls. ``reading`` is False while the transport has paused
-        reading: a peer we do not listen to is not silent.
+        reading: a peer we do not listen to is not silent. Nor is one that is at work on what
+        lies before a ping: ``taken`` of all the bytes ``sent``, asked for behind a ping only.
         """
         if self._state is _CLOSED:
             return []
@@ -400,10 +405,14 @@ class WebSocketConnection:
         if self._heard or not reading:
             self._heard = False
             self._last_heard = now
-            self._ping_sent = None
+            self.ping_sent = None
         if self._state is _CLOSING:
             return self._check_close_timeout(now)
-        return self._check_keepalive(now)
+        if self.ping_sent is not None:
+            if 0 <= self._taken < min(taken, self._before_ping):
+                self.ping_sent = now
+            self._taken = max(self._taken, taken)
+        return self._check_keepalive(now, sent)
 
     def _check_close_timeout(self, now: float) -> list[WebSocketEvent]:
         if self._closing_since is None:
@@ -413,15 +422,15 @@ class WebSocketConnection:
         self.wants_abort = True
         return self._end(ABNORMAL_CLOSURE, "close timeout", "websocket_close_timeout")
 
-    def _check_keepalive(self, now: float) -> list[WebSocketEvent]:
+    def _check_keepalive(self, now: float, sent: int) -> list[WebSocketEvent]:
         interval, timeout = self._limits.ping_interval, self._limits.ping_timeout
         if interval is None:
             return []
-        if self._ping_sent is None:
+        if self.ping_sent is None:
             due = now - self._last_heard >= interval
         elif timeout is None:
-            due = now - self._ping_sent >= interval
-        elif now - self._ping_sent >= timeout:
+            due = now - self.ping_sent >= interval
+        elif now - self.ping_sent >= timeout:
             # The peer is told 1011; for us it is gone without a close frame.
             reason, limit = "keepalive ping timeout", "websocket_ping_timeout"
             return self._fail(INTERNAL_ERROR, ABNORMAL_CLOSURE, reason, limit)
@@ -430,7 +439,8 @@ class WebSocketConnection:
         if due:
             self._pings += 1
             self._put(self._codec.ping(self._pings.to_bytes(8)))
-            self._ping_sent = now
+            self.ping_sent = now
+            self._before_ping, self._taken = sent, -1
         return []
 
     def data_to_send(self) -> bytes:
