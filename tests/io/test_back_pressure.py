@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from helpers.apps import body, read_body, reply, start
@@ -117,6 +119,49 @@ def test_a_full_response_stalls_nobody_else(plain: Site) -> None:
     client.h2.increment_flow_control_window(MIB, stream_id=large)
     client.flush()
     assert len(client.response(large).body) == MIB
+
+
+@pytest.mark.parametrize("protocol", ["h2"])
+def test_a_send_that_is_given_up_harms_no_other(plain: Site) -> None:
+    seen = Inbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        for _ in range(3):
+            with anyio.CancelScope() as given_up:
+                given_up.cancel()
+                await body(send, bytes(100_000), more=True)
+
+        async def another() -> None:
+            await body(send, bytes(100_000), more=True)
+            seen.put("another")
+
+        async def tell() -> None:
+            seen.put("all wait")
+
+        async with anyio.create_task_group() as both:
+            both.start_soon(another)
+            await anyio.lowlevel.checkpoint()  # it waits
+            with anyio.CancelScope() as given_up:
+                given_up.cancel()
+                await body(send, bytes(100_000), more=True)
+            both.start_soon(tell)
+            await body(send, bytes(100_000), more=True)
+        await body(send, b"end")
+
+    plain.serve(app)
+    client = plain.connect(credit=False, window=16384)
+    assert isinstance(client, HTTP2Client)
+    stream = client.start()
+    client.response(stream, lambda r: len(r.body) == 16384)
+    assert seen.take() == "all wait"
+    client.h2.increment_flow_control_window(MIB)
+    client.h2.increment_flow_control_window(MIB, stream_id=stream)
+    client.flush()
+    response = client.response(stream)
+    assert response.complete
+    assert len(response.body) == 600_003
+    assert seen.take() == "another"
 
 
 def test_a_paused_upload_still_sees_its_response(plain: Site) -> None:

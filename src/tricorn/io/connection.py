@@ -87,7 +87,7 @@ class Connection(Exchanges):
         self._streams = {}
         self._running = 0
         self._ending: Ending | None = None  # made for the first that needs it
-        self._sending: dict[int, Waiter] = {}  # applications waiting to send
+        self._sending: dict[int, list[Waiter]] = {}  # applications waiting to send
         self._paused = False
         self._high = worker.config.write_buffer_high
         self._reading = True
@@ -200,9 +200,8 @@ class Connection(Exchanges):
                     self._leave(stream_id)
         except Exception:
             self._fault()
-        for waiter in self._sending.values():
-            waiter.set()
-        self._sending.clear()
+        for stream_id in list(self._sending):
+            self._wake_senders_of(stream_id)
         if not self._running:
             self._let_go()
 
@@ -391,10 +390,15 @@ class Connection(Exchanges):
             await drained
         low = self.worker.config.write_buffer_low
         while not self._lost and self._unsent(stream_id) > low:
-            waiter = self._sending.get(stream_id)
-            if waiter is None:
-                waiter = self._sending[stream_id] = self.transport.waiter()
-            await waiter.wait()
+            waiter = self.transport.waiter()
+            self._sending.setdefault(stream_id, []).append(waiter)
+            try:
+                await waiter.wait()
+            except BaseException:
+                waiters = self._sending.get(stream_id, [])
+                if waiter in waiters:  # else it was set in the same turn
+                    waiters.remove(waiter)
+                raise
         if self._lost:
             raise ClientDisconnected("the client has disconnected")
 
@@ -407,7 +411,11 @@ class Connection(Exchanges):
         low = self.worker.config.write_buffer_low
         for stream_id in list(self._sending):
             if self._unsent(stream_id) <= low:
-                self._sending.pop(stream_id).set()
+                self._wake_senders_of(stream_id)
+
+    def _wake_senders_of(self, stream_id: int) -> None:
+        for waiter in self._sending.pop(stream_id):
+            waiter.set()
 
     def turn(self) -> Awaitable[None]:
         """A turn of the event loop."""
