@@ -1,7 +1,18 @@
 """The limits on requests by themselves: who is let through, and how time is counted."""
 
 import pytest
-from asgi_host import BLOCKED, give_up, http1_stream, http2_stream, receive, request, send
+from asgi_host import (
+    BLOCKED,
+    HTTP2Host,
+    give_up,
+    http1_stream,
+    http2_stream,
+    receive,
+    request,
+    send,
+    step,
+)
+from playbook_http2 import POST, data, headers
 
 from tricorn.asgi.request_limits import BODY_TOO_SLOW, NO_RESPONSE, Gate, Limits, Patience
 from tricorn.config import Config
@@ -168,3 +179,23 @@ def test_a_request_that_was_answered_in_the_applications_place_leaves_the_next_o
     assert b"connection: close" not in stream.host.taken()
     stream.host.receive(request())
     assert list(stream.host.streams) == [1, 2]
+
+
+def test_a_body_that_has_no_window_is_not_slow():
+    window = {"h2_connection_window_size": 65535, "h2_stream_window_size": 65535}
+    host = HTTP2Host(min_body_rate=100, min_body_rate_grace=5, **window)
+    host.receive(headers(1, POST, end=False) + data(1, bytes(13107)) * 5)
+    host.receive(headers(3, POST, end=False))
+    waits = host.streams[3]
+    waiting = waits.receive()
+    assert step(waiting) == BLOCKED
+    for second in range(10):
+        waits.tick(second)
+    assert not waits.complete
+    assert host.faults == []
+    for _ in range(5):
+        receive(host.streams[1])
+    for second in range(10, 20):
+        waits.tick(second)
+    assert [fault.limit for fault in host.faults] == ["min_body_rate"]
+    waiting.close()

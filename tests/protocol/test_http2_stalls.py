@@ -1,8 +1,8 @@
 """HTTP/2 peers that take their time: tiny windows, trickling bodies (RFC 9113 section 10.5)."""
 
 import pytest
-from playbook import respond
-from playbook_http2 import POST, Server, data, headers, window
+from playbook import next_output, respond
+from playbook_http2 import GET, POST, Server, data, headers, window
 
 from tricorn.protocol.events import PeerFault, StreamReset
 from tricorn.protocol.http2_errors import ENHANCE_YOUR_CALM, NO_ERROR
@@ -118,3 +118,58 @@ def test_a_stream_that_moves_is_left_alone(unsent):
         if unsent:
             break
         now += 29
+
+
+class TestTurns:
+    """Whose turn it is: a response waits for others, or a request for their window."""
+
+    def slow(self, *priorities, rate=65536, count=2, size=2_000_000, **options):
+        """Responses to a peer that takes ``rate`` bytes a second; the resets."""
+        server = Server(client_settings={0x4: 2**31 - 1}, write_timeout=30, **options)
+        server.receive(window(0, 2**31 - 1 - 65535))
+        ids = range(1, 2 * count, 2)
+        for stream_id, priority in zip(ids, priorities or [b"u=3"] * count, strict=True):
+            server.receive(headers(stream_id, [*GET, (b"priority", priority)]))
+            respond(stream_id, body=bytes(size))(server.connection)
+        found, room = [], 0
+        for second in range(100):
+            room += rate
+            while room > 0 and (buffers := next_output(server.connection)):
+                room -= sum(map(len, buffers))
+            found += resets(server.connection.handle_timeout(second))
+        return found
+
+    @pytest.mark.parametrize("priorities", [(b"u=1", b"u=5"), (b"u=1", b"u=1")])
+    def test_a_response_behind_another_is_not_late(self, priorities):
+        assert self.slow(*priorities, size=20_000_000) == []
+
+    def test_nor_is_one_of_many(self):
+        assert self.slow(count=30, rate=8192, size=60_000) == []
+
+    @pytest.mark.parametrize(("step", "late"), [(2000, False), (500, True)])
+    def test_by_the_window_of_the_connection_each_is_owed_its_share(self, step, late):
+        server = Server(client_settings={0x4: 2**31 - 1}, write_timeout=30)
+        for stream_id in (1, 3):
+            server.receive(headers(stream_id, [*GET, (b"priority", b"u=%d" % stream_id)]))
+            respond(stream_id, body=bytes(200_000))(server.connection)
+        server.frames()
+        server.connection.handle_timeout(0)
+        found = []
+        for second in range(29, 120, 29):
+            server.receive(window(0, step + 200))
+            server.frames()
+            found += resets(server.connection.handle_timeout(second))
+        assert (found == []) is not late
+
+    def test_a_request_without_a_window_is_not_silent(self):
+        server = Server(h2_connection_window_size=65535, h2_stream_window_size=65535)
+        server.receive(headers(1, POST, end=False), *[data(1, bytes(13107))] * 5)
+        server.receive(headers(3, POST, end=False))
+        assert not server.connection.may_receive
+        for second in range(100):
+            assert resets(server.connection.handle_timeout(second)) == []
+        server.connection.consumed(1, 65535)
+        assert server.connection.may_receive
+        for second in range(100, 129):
+            assert resets(server.connection.handle_timeout(second)) == []
+        assert 3 in resets(server.connection.handle_timeout(129))

@@ -116,6 +116,7 @@ class HTTPStream(HTTPResponse):
         if self._patience is None:
             self._patience = Patience(limits, now)
         waits = bool(self._waiters) and not self._request_ended and not self._disconnected
+        waits = waits and self._http.may_receive
         refusal = self._patience.ends(now, self.bytes_received, waits_for_body=waits)
         if refusal is not None:
             self._overrule(refusal)

@@ -178,6 +178,13 @@ cdef class Nghttp2Codec(Sender):
             return 0, 0
         return stream.size, stream.sent
 
+    def windows(self, stream_id):
+        cdef Stream stream = self._find(stream_id)
+        if stream is None or stream.over or self._session == NULL:
+            return 0, 0
+        own = nghttp2_session_get_stream_remote_window_size(self._session, stream.id)
+        return own, nghttp2_session_get_remote_window_size(self._session)
+
     def buffered(self, stream_id):
         cdef Stream stream = self._find(stream_id)
         return 0 if stream is None else stream.size

@@ -6,6 +6,7 @@ cdef class Receiver(Session):
     """The receiving side."""
 
     cdef public Py_ssize_t glitches
+    cdef readonly Py_ssize_t framed
     cdef uint32_t _max_frame, _max_list
     cdef Py_ssize_t _max_continuations
     cdef bytes _input  # whole frames lie from _position to _scanned

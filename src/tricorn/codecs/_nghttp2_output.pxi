@@ -59,6 +59,7 @@ cdef int on_send_data(
         else:
             memcpy(self._end() + HEADER, PyBytes_AS_STRING(self._turn_data), size)
         self._out_size += HEADER + size
+        self.framed += size
         self._turn = None
     except BaseException as exc:
         self._error = exc

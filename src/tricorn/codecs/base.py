@@ -232,6 +232,8 @@ class HTTP2Codec(Protocol):
     name: str
     #: Control and oddly cheap frames received since last read, for the flood budget.
     glitches: int
+    #: Bytes of bodies framed, of all streams.
+    framed: int
 
     @property
     def has_more(self) -> bool:
@@ -332,6 +334,13 @@ class HTTP2Codec(Protocol):
 
     def backlog(self, stream_id: int) -> tuple[int, int]:
         """Bytes buffered for the stream, and bytes of it that were framed."""
+        ...
+
+    def windows(self, stream_id: int) -> tuple[int, int]:
+        """Bytes that the stream's own window lets us send, and that of the connection.
+
+        The stream has bytes buffered.
+        """
         ...
 
     def take_progress(self) -> bool:

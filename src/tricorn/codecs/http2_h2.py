@@ -43,6 +43,7 @@ from tricorn.codecs.base import (
 )
 from tricorn.codecs.frame_scanner import FrameScanner, Piece
 from tricorn.codecs.h2_connection import announced, limit_of, new_connection
+from tricorn.codecs.scheduled import Scheduled
 from tricorn.codecs.send_buffer import SendBuffer
 from tricorn.exceptions import RemoteProtocolError
 from tricorn.types import Headers
@@ -61,14 +62,14 @@ _TINY = 256
 _WINDOW_STEP = 4
 
 
-class H2Codec:
+class H2Codec(Scheduled):
     """One HTTP/2 connection's wire syntax, server side."""
 
     name = "h2"
 
     def __init__(self, settings: HTTP2Settings, scheduler: Scheduler) -> None:
+        super().__init__(scheduler)
         self._settings = settings
-        self._scheduler = scheduler
         self._announced = announced(settings)
         self._connection = new_connection(settings, self._announced)
         self._scanner = FrameScanner(settings.max_frame_size, settings.max_continuation_frames)
@@ -80,6 +81,7 @@ class H2Codec:
         self._finished: list[int] = []
         self._at_once = 0  # bytes that may be framed before data_to_send asks again
         self._progress = False
+        self.framed = 0
         self.glitches = 0
 
     # Set-up
@@ -296,6 +298,7 @@ class H2Codec:
         if size > min(window, connection.max_outbound_frame_size):
             return False
         self._at_once -= size + 9
+        self.framed += size
         connection.send_data(stream_id, data, True)
         self.forget(stream_id)
         return True
@@ -402,6 +405,7 @@ class H2Codec:
             data = out.take(room)
             size = len(data)
             out.sent += size
+            self.framed += size
             if room < _TINY and out.size:
                 self.glitches += 1
             else:
@@ -432,28 +436,16 @@ class H2Codec:
         for stream_id in self._outbound:
             self._mark_ready(stream_id)
 
-    def prioritize(
-        self, stream_id: int, urgency: int, incremental: bool, *, initial: bool = False
-    ) -> None:
-        """Set RFC 9218 parameters of a stream."""
-        self._scheduler.prioritize(stream_id, urgency, incremental, initial=initial)
-
-    def reprioritize(self, stream_id: int, depends_on: int, weight: int, exclusive: bool) -> bool:
-        """Apply an RFC 7540 signal; False where it is a stream error."""
-        try:
-            self._scheduler.reprioritize(stream_id, depends_on, weight, exclusive)
-        except ValueError:
-            return False
-        return True
-
-    def disable_rfc7540(self) -> None:
-        """The peer does without RFC 7540 priorities (RFC 9218 section 2.1)."""
-        self._scheduler.disable_rfc7540()
-
     def backlog(self, stream_id: int) -> tuple[int, int]:
         """Bytes buffered for the stream, and bytes of it that were framed."""
         out = self._outbound.get(stream_id)
         return (0, 0) if out is None else (out.size, out.sent)
+
+    def windows(self, stream_id: int) -> tuple[int, int]:
+        """Bytes that the stream's own window lets us send, and that of the connection."""
+        connection = self._connection
+        own = connection.streams[stream_id].outbound_flow_control_window
+        return own, connection.outbound_flow_control_window
 
     def take_progress(self) -> bool:
         """Whether DATA worth the name was framed since the last call."""

@@ -42,6 +42,11 @@ class HTTPConnection(ABC):
         return False
 
     @property
+    def may_receive(self) -> bool:
+        """Whether the peer may send body bytes, whatever other exchanges hold of them."""
+        return True
+
+    @property
     @abstractmethod
     def has_output(self) -> bool:
         """Whether ``data_to_send`` may have something; False only where it has nothing."""

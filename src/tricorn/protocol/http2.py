@@ -78,6 +78,11 @@ class HTTP2Connection(HTTP2Output):
         return self._limits.pushes and self._codec.push_enabled and self._drain.takes_pushes
 
     @property
+    def may_receive(self) -> bool:
+        """Whether other streams leave any of the connection's window to a request body."""
+        return self._streams.may_grow(self._limits.window)
+
+    @property
     def pause_limit(self) -> str:
         """The option that bounds what waits for a peer that does not read."""
         return "h2_max_output_control"
@@ -337,7 +342,7 @@ class HTTP2Connection(HTTP2Output):
 
     def _check_streams(self, now: float, events: list[Event]) -> None:
         """Reset streams on which nothing has moved for too long."""
-        for late in self._streams.overdue(now, self._codec.backlog, self._config):
+        for late in self._streams.overdue(now, self._codec, self._config):
             events.append(late)
             stream_id = late.stream_id
             if type(late) is LimitReached:

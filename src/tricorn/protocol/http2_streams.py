@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
+from tricorn.codecs.base import HTTP2Codec
 from tricorn.config import Config
 from tricorn.protocol.events import LimitReached, PeerFault, RequestReceived
 from tricorn.protocol.http2_push import PushPolicy
@@ -14,7 +14,7 @@ CREDIT_STEP: Final = 4
 # Of the streams opened last, a power of two less one; and how far back their ids go, all odd.
 _RECENT_MASK: Final = 63
 _RECENT: Final = 2 * (_RECENT_MASK + 1)
-# Bytes of a response that its peer has to take within write_timeout (or all that is left).
+# Bytes of a response that its peer has to let us send within write_timeout (or all that is left).
 _LEAST_PROGRESS: Final = 1024
 
 
@@ -25,6 +25,7 @@ class HTTP2Stream:
         "buffered",
         "connect",
         "credit",
+        "framed",
         "headers",
         "id",
         "phase",
@@ -60,6 +61,7 @@ class HTTP2Stream:
         self.touched = True  # progress since the last tick
         self.phase = ""  # what was waited for at the last tick, since ``since``
         self.taken = 0  # response bytes sent when something last moved
+        self.framed = 0  # those of all streams then
         self.since = 0.0
 
     def takes(self, size: int, *, ended: bool) -> bool:
@@ -69,22 +71,27 @@ class HTTP2Stream:
         self.still_due -= size
         return not self.still_due if ended else self.still_due >= 0
 
-    def stands_still(self, now: float, unsent: int, taken: int) -> bool:
+    def stands_still(
+        self, now: float, unsent: int, taken: int, framed: int, *, queues: bool
+    ) -> bool:
         """Note the time; whether nothing worth the name has moved since it last did.
 
         While response bytes wait for the peer's window only what it takes counts: neither
         a window of one byte (CVE-2019-9511) nor request bytes keep the stream. Behind the
         response nothing counts any more.
+
+        :param framed: response bytes of all streams.
+        :param queues: whether it waits for others: its response, and they move, or its request.
         """
         phase = "sent" if self.sent else "unsent" if unsent else "received"
         moved = phase != self.phase
         if phase == "unsent":
-            moved = moved or taken >= self.taken + _LEAST_PROGRESS
+            moved = moved or queues or taken >= self.taken + _LEAST_PROGRESS
         elif phase == "received":
-            moved = moved or self.touched
+            moved = moved or queues or self.touched
         self.touched = False
         if moved:
-            self.phase, self.taken, self.since = phase, taken, now
+            self.phase, self.taken, self.framed, self.since = phase, taken, framed, now
         return not moved
 
     def waited(self, now: float, limit: float | None) -> bool:
@@ -159,6 +166,13 @@ class StreamTable:
             self._recent[stream.id >> 1 & _RECENT_MASK] = stream
         return stream
 
+    def may_grow(self, window: int) -> bool:
+        """Whether peers may send any more, as far as a window for all streams goes (bytes).
+
+        It is used up by what applications have not taken.
+        """
+        return window - self.buffered >= _LEAST_PROGRESS
+
     def wait(self, stream: HTTP2Stream) -> None:
         """The codec buffers some of the response."""
         if not stream.waits:
@@ -200,16 +214,18 @@ class StreamTable:
             self._abandoned.discard(stream_id)
 
     def overdue(
-        self, now: float, backlog_of: Callable[[int], tuple[int, int]], config: Config
+        self, now: float, codec: HTTP2Codec, config: Config
     ) -> list[PeerFault | LimitReached]:
         """Streams on which nothing has moved for too long, and why each should be reset.
 
         No fault is a stream whose response is sent and whose request goes on unread.
         """
         found: list[PeerFault | LimitReached] = []
+        no_credit = not self.may_grow(config.h2_connection_window_size)
         for stream_id, stream in self.by_id.items():
-            unsent, taken = backlog_of(stream_id)
-            if not stream.stands_still(now, unsent, taken):
+            unsent, taken = codec.backlog(stream_id)
+            queues = self._queues(stream, unsent, codec) if unsent else no_credit
+            if not stream.stands_still(now, unsent, taken, codec.framed, queues=queues):
                 continue
             if stream.sent:
                 if stream.waited(now, config.close_timeout):
@@ -217,3 +233,16 @@ class StreamTable:
             elif (late := stream.overdue(now, unsent, config)) is not None:
                 found.append(PeerFault(stream_id, late[0], None, late[1]))
         return found
+
+    def _queues(self, stream: HTTP2Stream, unsent: int, codec: HTTP2Codec) -> bool:
+        """Whether a response waits for others, and they move.
+
+        Where the peer's window for all of them is used up, each is owed its share of what is
+        to move. Where both windows are open it is the transport that takes nothing, and its
+        time is that of the connection.
+        """
+        own, shared = codec.windows(stream.id)
+        least = min(unsent, _LEAST_PROGRESS)
+        if own < least:
+            return False
+        return shared >= least or codec.framed >= stream.framed + _LEAST_PROGRESS * self.waiting
