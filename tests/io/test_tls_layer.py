@@ -14,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 
+import anyio
 import pytest
 
 from helpers.apps import hello, reply
@@ -366,6 +367,82 @@ def test_truncated(serving: Serving, wires: list[Wire]) -> None:
     wire.sock.shutdown(socket.SHUT_WR)
     assert inbox.take() == "left"
     assert wire.read() == b""
+
+
+def end_of(wire: Wire, *, notified: bool) -> None:
+    """End the client's side, with close_notify or without."""
+    if notified:
+        with pytest.raises(ssl.SSLWantReadError):
+            wire.tls.unwrap()
+        wire.flush()
+    wire.sock.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.parametrize("notified", [False, True], ids=["cut", "close_notify"])
+@pytest.mark.parametrize("moment", ["before", "while"])
+def test_what_came_before_the_end_is_read(
+    serving: Serving, wires: list[Wire], notified: bool, moment: str
+) -> None:
+    """The end comes before the application reads on, or in the turn in which it does."""
+    inbox = Inbox()
+    gate: anyio.Event = serving.portal.call(anyio.Event)
+    size = 16384  # one record
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "GET":
+            await hello(scope, receive, send)
+            return
+        await gate.wait()
+        while (message := await receive())["type"] == "http.request":
+            inbox.put(len(message["body"]))
+        inbox.put(0)
+
+    served = serving(app, tls=True, request_buffer_size=4096)
+    wire = Wire(serving, served)
+    wires.append(wire)
+    wire.shake()
+    head = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % size
+    wire.sock.sendall(wire.records(head, b"x" * size))
+    if moment == "before":
+        end_of(wire, notified=notified)
+    # The loop has looked at the other connection before it is through with this exchange.
+    assert serving.connect(served).get().text == "hello"
+
+    def go_on() -> None:
+        gate.set()
+        if moment == "while":
+            end_of(wire, notified=notified)
+
+    serving.portal.call(go_on)
+    got = 0
+    while taken := inbox.take():
+        got += taken
+    assert got == size
+
+
+@pytest.mark.parametrize("notified", [False, True], ids=["cut", "close_notify"])
+def test_a_request_that_comes_with_the_end_is_read(
+    serving: Serving, wires: list[Wire], notified: bool
+) -> None:
+    """The application that waits for it has it before it hears that the peer has left."""
+    inbox = Inbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            inbox.put(await receive())
+            inbox.put((await receive())["type"])
+
+    wire = Wire(serving, serving(app, tls=True))
+    wires.append(wire)
+    wire.shake()
+    request = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nbody"
+    wire.tls.write(request)
+    if not notified:
+        wire.flush()
+    end_of(wire, notified=notified)
+    message = inbox.take()
+    assert (message["type"], message.get("body")) == ("http.request", b"body")
+    assert inbox.take() == "http.disconnect"
 
 
 # Limits

@@ -51,7 +51,9 @@ class AsyncioTLS(Handshake):
         self._paused = False  # as the connection wants it
         self._scheduled = False  # to go on reading
         self._more = False  # something is left to be decrypted
-        self._ended = False  # by the peer: close_notify, or the end of the stream
+        self._ended = False  # by the peer's close_notify, or what is no TLS: none comes behind it
+        self._eof = False  # nothing more comes from the socket; what has come is to be decrypted
+        self._fresh = False  # the application may not have seen yet what the connection got last
 
     # From the loop's transport
 
@@ -86,10 +88,8 @@ class AsyncioTLS(Handshake):
         """The peer shut down its side; True: this closes, and not the loop."""
         if self._state != OPEN:
             return super().eof_received()
-        if not self._ended:
-            self._ended = True
-            if not self._paused or not self._more:
-                self._read()
+        self._eof = True
+        self._schedule()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -157,11 +157,12 @@ class AsyncioTLS(Handshake):
             if self._more or self._ended or self._outgoing.pending:
                 self._clear()  # the answer to a KeyUpdate, an alert
             if filled:
+                self._fresh = True
                 upper.buffer_updated(filled)
             if self._state != OPEN or self._paused or not self._more:
                 break
-        if self._ended and not self._more and self._state == OPEN:
-            self._end()
+        if (self._ended or self._eof) and not self._more and self._state == OPEN:
+            self._schedule()
 
     def _fill(self, buffer: memoryview, size: int) -> int:
         """Decrypt into a buffer; the bytes. ``_more`` says whether anything may be left."""
@@ -212,8 +213,15 @@ class AsyncioTLS(Handshake):
         self._scheduled = False
         if self._paused or self._state != OPEN:
             return
-        if self._more or self._ended:
+        if self._more:
             self._read()
+        elif self._ended or self._eof:
+            if self._fresh:
+                # An application that waits for the last of it takes that before.
+                self._fresh = False
+                self._schedule()
+            else:
+                self._end()
         if not self._paused:
             self._resume_raw()
 
@@ -282,7 +290,7 @@ class AsyncioTLS(Handshake):
     def resume_reading(self) -> None:
         """Go on."""
         self._paused = False
-        if self._raw_paused or self._more or self._ended:
+        if self._raw_paused or self._more or self._ended or self._eof:
             self._schedule()
 
     def is_closing(self) -> bool:
@@ -301,7 +309,7 @@ class AsyncioTLS(Handshake):
         if not ended and self._incoming.pending:
             ended = self._object.discard()
         self._clear()
-        if ended or self._ended:
+        if ended or self._ended or self._eof:
             self._finish(None)
             return
         self._is_behind()
