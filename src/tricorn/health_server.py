@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.abc
@@ -21,6 +22,9 @@ from tricorn.io.accepting_asyncio import AsyncioAcceptor
 from tricorn.io.listener import Listener
 from tricorn.io.registry import Registry
 from tricorn.types import Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from tricorn.io.accepting_anyio import AnyioAcceptor
 
 _log = logging.getLogger("tricorn.error")
 
@@ -78,9 +82,12 @@ class HealthServer:
                 finally:
                     await self._close()
             else:
+                from tricorn.io.accepting_anyio import AnyioAcceptor  # not above: not for asyncio
+
                 async with anyio.create_task_group() as tasks:
+                    anyio_acceptor = AnyioAcceptor(intake, tasks)
                     for listener in self.listeners:
-                        await tasks.start(self._accept, intake, listener, tasks)
+                        await tasks.start(self._accept, anyio_acceptor, listener)
                     try:
                         yield
                     finally:
@@ -91,18 +98,15 @@ class HealthServer:
 
     async def _accept(
         self,
-        intake: Intake,
+        acceptor: AnyioAcceptor,
         listener: Listener,
-        tasks: anyio.abc.TaskGroup,
         *,
         task_status: anyio.abc.TaskStatus[None],
     ) -> None:
         """Accept until ``leave``; the connections go on."""
-        from tricorn.io.accepting_anyio import accept_anyio  # not above: not for asyncio
-
         with listener.socket, anyio.CancelScope() as scope:
             self._stops.append(scope.cancel)
-            await accept_anyio(intake, listener, tasks, task_status=task_status)
+            await acceptor.accept(listener, task_status=task_status)
 
     def leave(self) -> None:
         """Accept no more: the server ends, or another one serves at the same addresses."""

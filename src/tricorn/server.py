@@ -26,7 +26,7 @@ from tricorn.event_loop import run_on
 from tricorn.exceptions import ConfigError, TricornError
 from tricorn.health_server import HealthServer
 from tricorn.io import ending
-from tricorn.io.accepting import Intake
+from tricorn.io.accepting import Acceptor, Intake
 from tricorn.io.accepting_asyncio import AsyncioAcceptor
 from tricorn.io.listener import Listener, bind_all
 from tricorn.io.registry import Registry
@@ -195,7 +195,7 @@ class Server:
         self._listeners = listeners or []
         self._every: list[Listener] = []
         self._intake: Intake
-        self._acceptor: AsyncioAcceptor | None = None
+        self._acceptor: Acceptor | None = None
         self._on_asyncio = False
         self._lifespan: Lifespan | None = None
 
@@ -371,14 +371,15 @@ class Server:
                 acceptor.stop()
                 self._stop_listening()
         else:
-            from tricorn.io.accepting_anyio import accept_anyio  # not above: not for asyncio
+            from tricorn.io.accepting_anyio import AnyioAcceptor  # not above: not for asyncio
 
             # Connections outlive the accept loops, so they have a task group of their own.
             async with anyio.create_task_group() as connections:
+                self._acceptor = anyio_acceptor = AnyioAcceptor(self._intake, connections)
                 try:
                     async with anyio.create_task_group() as loops:
                         for listener in self._listeners:
-                            await loops.start(accept_anyio, self._intake, listener, connections)
+                            await loops.start(anyio_acceptor.accept, listener)
                         yield
                         loops.cancel_scope.cancel()
                 finally:

@@ -138,7 +138,11 @@ class Served:
 
     def stop(self) -> None:
         """Pull the shutdown trigger; returns at once."""
-        self.portal.call(self._stop.set)
+        self.portal.call(self.stop_here)
+
+    def stop_here(self) -> None:
+        """As ``stop``, in the thread of the event loop."""
+        self._stop.set()
 
     def wait(self) -> None:
         """Wait until ``serve`` has returned; raises what it raised."""

@@ -483,6 +483,56 @@ def test_a_server_that_stops_waits_for_handshakes(serving: Serving, wires: list[
     served.wait()
 
 
+def refuses(served: Served) -> bool:
+    """Whether new connections are refused."""
+    try:
+        open_socket(served.address).close()
+    except ConnectionRefusedError:
+        return True
+    except ConnectionResetError:
+        pass  # the listener was closed just now, with this connection in its queue
+    return False
+
+
+def test_what_follows_a_handshake_has_graceful_timeout(
+    serving: Serving, wires: list[Wire], records: Records
+) -> None:
+    records.expect("1 connections still open after graceful_timeout")
+    started = Inbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        started.put(True)
+        await anyio.sleep_forever()
+
+    served = serving(app, tls=True, graceful_timeout=0.5, drain_idle_timeout=PATIENCE)
+    wire = Wire(serving, served)
+    wires.append(wire)
+    with pytest.raises(ssl.SSLWantReadError):
+        wire.tls.do_handshake()
+    wire.flush()
+    assert wire.more()
+    served.stop()
+    eventually(lambda: refuses(served), "no connection is taken")
+    wire.shake()
+    wire.sock.sendall(wire.records(REQUEST))
+    started.take()
+    served.wait()
+
+
+def test_a_handshake_that_does_not_go_on_has_graceful_timeout(
+    serving: Serving, wires: list[Wire]
+) -> None:
+    served = serving(hello, tls=True, graceful_timeout=0.1, ssl_handshake_timeout=3 * PATIENCE)
+    wire = Wire(serving, served)
+    wires.append(wire)
+    with pytest.raises(ssl.SSLWantReadError):
+        wire.tls.do_handshake()
+    wire.flush()
+    assert wire.more()
+    served.stop()
+    served.wait()
+
+
 def test_a_handshake_that_stops_in_the_middle(serving: Serving, wires: list[Wire]) -> None:
     served = serving(hello, tls=True, ssl_handshake_timeout=0.1)
     wire = Wire(serving, served)

@@ -16,7 +16,7 @@ import pytest
 
 from helpers.apps import body, hello, reply, start
 from helpers.clients import HTTP1Client, HTTP2Client, open_socket
-from helpers.serving import BACKENDS, Inbox, Records, address_of
+from helpers.serving import BACKENDS, PATIENCE, Inbox, Records, address_of
 from helpers.site import Serving, Site
 from tricorn import Config, serve
 from tricorn.exceptions import BindError, ConfigError
@@ -256,6 +256,35 @@ def test_graceful_timeout_cuts(plain: Site, records: Records) -> None:
     plain.served.wait()
     assert ended.take() in ("CancelledError", "Cancelled")
     assert client.response(stream).status in (0, 500)
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_graceful_timeout_cuts_who_comes_with_the_stop(
+    serving: Serving, records: Records, turns: int
+) -> None:
+    """A connection that is taken in one of the turns in which the server stops."""
+    records.expect("still open after graceful_timeout")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await anyio.sleep_forever()
+
+    served = serving(app, graceful_timeout=0.1, drain_idle_timeout=PATIENCE)
+
+    async def come() -> socket.socket | None:
+        served.stop_here()
+        for _ in range(turns):
+            await anyio.lowlevel.checkpoint()
+        try:
+            sock = open_socket(served.address)
+            sock.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        except OSError:
+            return None  # too late
+        return sock
+
+    sock = serving.portal.call(come)
+    served.wait()
+    if sock is not None:
+        sock.close()
 
 
 def test_cancellation_is_clean_and_quick(site: Site) -> None:

@@ -12,7 +12,7 @@ import os
 import select
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import anyio
 import anyio.lowlevel
@@ -78,6 +78,18 @@ class Accepted:
         if not self.taken:
             self.socket.close()
         self.place.leave()
+
+
+class Acceptor(Protocol):
+    """Has taken connections that are on their way to their transports."""
+
+    async def settle(self) -> None:
+        """Wait for the handshakes under way."""
+        ...
+
+    def cancel(self) -> None:
+        """End the handshakes under way."""
+        ...
 
 
 class Intake:

@@ -14,27 +14,74 @@ from tricorn.io.anyio_transport import AnyioTransport, cut
 from tricorn.io.listener import Listener
 
 
-async def accept_anyio(
-    intake: Intake,
-    listener: Listener,
-    connections: anyio.abc.TaskGroup,
-    *,
-    task_status: anyio.abc.TaskStatus[None],
-) -> None:
-    """Take connections of this listener until cancelled; each is served in ``connections``."""
+class AnyioAcceptor:
+    """Accepts on trio, and through anyio streams.
 
-    def call_soon(call: Callable[..., object], *args: Any) -> None:
-        connections.start_soon(_in_turn, call, *args)
+    :param connections: each connection is served in it.
+    """
 
-    listener.socket.listen(intake.config.backlog)
-    task_status.started()
-    while True:
-        await anyio.wait_readable(listener.socket)
-        found, rest = intake.accept(listener)
-        for accepted in found:
-            connections.start_soon(_serve_anyio, intake, accepted, call_soon)
-        if rest:
-            await anyio.sleep(rest)
+    def __init__(self, intake: Intake, connections: anyio.abc.TaskGroup) -> None:
+        self._intake = intake
+        self._connections = connections
+        self._opening: set[anyio.CancelScope] = set()
+        self._settled: anyio.Event | None = None
+
+    async def accept(self, listener: Listener, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        """Take connections of this listener until cancelled."""
+        listener.socket.listen(self._intake.config.backlog)
+        task_status.started()
+        while True:
+            await anyio.wait_readable(listener.socket)
+            found, rest = self._intake.accept(listener)
+            for accepted in found:
+                scope = anyio.CancelScope()
+                self._opening.add(scope)
+                self._connections.start_soon(self._serve, accepted, scope)
+            if rest:
+                await anyio.sleep(rest)
+
+    async def settle(self) -> None:
+        """Wait for the handshakes under way."""
+        while self._opening:
+            if self._settled is None:
+                self._settled = anyio.Event()
+            await self._settled.wait()
+
+    def cancel(self) -> None:
+        """End the handshakes under way."""
+        for scope in self._opening:
+            scope.cancel()
+
+    async def _serve(self, accepted: Accepted, scope: anyio.CancelScope) -> None:
+        """Serve one connection to its end."""
+        transport = None
+        try:
+            try:
+                with scope:
+                    transport = await _open_anyio(self._intake, accepted, self._call_soon)
+            finally:
+                self._opened(scope)
+                del scope  # not kept for as long as the connection is open
+            if transport is not None:
+                # Among the open ones before who waits for ``settle`` goes on.
+                await transport.run()
+        except Exception:
+            # The failure boundary: whatever it was, it costs this connection only.
+            self._intake.worker.log.exception(
+                "internal error; closed the connection from %s", accepted.client
+            )
+        finally:
+            accepted.close()
+
+    def _opened(self, scope: anyio.CancelScope) -> None:
+        """A connection is open, or has come to nothing."""
+        self._opening.discard(scope)
+        if not self._opening and self._settled is not None:
+            self._settled.set()
+            self._settled = None
+
+    def _call_soon(self, call: Callable[..., object], *args: Any) -> None:
+        self._connections.start_soon(_in_turn, call, *args)
 
 
 async def _in_turn(call: Callable[..., object], *args: Any) -> None:
@@ -47,23 +94,6 @@ async def _in_turn(call: Callable[..., object], *args: Any) -> None:
         await anyio.lowlevel.checkpoint()
     finally:
         call(*args)
-
-
-async def _serve_anyio(
-    intake: Intake, accepted: Accepted, call_soon: Callable[..., object]
-) -> None:
-    """Serve one connection to its end."""
-    try:
-        transport = await _open_anyio(intake, accepted, call_soon)
-        if transport is not None:
-            await transport.run()
-    except Exception:
-        # The failure boundary: whatever it was, it costs this connection only.
-        intake.worker.log.exception(
-            "internal error; closed the connection from %s", accepted.client
-        )
-    finally:
-        accepted.close()
 
 
 async def _open_anyio(
