@@ -8,12 +8,14 @@ import anyio
 import pytest
 
 from helpers.apps import body, hello, read_body, reply, start
-from helpers.clients import HTTP1Client, HTTP2Client, open_socket
+from helpers.clients import Client, HTTP1Client, HTTP2Client, Response, open_socket
 from helpers.serving import Inbox, Records, eventually
 from helpers.site import Serving, Site
 from tricorn.types import Receive, Scope, Send
 
 LIMIT = 0.06
+SLOW_LIMIT = 0.5
+SLOW_RATE = 1_000_000  # bytes a second
 NO_ERROR = 0
 CANCEL = 8
 
@@ -107,6 +109,82 @@ def test_stalled_reader_is_cut(site: Site) -> None:
     client = site.connect(receive_buffer=16384, **options)
     client.response(client.start(), lambda r: r.status > 0)
     assert isinstance(raised.take(), OSError)
+
+
+def held_by_its_socket(site: Site) -> Client:
+    """A client that only its socket holds back, over HTTP/2 too."""
+    client = site.connect(receive_buffer=131072, **({"window": 2**31 - 1} if site.http2 else {}))
+    if isinstance(client, HTTP2Client):
+        client.h2.increment_flow_control_window(2**30)
+        client.flush()
+    return client
+
+
+def test_reader_that_stops_is_cut(site: Site) -> None:
+    raised = Inbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        try:
+            while True:
+                await body(send, b"x" * 65536, more=True)
+        except OSError as exc:
+            raised.put(exc)
+
+    site.serve(app, write_timeout=LIMIT)
+    client = held_by_its_socket(site)
+    client.response(client.start(), lambda r: r.status > 0)
+    assert isinstance(raised.take(), OSError)
+
+
+def test_slow_reader_is_not_cut(site: Site) -> None:
+    """The system takes more for it in large steps only, which last longer than the limit."""
+    size = 12_000_000
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        for _ in range(size // 100_000):
+            await body(send, b"x" * 100_000, more=True)
+        await body(send)
+
+    site.serve(app, write_timeout=SLOW_LIMIT)
+    client = held_by_its_socket(site)
+    begun = time.monotonic()
+
+    def slowly(response: Response) -> bool:
+        passed = time.monotonic() - begun
+        if passed < 4 * SLOW_LIMIT:
+            time.sleep(max(0.0, len(response.body) / SLOW_RATE - passed))  # time is the subject
+        return False
+
+    assert len(client.response(client.start(), slowly).body) == size
+
+
+@pytest.mark.parametrize("protocol", ["h2"])
+def test_a_window_is_given_by_who_has_read_what_fills_it(site: Site) -> None:
+    """Until then it is in the system, and no stream is late."""
+    window, size = 2**21, 2**22
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await reply(send, b"x" * size)
+
+    site.serve(app, write_timeout=SLOW_LIMIT)
+    client = site.connect(receive_buffer=131072, window=window, credit=False)
+    assert isinstance(client, HTTP2Client)
+    client.h2.increment_flow_control_window(2**30)
+    client.flush()
+    begun = time.monotonic()
+    stream = client.start()
+
+    def slowly(response: Response) -> bool:
+        passed = time.monotonic() - begun
+        time.sleep(max(0.0, len(response.body) / SLOW_RATE - passed))  # time is the subject
+        return len(response.body) == window
+
+    client.response(stream, slowly)
+    client.h2.increment_flow_control_window(size, stream_id=stream)
+    client.flush()
+    assert len(client.response(stream).body) == size
 
 
 def test_unfinished_tls_handshake_is_closed(serving: Serving, records: Records) -> None:

@@ -98,6 +98,7 @@ class Connection(Exchanges):
         self._gathers = False
         self._begun = []
         self._deferred = 0  # writes left to the turn's end
+        self._in_flight = 0
         self._stall = (0, 0.0)  # bytes unsent, and since when no fewer
         self._sniff: bytes | None = None
         self.tunnel: Callable[[bytes], bool] | None = None

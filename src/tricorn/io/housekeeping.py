@@ -18,7 +18,7 @@ from tricorn.protocol.events import Event, PeerFault
 class Housekeeping(WebSocketHost):
     """The part of the driver that the ticks move."""
 
-    __slots__ = ("_closing", "_ending", "_lingers", "_stall")
+    __slots__ = ("_closing", "_ending", "_in_flight", "_lingers", "_stall")
 
     transport: Transport
     _streams: dict[int, HTTPStream | WebSocketStream]
@@ -27,6 +27,8 @@ class Housekeeping(WebSocketHost):
     _closing: bool
     _lingers: bool
     _lost: bool
+    _paused: bool
+    _in_flight: int  # bytes that the peer had not acknowledged at the last tick
     _stall: tuple[int, float]
 
     def _dispatch(self, events: list[Event]) -> None:
@@ -48,6 +50,7 @@ class Housekeeping(WebSocketHost):
                 # The time for the peer to close begins when it has everything.
                 in_flight = self.transport.in_flight() if self._closing else 0
                 if not in_flight:
+                    self.http.held = self._peer_takes()
                     self._dispatch(self.http.handle_timeout(now))
                 for stream in list(self._streams.values()):
                     stream.tick(now)
@@ -62,9 +65,23 @@ class Housekeeping(WebSocketHost):
         except Exception:
             self._fault()
 
+    def _peer_takes(self) -> bool:
+        """Whether the peer is still about what was written to it; asked for HTTP/2's streams.
+
+        It gives no window for what it has not read, and the system may hold megabytes.
+        """
+        if self.http.http_version != "2" or not self.http.busy_streams:
+            return False
+        before, self._in_flight = self._in_flight, self.transport.in_flight()
+        return self._paused or 0 < self._in_flight != before
+
     def _check_stall(self, now: float, in_flight: int) -> None:
         """Cut a peer that takes nothing of what was written to it."""
-        unsent = self.transport.unsent() + in_flight
+        unsent = self.transport.unsent()
+        if unsent and not self._closing:
+            # The system asks for more in steps of a megabyte perhaps; the peer reads meanwhile.
+            in_flight = self.transport.in_flight()
+        unsent += in_flight
         before, since = self._stall
         if not unsent or unsent != before:
             self._stall = (unsent, now)

@@ -35,6 +35,9 @@ class HTTPConnection(ABC):
     has_events: bool
     #: ``send_data`` takes a ``FileRegion`` too.
     takes_files: bool
+    #: The peer has not taken all that was written to it, and is about it, or has the limit of
+    #: the socket: what is not written yet waits for that. The driver says it at each tick.
+    held: bool = False
 
     @property
     def can_push(self) -> bool:

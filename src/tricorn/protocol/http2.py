@@ -342,7 +342,7 @@ class HTTP2Connection(HTTP2Output):
 
     def _check_streams(self, now: float, events: list[Event]) -> None:
         """Reset streams on which nothing has moved for too long."""
-        for late in self._streams.overdue(now, self._codec, self._config):
+        for late in self._streams.overdue(now, self._codec, self._config, self.held):
             events.append(late)
             stream_id = late.stream_id
             if type(late) is LimitReached:

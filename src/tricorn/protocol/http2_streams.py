@@ -214,17 +214,19 @@ class StreamTable:
             self._abandoned.discard(stream_id)
 
     def overdue(
-        self, now: float, codec: HTTP2Codec, config: Config
+        self, now: float, codec: HTTP2Codec, config: Config, held: bool
     ) -> list[PeerFault | LimitReached]:
         """Streams on which nothing has moved for too long, and why each should be reset.
 
         No fault is a stream whose response is sent and whose request goes on unread.
+
+        :param held: whether the peer is still to take what was written to it, and does.
         """
         found: list[PeerFault | LimitReached] = []
         no_credit = not self.may_grow(config.h2_connection_window_size)
         for stream_id, stream in self.by_id.items():
             unsent, taken = codec.backlog(stream_id)
-            queues = self._queues(stream, unsent, codec) if unsent else no_credit
+            queues = (held or self._queues(stream, unsent, codec)) if unsent else no_credit
             if not stream.stands_still(now, unsent, taken, codec.framed, queues=queues):
                 continue
             if stream.sent:
