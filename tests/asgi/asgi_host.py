@@ -60,6 +60,7 @@ class MemoryHost(WebSocketHost):
         self.ended = []
         self.logged = []
         self.waiters = weakref.WeakSet()
+        self.full = None  # a waiter, where applications that send have to wait
         self.worker.access_log = self.logged.append
 
     def receive(self, data):
@@ -93,7 +94,7 @@ class MemoryHost(WebSocketHost):
             while buffers := self.http.data_to_send():
                 self.output += b"".join(map(bytes, buffers))
             if not self.http.has_events:
-                return None
+                return self.full if stream_id else None
             self.dispatch(self.http.take_events())
 
     def consumed(self, stream_id, n):

@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import anyio
 import pytest
 
 from helpers.apps import body, reply, start
@@ -85,6 +86,11 @@ def sent_by_sendfile(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
+def sends_files(site: Site) -> bool:
+    """Whether files go by ``os.sendfile``."""
+    return not site.tls and not site.http2 and site.serving.backend != "asyncio-anyio"
+
+
 def test_a_whole_file(site: Site, path: Path, content: bytes, sent_by_sendfile: list[int]) -> None:
     client = site.open(FileApp(pathsend(path)))
     for _ in range(2):  # the connection stays usable
@@ -92,7 +98,7 @@ def test_a_whole_file(site: Site, path: Path, content: bytes, sent_by_sendfile: 
         assert response.complete
         assert bytes(response.body) == content
         assert response.header(b"content-length") == b"%d" % SIZE
-    direct = not site.tls and not site.http2 and site.serving.backend != "asyncio-anyio"
+    direct = sends_files(site)
     # The last bytes may be here before the call that sent them has returned.
     eventually(lambda: sum(sent_by_sendfile) >= (2 * SIZE if direct else 0), "bytes by sendfile")
     assert sum(sent_by_sendfile) == (2 * SIZE if direct else 0)
@@ -217,6 +223,52 @@ def test_a_reader_that_leaves(plain: Site, records: Records, tmp_path: Path) -> 
     plain.served.wait()
     eventually(lambda: len(os.listdir("/proc/self/fd")) <= before, "descriptors given back")
     assert not [text for text in records.messages() if "failed" in text]
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_piece_whose_send_is_cancelled_is_whole_or_cut(
+    site: Site, tmp_path: Path, known: bool
+) -> None:
+    size = 40_000_000  # more than the buffers on the way hold
+    target = tmp_path / "large"
+    with target.open("wb") as file:
+        file.truncate(size)
+    gate = site.gate()
+    returned = Inbox()
+
+    async def send_piece(send: Send, file: BinaryIO) -> None:
+        whole = False
+        try:
+            await send(zerocopy(file, more_body=True))
+            whole = True
+        finally:
+            returned.put(whole)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/next":
+            await reply(send, b"next")
+            return
+        await start(send, 200, [(b"content-length", b"%d" % size)] if known else [])
+        async with anyio.create_task_group() as tasks:
+            with target.open("rb") as file:
+                tasks.start_soon(send_piece, send, file)
+                await gate.wait()
+            tasks.cancel_scope.cancel()
+        await body(send)
+
+    site.serve(app)
+    client = site.connect(receive_buffer=262144)
+    stream = client.start("GET", "/")
+    client.response(stream, lambda response: len(response.body) > 0)
+    gate.open()
+    response = client.response(stream)
+    # Writes that anyio makes for the sender are not interrupted.
+    whole = returned.take() or sends_files(site)
+    assert (response.complete, response.cut) == (whole, not whole)
+    assert (len(response.body) == size) is whole
+    if response.cut and not site.http2:
+        client = site.connect()
+    assert client.get("/next").text == "next"
 
 
 def test_a_slow_reader_holds_the_sender(plain: Site, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from tricorn.asgi import files, messages, preload
 from tricorn.asgi.exchange import BaseStream
@@ -163,6 +163,7 @@ class HTTPResponse(BaseStream):
             region.close()
             self._drop_content(size, more)
             return True
+        before = (self._given, self._remaining, self._allowed)
         if self._remaining is not None:
             self._remaining -= size
         elif not more and self._state is HELD and self._trailers is None:
@@ -173,10 +174,15 @@ class HTTPResponse(BaseStream):
             region.close()
             self._send_body(b"", more, 0)
             return True
-        return (self._hand_over if self.host.can_send_file else self._copy_file)(region, more)
+        if self.host.can_send_file:
+            return self._hand_over(region, more)
+        return self._copy_file(region, more, before)
 
     async def _hand_over(self, region: FileRegion, more: bool) -> None:
-        """Let the transport send a piece of a file, and wait until it has."""
+        """Let the transport send a piece of a file, and wait until it has.
+
+        A wait that is given up changes nothing for the piece: it is sent whole.
+        """
         self._send_body(region, True, region.count)
         self._handed_over = region
         self._allowed = _COPYING_TABLE
@@ -192,14 +198,18 @@ class HTTPResponse(BaseStream):
             self._send_body(b"", False, 0)
             self.host.flush()
 
-    async def _copy_file(self, region: FileRegion, more: bool) -> None:
-        """Send a piece of a file by reading it as the peer takes it."""
+    async def _copy_file(self, region: FileRegion, more: bool, before: _Before) -> None:
+        """Send a piece of a file by reading it as the peer takes it.
+
+        :param before: what is so again where nothing of the piece could be sent.
+        """
+        size = region.count
+        self._allowed = _COPYING_TABLE
         try:
             while region.count:
                 data = await files.read_piece(region)
                 self._check_connected()
                 if not data:
-                    self._abort()
                     raise FileUnavailable("a file shrank while it was sent")
                 self._send_body(data, more or region.count > 0, len(data))
                 if region.count:
@@ -208,9 +218,18 @@ class HTTPResponse(BaseStream):
                 flushed = self.host.flush(self.stream_id)
                 if flushed is not None:
                     await flushed
+        except BaseException:
+            if not (self._lost or self._state is DONE):
+                if region.count == size:
+                    self._given, self._remaining, self._allowed = before
+                elif region.count:
+                    # Nobody can tell which bytes are missing, and they are promised perhaps.
+                    self._abort()
+            raise
         finally:
             region.close()
-            self._allowed = _TABLE[self._state]
+            if self._allowed is _COPYING_TABLE:
+                self._allowed = _TABLE[self._state]
 
     def _check_connected(self) -> None:
         if self._lost:
@@ -355,6 +374,7 @@ class HTTPResponse(BaseStream):
 
 
 _Handler = Callable[[HTTPResponse, dict[str, Any]], "bool | Awaitable[None]"]
+_Before: TypeAlias = tuple[outbound.FieldList, int | None, dict[str, _Handler]]
 
 _TABLE: Final[dict[State, dict[str, _Handler]]] = {
     REQUEST: {
