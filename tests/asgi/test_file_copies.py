@@ -12,10 +12,11 @@ from asgi_host import (  # fmt: skip
     send,
     step,
 )
+from playbook_http2 import POST, data
 
 from tricorn.asgi import files
 from tricorn.counters import CUT_ABORTED
-from tricorn.exceptions import FileUnavailable, InvalidMessage
+from tricorn.exceptions import ClientDisconnected, FileUnavailable, InvalidMessage
 
 SIZE = 3000
 
@@ -23,6 +24,17 @@ SIZE = 3000
 @pytest.fixture(params=[http1_stream, http2_stream])
 def stream(request):
     return request.param()
+
+
+@pytest.fixture(params=["http1", "http2"])
+def upload(request):
+    """An exchange whose request body may have ten bytes, and what brings eleven."""
+    if request.param == "http1":
+        stream, excess = http1_stream(b"POST", b"content-length: 20"), bytes(11)
+    else:
+        stream, excess = http2_stream(POST, end=False), data(1, bytes(11))
+    stream.body_limit = 10
+    return stream, excess
 
 
 @pytest.fixture
@@ -123,3 +135,57 @@ def test_nothing_comes_between_while_the_first_piece_is_read(stream, file, unrea
         step(sending)
     send(stream, type="http.response.body", body=b"other")
     assert body(stream) == (b"other", True)
+
+
+def ends_the_exchange(sending, stream):
+    """The rest of the file is not read, and the application is told."""
+    stream.host.full.set()
+    stream.host.taken()
+    with pytest.raises(ClientDisconnected, match="ended by the server"):
+        step(sending)
+    for message in ({"body": b"x", "more_body": True}, {"body": b""}):
+        with pytest.raises(ClientDisconnected, match="ended by the server"):
+            send(stream, type="http.response.body", **message)
+    assert stream.complete
+    assert stream.abandoned
+    stream.finished(None)
+    assert stream.host.taken() == b""
+
+
+@pytest.mark.parametrize("more", [False, True])
+def test_a_copy_ends_with_an_exchange_that_the_server_cuts(upload, file, more):
+    stream, excess = upload
+    begin(stream)
+    stream.host.full = MemoryWaiter()
+    sending = copy(stream, file, more=more)
+    stream.host.receive(excess)
+    assert is_cut(stream)
+    ends_the_exchange(sending, stream)
+    assert stream.host.worker.counters.own(CUT_ABORTED) == 1
+
+
+@pytest.mark.parametrize("more", [False, True])
+def test_a_copy_does_not_begin_behind_an_answer_of_the_server(upload, file, unread, more):
+    stream, excess = upload
+    begin(stream)
+    sending = copy(stream, file, more=more)
+    stream.host.full = unread
+    stream.host.receive(excess)
+    assert stream.status == 413
+    ends_the_exchange(sending, stream)
+
+
+def test_a_copy_ends_with_its_application(stream, file):
+    """Whoever sends in a task of its own is told too."""
+    begin(stream)
+    stream.host.full = MemoryWaiter()
+    sending = copy(stream, file, more=True)
+    stream.finished(None)
+    assert is_cut(stream)
+    stream.host.taken()
+    stream.host.full.set()
+    with pytest.raises(ClientDisconnected):
+        step(sending)
+    assert stream.complete
+    assert stream.host.taken() == b""
+    assert stream.host.worker.counters.own(CUT_ABORTED) == 1

@@ -271,6 +271,35 @@ def test_a_piece_whose_send_is_cancelled_is_whole_or_cut(
     assert client.get("/next").text == "next"
 
 
+def test_a_piece_ends_with_an_exchange_that_the_server_cuts(site: Site, tmp_path: Path) -> None:
+    size = 200_000_000
+    target = tmp_path / "large"
+    with target.open("wb") as file:
+        file.truncate(size)
+    raised = Inbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        with target.open("rb") as file:
+            for message in (zerocopy(file, more_body=True), chunk(b"more"), chunk(b"", more=False)):
+                try:
+                    await send(message)
+                except ClientDisconnected as exc:
+                    raised.put(str(exc))
+                else:
+                    raised.put(None)
+
+    site.serve(app, max_request_body_size=10)
+    client = site.connect(receive_buffer=262144)
+    stream = client.start("POST", "/", more=True)
+    client.response(stream, lambda response: len(response.body) > 0)
+    client.send(stream, b"x" * 11)
+    response = client.response(stream)
+    assert response.cut
+    assert len(response.body) < size or sends_files(site)
+    assert {raised.take() for _ in range(3)} == {"the exchange was ended by the server"}
+
+
 def test_a_slow_reader_holds_the_sender(plain: Site, tmp_path: Path) -> None:
     target = tmp_path / "large"
     with target.open("wb") as file:

@@ -43,6 +43,7 @@ HELD: Final = State.HELD
 BODY: Final = State.BODY
 TRAILERS: Final = State.TRAILERS
 DONE: Final = State.DONE
+_ENDED: Final = "the exchange was ended by the server"
 # What a response has until it is given some; never changed in place.
 NO_FIELDS: Final[Headers] = []
 
@@ -190,10 +191,10 @@ class HTTPResponse(BaseStream):
             flushed = self.host.flush(self.stream_id)
             if flushed is not None:
                 await flushed
-            self._check_connected()
+            self._check_open()
         finally:
             self._handed_over = None
-            self._allowed = _TABLE[self._state]
+            self._copied()
         if not more:
             self._send_body(b"", False, 0)
             self.host.flush()
@@ -208,7 +209,7 @@ class HTTPResponse(BaseStream):
         try:
             while region.count:
                 data = await files.read_piece(region)
-                self._check_connected()
+                self._check_open()
                 if not data:
                     raise FileUnavailable("a file shrank while it was sent")
                 self._send_body(data, more or region.count > 0, len(data))
@@ -228,12 +229,19 @@ class HTTPResponse(BaseStream):
             raise
         finally:
             region.close()
-            if self._allowed is _COPYING_TABLE:
-                self._allowed = _TABLE[self._state]
+            self._copied()
 
-    def _check_connected(self) -> None:
+    def _check_open(self) -> None:
+        """Whether the rest of a file is still wanted."""
         if self._lost:
             raise ClientDisconnected("the client has disconnected")
+        if self._state is DONE:
+            raise ClientDisconnected(_ENDED)
+
+    def _copied(self) -> None:
+        """Other messages are allowed again, unless the exchange was ended meanwhile."""
+        if self._allowed is _COPYING_TABLE:
+            self._allowed = _TABLE[self._state]
 
     def _send_body(self, data: Buffer, more: bool, size: int) -> None:
         end = not more and self._trailers is None
@@ -354,7 +362,7 @@ class HTTPResponse(BaseStream):
     async def _too_late(self, message: dict[str, Any]) -> None:
         """The server has answered in the application's place."""
         await self.host.turn()
-        raise ClientDisconnected("the exchange was ended by the server")
+        raise ClientDisconnected(_ENDED)
 
     def _move(self, state: State) -> None:
         self._state = state
