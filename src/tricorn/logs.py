@@ -286,11 +286,12 @@ def finishing(config: Config) -> str:
 class RateLimitedLog:
     """Lines about misbehaving peers, at most one in ``interval`` seconds for each key.
 
-    Keys name the kind of trouble; at most ``max_keys`` are remembered and the one unused
-    for longest is forgotten first. Time is an argument (seconds of any one clock).
+    Keys name the kind of trouble; at most ``max_keys`` are remembered, more than there are
+    kinds, and the one unused for longest is forgotten first. Time is an argument (seconds of
+    any one clock).
     """
 
-    def __init__(self, logger: logging.Logger, interval: float, max_keys: int = 64) -> None:
+    def __init__(self, logger: logging.Logger, interval: float, max_keys: int = 256) -> None:
         self._logger = logger
         self._interval = interval
         self._max_keys = max_keys

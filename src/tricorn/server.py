@@ -36,6 +36,7 @@ from tricorn.loop_watch import watching
 from tricorn.own_process import OwnProcess
 from tricorn.pid_file import PidFile
 from tricorn.protocol import negotiate
+from tricorn.quoting import kind_of
 from tricorn.start_lines import announce
 from tricorn.types import Application, ASGIApplication
 
@@ -217,7 +218,7 @@ class Server:
     def _log_peer(self, reason: str, peer: str) -> None:
         """One rate-limited line about what a peer did."""
         now = time.monotonic()
-        self._peers.log(logging.INFO, reason, now, "refused %s from %s", reason, peer)
+        self._peers.log(logging.INFO, kind_of(reason), now, "refused %s from %s", reason, peer)
 
     async def run(
         self,

@@ -8,6 +8,7 @@ import pytest
 
 from helpers.apps import body, echo, hello, read_body, reply, start
 from helpers.clients import HTTP2Client, open_socket
+from helpers.codecs import present
 from helpers.serving import Inbox, Records, eventually
 from helpers.site import Serving, Site
 from tricorn.types import Receive, Scope, Send
@@ -88,6 +89,55 @@ def test_malformed_requests_share_one_line(serving: Serving, records: Records) -
     refused = [line for line in records.messages() if line.startswith("refused")]
     assert len(refused) == 2
     assert "4 more" in refused[1]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.1\r\nHost: %b\r\n\r\n",
+        b"GET http://%b/ HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: %b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: %b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n",
+        b"%b\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n%b\r\n",
+    ],
+    ids=["Host", "target", "Content-Length", "Transfer-Encoding", "field", "request-line", "chunk"],
+)
+@pytest.mark.parametrize("codec", present("http1"))
+def test_what_a_peer_sends_makes_neither_more_lines_nor_long_ones(
+    serving: Serving, records: Records, codec: str, head: bytes
+) -> None:
+    served = serving(echo, http1_codec=codec)
+    for number in range(3):
+        with open_socket(served.address) as sock:
+            sock.sendall(head % (b'"%d ' % number + b"'{" * 2000))
+            while sock.recv(65536):
+                pass
+    refused = [line for line in records.messages() if line.startswith("refused")]
+    assert len(refused) == 1
+    assert len(refused[0]) < 400
+
+
+@pytest.mark.parametrize("protocol", ["h2"])
+@pytest.mark.parametrize(
+    "name", [b":method", b":scheme", b":authority", b":path", b":protocol", b""]
+)
+def test_what_an_http2_peer_sends_makes_neither_more_lines_nor_long_ones(
+    plain: Site, records: Records, name: bytes
+) -> None:
+    client = plain.open(hello)
+    assert isinstance(client, HTTP2Client)
+    for number in range(3):
+        value = b"%d'\"{ " % number + b"x" * 2000
+        head = {b":method": b"GET", b":scheme": b"http", b":authority": b"a", b":path": b"/"}
+        if name == b":protocol":
+            head[b":method"] = b"CONNECT"
+        head |= {name: value} if name else {value: b"x"}
+        client.response(client.start_raw(list(head.items())))
+    refused = [line for line in records.messages() if line.startswith("refused")]
+    assert len(refused) == 1
+    assert len(refused[0]) < 400
 
 
 @pytest.mark.parametrize("protocol", ["h2"])

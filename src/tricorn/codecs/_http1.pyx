@@ -10,6 +10,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.string cimport memcmp
 
 from tricorn.exceptions import RemoteProtocolError
+from tricorn.quoting import quoted
 
 cdef unsigned char TOKEN[256]
 cdef unsigned char VISIBLE[256]
@@ -140,14 +141,14 @@ cdef class CompiledHTTP1Codec:
 
 
 cdef refused_line(bytes head):
-    line = head.partition(b"\r\n")[0][:80]
-    return RemoteProtocolError(f"malformed request line {line!r}")
+    line = head.partition(b"\r\n")[0]
+    return RemoteProtocolError(f"malformed request line {quoted(line)}")
 
 
 cdef refused_field(bytes rest):
     if not rest.endswith(b"\r\n\r\n") and b"\r\n" not in rest:
         return RemoteProtocolError("incomplete request head")
-    line = rest.partition(b"\r\n")[0][:80]
+    line = rest.partition(b"\r\n")[0]
     if line[:1] in (b" ", b"\t"):
         return RemoteProtocolError("obsolete line folding in the request head")
-    return RemoteProtocolError(f"malformed field line {line!r}")
+    return RemoteProtocolError(f"malformed field line {quoted(line)}")

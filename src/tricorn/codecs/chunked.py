@@ -10,6 +10,7 @@ import re
 from typing import Final
 
 from tricorn.exceptions import RemoteProtocolError
+from tricorn.quoting import quoted
 from tricorn.types import Headers
 
 # What one line may hold: HTAB is the only control character (RFC 9110 section 5.5). Spaces
@@ -104,7 +105,7 @@ class ChunkedDecoder:
         for line in data[at:end].split(b"\r\n"):
             match = _TRAILER_LINE.fullmatch(line)
             if match is None:
-                raise RemoteProtocolError(f"malformed trailer line {line[:80]!r}")
+                raise RemoteProtocolError(f"malformed trailer line {quoted(line)}")
             name, value = match.groups()
             self.trailers.append((name.lower(), value.rstrip(b" \t")))
         self.complete = True
@@ -114,7 +115,7 @@ class ChunkedDecoder:
 def _chunk_size(line: bytes) -> int:
     match = _CHUNK_LINE.fullmatch(line)
     if match is None:
-        raise RemoteProtocolError(f"malformed chunk size {line[:80]!r}")
+        raise RemoteProtocolError(f"malformed chunk size {quoted(line)}")
     return int(match[1], 16)
 
 

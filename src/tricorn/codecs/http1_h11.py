@@ -8,6 +8,7 @@ import h11
 
 from tricorn.codecs.base import RequestHead
 from tricorn.exceptions import RemoteProtocolError
+from tricorn.quoting import shortened
 
 # h11 takes them in field values, where RFC 9110 section 5.5 calls them invalid.
 _CONTROL = bytes(range(9)) + b"\x0b\x0c" + bytes(range(14, 32)) + b"\x7f"
@@ -42,7 +43,7 @@ class H11Codec:
             connection.receive_data(head)
             event = connection.next_event()
         except h11.RemoteProtocolError as exc:
-            raise RemoteProtocolError(str(exc), exc.error_status_hint) from None
+            raise RemoteProtocolError(shortened(str(exc)), exc.error_status_hint) from None
         if type(event) is not h11.Request:
             raise RemoteProtocolError("incomplete request head")
         fields = event.headers.raw_items()

@@ -16,6 +16,7 @@ import httptools
 
 from tricorn.codecs.base import RequestHead
 from tricorn.exceptions import RemoteProtocolError
+from tricorn.quoting import quoted
 from tricorn.types import Headers
 
 _REQUEST_LINE: Final = re.compile(
@@ -83,7 +84,7 @@ class HttptoolsCodec:
         end = max(head.find(b"\r\n"), 0)
         line = _REQUEST_LINE.fullmatch(head, 0, end)
         if line is None:
-            raise RemoteProtocolError(f"malformed request line {head[:end][:80]!r}")
+            raise RemoteProtocolError(f"malformed request line {quoted(head[:end])}")
         if not head.endswith(b"\r\n\r\n"):
             raise RemoteProtocolError("incomplete request head")
         self._fields.clear()

@@ -46,6 +46,7 @@ from tricorn.codecs.h2_connection import announced, limit_of, new_connection
 from tricorn.codecs.scheduled import Scheduled
 from tricorn.codecs.send_buffer import SendBuffer
 from tricorn.exceptions import RemoteProtocolError
+from tricorn.quoting import shortened
 from tricorn.types import Headers
 
 # Any peer takes frames of this size (RFC 9113 section 4.2).
@@ -166,13 +167,13 @@ class H2Codec(Scheduled):
         except h2.exceptions.ProtocolError as exc:
             # h2 has queued the GOAWAY.
             self._failed = True
-            reason = str(exc) or type(exc).__name__
+            reason = shortened(str(exc)) or type(exc).__name__
             events.append(CodecFailed(int(exc.error_code), reason, limit_of(self._connection, exc)))
             return
         except Exception as exc:
             # h2 and hpack let a few plain exceptions through on malformed input.
             code = h2.errors.ErrorCodes.PROTOCOL_ERROR
-            self._fail(events, code, f"{type(exc).__name__}: {exc}")
+            self._fail(events, code, shortened(f"{type(exc).__name__}: {exc}"))
             return
         for event in received:
             translate = _TRANSLATE.get(type(event))

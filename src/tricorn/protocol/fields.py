@@ -9,6 +9,7 @@ import re
 from typing import Any, Final, cast
 
 from tricorn.exceptions import RemoteProtocolError
+from tricorn.quoting import quoted
 from tricorn.types import Header, Headers
 
 TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -117,7 +118,7 @@ def inbound_name(name: bytes) -> bytes:
     :raises RemoteProtocolError: 400.
     """
     if not TOKEN.fullmatch(name):
-        raise RemoteProtocolError(f"field name {name[:80]!r} is not a token")
+        raise RemoteProtocolError(f"field name {quoted(name)} is not a token")
     lower = name.lower()
     if len(name) <= _LONGEST_INBOUND_NAME:
         if len(inbound_names) >= _MAX_INBOUND_NAMES:
@@ -132,7 +133,7 @@ def check_inbound_value(name: bytes, value: bytes) -> None:
     :raises RemoteProtocolError: 400.
     """
     if BAD_VALUE.search(value) is not None:
-        raise RemoteProtocolError(f"control character in the value of field {name!r}")
+        raise RemoteProtocolError(f"control character in the value of field {quoted(name)}")
 
 
 # Fields that a server reads in a request, and secrets; no others are remembered.
@@ -160,14 +161,14 @@ def check_http2_fields(headers: Headers) -> Headers:
         name, value = cast("Header", header)
         if _LOWER_TOKEN.fullmatch(name) is None:
             if name.startswith(b":"):
-                raise RemoteProtocolError(f"pseudo-header field {name!r} out of place")
-            raise RemoteProtocolError(f"field name {name!r} is not a lower-case token")
+                raise RemoteProtocolError(f"pseudo-header field {quoted(name)} out of place")
+            raise RemoteProtocolError(f"field name {quoted(name)} is not a lower-case token")
         if value and (value[0] in b" \t" or value[-1] in b" \t"):
-            raise RemoteProtocolError(f"white space around the value of field {name!r}")
+            raise RemoteProtocolError(f"white space around the value of field {quoted(name)}")
         if BAD_VALUE.search(value) is not None:
-            raise RemoteProtocolError(f"control character in the value of field {name!r}")
+            raise RemoteProtocolError(f"control character in the value of field {quoted(name)}")
         if name in CONNECTION_SPECIFIC:
-            raise RemoteProtocolError(f"connection-specific field {name!r}")
+            raise RemoteProtocolError(f"connection-specific field {quoted(name)}")
         # RFC 9113 8.2.2: TE may hold nothing but "trailers".
         if name == b"te" and value.lower() != b"trailers":
             raise RemoteProtocolError("TE other than trailers")
@@ -187,5 +188,5 @@ def check_trailers(headers: Headers) -> None:
     """
     for name, value in headers:
         if name in FORBIDDEN_TRAILERS or name.startswith(b":"):
-            raise RemoteProtocolError(f"field {name!r} is not allowed in trailers")
+            raise RemoteProtocolError(f"field {quoted(name)} is not allowed in trailers")
         check_inbound_value(name, value)

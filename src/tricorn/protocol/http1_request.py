@@ -13,6 +13,7 @@ from tricorn.codecs.base import HTTP1Codec, RequestHead
 from tricorn.exceptions import RemoteProtocolError
 from tricorn.protocol import fields
 from tricorn.protocol.events import RequestReceived
+from tricorn.quoting import quoted
 from tricorn.types import Headers
 
 _DIGITS: Final = re.compile(rb"[0-9]{1,19}")
@@ -177,7 +178,7 @@ def read_request(
     method, target, version, received = head
     http10 = version == b"1.0"
     if not http10 and version[:2] != b"1.":
-        raise RemoteProtocolError(f"HTTP version {version!r}", 505)
+        raise RemoteProtocolError(f"HTTP version {quoted(version)}", 505)
     if len(received) > max_headers:
         reason = f"more than {max_headers} header fields"
         raise RemoteProtocolError(reason, 431, limit="max_header_count")
@@ -202,7 +203,7 @@ def read_request(
         if not http10:
             raise RemoteProtocolError("exactly one Host field is required")
     elif not fields.valid_host(host):
-        raise RemoteProtocolError(f"invalid Host {host!r}")
+        raise RemoteProtocolError(f"invalid Host {quoted(host)}")
     if target[:1] != b"/" or 0x23 in target or method == b"CONNECT":
         target, headers = _read_target(method, target, headers)
     event = RequestReceived(
@@ -256,9 +257,9 @@ def _read_target(method: bytes, target: bytes, headers: Headers) -> tuple[bytes,
         raise RemoteProtocolError("request target is in none of the forms of RFC 9112 3.2")
     scheme, authority, rest = match.groups()
     if scheme.lower() not in (b"http", b"https"):
-        raise RemoteProtocolError(f"target scheme {scheme!r}")
+        raise RemoteProtocolError(f"target scheme {quoted(scheme)}")
     if not authority or not fields.valid_host(authority):
-        raise RemoteProtocolError(f"invalid authority {authority!r} in the request target")
+        raise RemoteProtocolError(f"invalid authority {quoted(authority)} in the request target")
     # RFC 9112 3.2.2: Host is ignored in favour of the target's host.
     others = [header for header in headers if header[0] != b"host"]
     if not rest.startswith(b"/"):
@@ -282,14 +283,14 @@ def _read_framing(found: dict[bytes, list[bytes]], http10: bool) -> tuple[int, b
             members = fields.split_tokens(codings[0])
             if members.count(b"chunked") > 1 or members[-1:] != [b"chunked"]:
                 status = 501 if b"chunked" not in members and members else 400
-                raise RemoteProtocolError(f"Transfer-Encoding {codings[0]!r}", status)
-            raise RemoteProtocolError(f"transfer coding in {codings[0]!r} is not supported", 501)
+                raise RemoteProtocolError(f"Transfer-Encoding {quoted(codings[0])}", status)
+            raise RemoteProtocolError(f"unsupported coding in {quoted(codings[0])}", 501)
         return 0, True
     if lengths is None:
         return 0, False
     # RFC 9110 8.6: one of several equal lengths may be taken, or the message refused.
     if len(lengths) > 1 or _DIGITS.fullmatch(lengths[0]) is None:
-        raise RemoteProtocolError(f"invalid Content-Length {b', '.join(lengths)!r}")
+        raise RemoteProtocolError(f"invalid Content-Length {quoted(b', '.join(lengths))}")
     return int(lengths[0]), False
 
 

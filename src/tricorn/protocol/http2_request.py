@@ -9,6 +9,7 @@ from tricorn.exceptions import RemoteProtocolError
 from tricorn.protocol import fields
 from tricorn.protocol.events import RequestReceived
 from tricorn.protocol.http2_limits import Limits
+from tricorn.quoting import quoted
 from tricorn.types import Header, Headers
 
 _MAX_LENGTH_DIGITS: Final = 19
@@ -49,7 +50,7 @@ def read_request(
         else:
             break
         if before is not None:
-            raise RemoteProtocolError(f"repeated pseudo-header field {name!r}")
+            raise RemoteProtocolError(f"repeated pseudo-header field {quoted(name)}")
         count += 1
     regular = headers[count:]
     if len(regular) > limits.fields:
@@ -124,7 +125,7 @@ def check_trailers(frame: HeadersFrame, still_due: int | None, limits: Limits) -
 def _content_length(value: bytes, before: int | None) -> int:
     """RFC 9110 section 8.6; several must agree."""
     if not value.isdigit() or len(value) > _MAX_LENGTH_DIGITS:
-        raise RemoteProtocolError(f"invalid Content-Length {value!r}")
+        raise RemoteProtocolError(f"invalid Content-Length {quoted(value)}")
     length = int(value)
     if before not in (None, length):
         raise RemoteProtocolError("several Content-Length fields that differ")
@@ -139,7 +140,7 @@ def _method(method: bytes | None) -> str:
             return "POST"
         if fields.is_token(method):
             return method.decode("ascii")
-    raise RemoteProtocolError(f"missing or invalid :method {method!r}")
+    raise RemoteProtocolError(f"missing or invalid :method {quoted(method)}")
 
 
 def _scheme(scheme: bytes | None) -> str:
@@ -148,7 +149,7 @@ def _scheme(scheme: bytes | None) -> str:
             return "https"
         if scheme == b"http":
             return "http"
-    raise RemoteProtocolError(f"missing or invalid :scheme {scheme!r}")
+    raise RemoteProtocolError(f"missing or invalid :scheme {quoted(scheme)}")
 
 
 def _check_connect(
@@ -163,18 +164,18 @@ def _check_connect(
     if scheme is None or path is None or authority is None:
         raise RemoteProtocolError("malformed extended CONNECT")
     if protocol != b"websocket":
-        raise RemoteProtocolError(f"protocol {protocol!r} is not supported", 501)
+        raise RemoteProtocolError(f"protocol {quoted(protocol)} is not supported", 501)
 
 
 def _checked_target(path: bytes | None, method: str, max_target: int) -> bytes:
     if not path or not fields.valid_target(path):
-        raise RemoteProtocolError(f"missing or invalid :path {path!r}")
+        raise RemoteProtocolError(f"missing or invalid :path {quoted(path)}")
     if len(path) > max_target:
         reason = f":path over {max_target} bytes"
         raise RemoteProtocolError(reason, 414, limit="max_request_target_size")
     if path[0] != 0x2F or path.find(b"#") >= 0:
         if path != b"*" or method != "OPTIONS":
-            raise RemoteProtocolError(f"invalid :path {path!r}")
+            raise RemoteProtocolError(f"invalid :path {quoted(path)}")
     elif len(path) <= _LONGEST_KNOWN and path.find(b"?") < 0:
         if len(_targets) >= _MAX_TARGETS:
             _targets.clear()
@@ -205,7 +206,7 @@ def _with_host(authority: bytes | None, regular: Headers, special: Headers) -> H
 
 def _host_field(host: bytes | None) -> Header:
     if not host or not fields.valid_host(host):
-        raise RemoteProtocolError(f"missing or invalid authority {host!r}")
+        raise RemoteProtocolError(f"missing or invalid authority {quoted(host)}")
     field = (b"host", host)
     if len(host) <= _LONGEST_KNOWN:
         if len(_hosts) >= _MAX_HOSTS:
