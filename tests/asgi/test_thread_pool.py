@@ -59,6 +59,50 @@ def test_pool_reuses_a_thread() -> None:
     pool.stop()
 
 
+def no_more_threads(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_a_thread_that_does_not_start_costs_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = ThreadPool(2, "test-limit")
+    done = threading.Semaphore(0)
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", no_more_threads)
+        for _ in range(3):
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                pool.submit(lambda: done.release)
+    assert pool.running == 0
+    pool.submit(lambda: done.release)
+    assert done.acquire(timeout=PATIENCE)
+    pool.stop()
+
+
+def test_jobs_wait_for_the_threads_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = ThreadPool(2, "test-few")
+    gate, done = threading.Event(), threading.Semaphore(0)
+
+    def blocks() -> Callable[[], None]:
+        gate.wait(PATIENCE)
+        return done.release
+
+    pool.submit(blocks)
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", no_more_threads)
+        pool.submit(lambda: done.release)
+    assert pool.running == 2
+    gate.set()
+    assert done.acquire(timeout=PATIENCE)
+    assert done.acquire(timeout=PATIENCE)
+    assert len(pool_threads("test-few")) == 1
+    gate.clear()
+    pool.submit(blocks)
+    pool.submit(lambda: done.release)  # has a thread again
+    assert done.acquire(timeout=PATIENCE)
+    assert len(pool_threads("test-few")) == 2
+    gate.set()
+    pool.stop()
+
+
 def test_a_forgotten_pool_ends_its_threads() -> None:
     pool = ThreadPool(3, "test-forgotten")
     pool.submit(lambda: nothing)

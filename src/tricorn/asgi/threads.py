@@ -124,13 +124,24 @@ class ThreadPool:
         return self._busy.count
 
     def submit(self, job: Job) -> None:
-        """Run ``job``, which must not raise, in a thread."""
+        """Run ``job``, which must not raise, in a thread.
+
+        :raises RuntimeError: if the system gives no thread and there is none that could run it.
+        """
         if self._busy.add(1) > self._threads and self._threads < self._size:
-            self._threads += 1
-            name = f"{self._name}-{self._threads}"
-            arguments = (self._jobs, self._busy)
-            threading.Thread(target=_work, args=arguments, name=name, daemon=True).start()
+            try:
+                self._start()
+            except RuntimeError:
+                if not self._threads:
+                    self._busy.add(-1)
+                    raise
         self._jobs.put(job)
+
+    def _start(self) -> None:
+        name = f"{self._name}-{self._threads + 1}"
+        arguments = (self._jobs, self._busy)
+        threading.Thread(target=_work, args=arguments, name=name, daemon=True).start()
+        self._threads += 1
 
     def stop(self) -> None:
         """End the threads once the jobs are done; a later job starts new ones."""
