@@ -31,7 +31,6 @@ from tricorn.io.accepting_asyncio import AsyncioAcceptor
 from tricorn.io.listener import Listener, bind_all
 from tricorn.io.registry import Registry
 from tricorn.last_resort import LastResort
-from tricorn.logs import RateLimitedLog
 from tricorn.loop_watch import watching
 from tricorn.own_process import OwnProcess
 from tricorn.pid_file import PidFile
@@ -180,7 +179,7 @@ class Server:
         #: Called with the time (seconds, monotonic) about once a tick.
         self.on_tick: Callable[[float], None] | None = None
         self.connections = Registry()
-        self._peers = RateLimitedLog(_log, config.peer_log_interval)
+        self._peers = logs.RateLimitedLog(_log, config.peer_log_interval)
         counters = counters or Counters.create()
         self.worker = Worker(
             app,
