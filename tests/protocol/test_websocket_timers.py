@@ -170,6 +170,45 @@ def test_data_does_not_extend_the_close_timeout(connection):
     assert connection.handle_timeout(START + 5) == [CLOSE_TIMEOUT]
 
 
+def test_a_peer_at_work_on_what_lies_before_the_close_frame_has_time(connection):
+    connection.send_close(1000)
+    assert connection.handle_timeout(START, sent=1000, taken=100) == []
+    for second in range(1, 91):
+        now, taken = START + second, 100 + 10 * second
+        assert connection.handle_timeout(now, sent=1000, taken=taken) == []
+    assert taken == 1000
+    assert connection.handle_timeout(now + 4.9, sent=1000, taken=taken) == []
+    assert connection.handle_timeout(now + 5, sent=1000, taken=taken) == [CLOSE_TIMEOUT]
+    assert connection.wants_abort
+
+
+def test_a_peer_that_takes_no_more_is_late_to_close(connection):
+    connection.send_close(1000)
+    for second, taken in ((0, 300), (3, 300), (4, 301), (6, 250), (8.9, 301)):
+        assert connection.handle_timeout(START + second, sent=1000, taken=taken) == []
+    assert connection.handle_timeout(START + 9, sent=1000, taken=301) == [CLOSE_TIMEOUT]
+
+
+def test_what_others_have_on_the_wire_is_taken_before_the_frame_to_be_answered(connection):
+    """What was taken of this stream is less than nothing, as far as can be seen."""
+    connection.handle_timeout(START + 20, sent=10)
+    for second, taken in ((21, -900), (30, -500), (39, -100)):
+        assert connection.handle_timeout(START + second, sent=10, taken=taken) == []
+    connection.send_close(1000)
+    for second, taken in ((40, -100), (44, -50), (48, 5)):
+        assert connection.handle_timeout(START + second, sent=20, taken=taken) == []
+    assert connection.handle_timeout(START + 53, sent=20, taken=5) == [CLOSE_TIMEOUT]
+
+
+def test_what_was_taken_before_the_close_frame_is_no_progress(connection):
+    connection.handle_timeout(START + 20, sent=1000)  # a ping
+    connection.handle_timeout(START + 21, sent=1000, taken=100)
+    connection.send_close(1000)
+    assert connection.handle_timeout(START + 22, sent=2000, taken=900) == []
+    assert connection.handle_timeout(START + 26.9, sent=2000, taken=900) == []
+    assert connection.handle_timeout(START + 27, sent=2000, taken=900) == [CLOSE_TIMEOUT]
+
+
 def test_close_in_time_needs_no_abort(connection):
     connection.send_close(1000)
     connection.handle_timeout(START)

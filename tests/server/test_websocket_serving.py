@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from typing import Any
@@ -296,17 +297,20 @@ async def large(scope: Scope, receive: Receive, send: Send) -> None:
     await echo_rest(receive, send)
 
 
-def test_a_peer_that_reads_slowly_is_not_silent(site: Site) -> None:
-    """The ping lies behind what it reads."""
-    site.serve(large, **KEEPALIVE)
-    client = WebSocketClient(site.connect(receive_buffer=65536))
-    assert client.handshake() == 200
-    left = SIZE
+def read_slowly(client: WebSocketClient, left: int = SIZE) -> None:
     while left:
         event = client.event()
         assert isinstance(event, wsproto.events.BytesMessage)
         left -= len(event.data)
         time.sleep(len(event.data) / RATE)  # the time itself is the subject
+
+
+def test_a_peer_that_reads_slowly_is_not_silent(site: Site) -> None:
+    """The ping lies behind what it reads."""
+    site.serve(large, **KEEPALIVE)
+    client = WebSocketClient(site.connect(receive_buffer=65536))
+    assert client.handshake() == 200
+    read_slowly(client)
     ping = client.event()
     assert isinstance(ping, wsproto.events.Ping)
     client.send(ping.response())
@@ -330,6 +334,36 @@ def test_a_peer_that_reads_no_further_is_cut(site: Site) -> None:
     assert isinstance(client.event(), wsproto.events.BytesMessage)
     message = told.take()
     assert (message["type"], message["code"]) == ("websocket.disconnect", 1006)
+    client.client.sock.close()
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_the_close_frame_behind_a_large_message_has_its_time(site: Site, reads: bool) -> None:
+    """It is not late while the peer reads what lies before it."""
+    told = Inbox()
+    gate = site.gate()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await accept(receive, send)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(send, {"type": "websocket.send", "bytes": bytes(SIZE)})
+            await gate.wait()
+            with contextlib.suppress(ClientDisconnected):
+                await send({"type": "websocket.close", "code": 4000})
+            told.put(await receive())
+
+    site.serve(app, websocket_close_timeout=0.25)
+    client = WebSocketClient(site.connect(receive_buffer=65536))
+    assert client.handshake() == 200
+    event = client.event()
+    assert isinstance(event, wsproto.events.BytesMessage)
+    gate.open()
+    if reads:
+        read_slowly(client, SIZE - len(event.data))
+        assert client.close_code() == 4000
+        client.close(4000)
+    message = told.take()
+    assert (message["type"], message["code"]) == ("websocket.disconnect", 4000 if reads else 1006)
     client.client.sock.close()
 
 

@@ -242,7 +242,7 @@ class WebSocketStream(BaseStream):
         connection = self._connection
         if connection is not None:
             room, sent, taken = self._queued < self._room, self.bytes_sent, 0
-            if connection.ping_sent is not None:
+            if connection.ping_sent is not None or connection.close_sent:
                 taken = sent - self._driver.untaken(self.stream_id)
             self._take(connection.handle_timeout(now, reading=room, sent=sent, taken=taken))
             self._flush_wire()

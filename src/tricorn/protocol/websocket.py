@@ -50,7 +50,7 @@ class WebSocketLimits:
     one frame header; ``max_fragments`` the frames of one message. A ping is sent after
     ``ping_interval`` without a byte from the peer (None: never) and the connection fails when
     ``ping_timeout`` more pass in silence (None: it never does). ``close_timeout`` is how long
-    our close frame may wait for the peer's.
+    our close frame may wait for the peer's, once that takes nothing of what lies before ours.
     """
 
     max_message_size: int = 16 * 1024 * 1024
@@ -190,8 +190,8 @@ class WebSocketConnection:
         self._heard = True
         self._last_heard = 0.0
         self.ping_sent: float | None = None  # None: no pong is waited for
-        self._before_ping = 0  # bytes that were sent earlier
-        self._taken = -1  # by the peer, when that was last told behind the ping
+        self._before = 0  # bytes sent up to what is to be answered: our ping or close frame
+        self._taken: int | None = None  # by the peer, when that was last told behind it
         self._pings = 0
         self._closing_since: float | None = None
 
@@ -394,7 +394,8 @@ class WebSocketConnection:
         All timers run from the call after the event that starts them, so they are late by at
         most one interval between calls. ``reading`` is False while the transport has paused
         reading: a peer we do not listen to is not silent. Nor is one that is at work on what
-        lies before a ping: ``taken`` of all the bytes ``sent``, asked for behind a ping only.
+        lies before our ping or close frame: ``taken`` of all the bytes ``sent``, asked for
+        behind those only.
         """
         if self._state is _CLOSED:
             return []
@@ -407,15 +408,21 @@ class WebSocketConnection:
             self._last_heard = now
             self.ping_sent = None
         if self._state is _CLOSING:
-            return self._check_close_timeout(now)
-        if self.ping_sent is not None:
-            if 0 <= self._taken < min(taken, self._before_ping):
-                self.ping_sent = now
-            self._taken = max(self._taken, taken)
+            return self._check_close_timeout(now, sent, taken)
+        if self.ping_sent is not None and self._takes(taken):
+            self.ping_sent = now
         return self._check_keepalive(now, sent)
 
-    def _check_close_timeout(self, now: float) -> list[WebSocketEvent]:
+    def _takes(self, taken: int) -> bool:
+        before = self._taken
+        self._taken = taken if before is None else max(before, taken)
+        return before is not None and before < min(taken, self._before)
+
+    def _check_close_timeout(self, now: float, sent: int, taken: int) -> list[WebSocketEvent]:
         if self._closing_since is None:
+            self._closing_since = now
+            self._before, self._taken = sent, taken
+        elif self._takes(taken):
             self._closing_since = now
         if now - self._closing_since < self._limits.close_timeout:
             return []
@@ -440,7 +447,7 @@ class WebSocketConnection:
             self._pings += 1
             self._put(self._codec.ping(self._pings.to_bytes(8)))
             self.ping_sent = now
-            self._before_ping, self._taken = sent, -1
+            self._before, self._taken = sent, None
         return []
 
     def data_to_send(self) -> bytes:
