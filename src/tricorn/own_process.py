@@ -1,6 +1,7 @@
 """What a daemon without a supervisor (``workers = 0``) does beside serving.
 
-It drops root and tells systemd how it is; with workers, they and the supervisor do.
+It writes its PID file, drops root and tells systemd how it is; with workers, they and the
+supervisor do.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import anyio.abc
 
+from tricorn.pid_file import PidFile
 from tricorn.privileges import drop
 from tricorn.systemd import Notifier
 
@@ -19,8 +21,9 @@ if TYPE_CHECKING:
 class OwnProcess(anyio.abc.TaskStatus[list[str]]):
     """Looks after the process that a server has to itself."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, pid_file: PidFile) -> None:
         self._server = server
+        self._pid_file = pid_file
         self._notifier = Notifier()
         self._beaten = float("-inf")
         self._stopping = False
@@ -29,6 +32,9 @@ class OwnProcess(anyio.abc.TaskStatus[list[str]]):
             server.on_tick = self._tick
 
     def _bound(self) -> None:
+        # Not before: a process that cannot serve must not take the place of one that does. And
+        # as root, whose the directory may be.
+        self._pid_file.write()
         drop(self._server.config)
 
     def started(self, value: list[str] | None = None) -> None:

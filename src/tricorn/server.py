@@ -133,9 +133,8 @@ def run(app: Application | None, config: Config | None = None) -> None:
             server.close_listeners()
 
         last_resort.clean = clean
-        await run_server(server, task_status=OwnProcess(server))
+        await run_server(server, task_status=OwnProcess(server, file))
 
-    file.write()
     try:
         run_on(config, main)
     finally:

@@ -80,6 +80,21 @@ def test_second_signal_stops_at_once(folder: Path, loop: str) -> None:
         assert "Traceback" not in server.errors
 
 
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_second_start_leaves_the_pid_file(folder: Path, workers: str) -> None:
+    path = folder / "pid"
+    same = ["--workers", workers, "--pid", str(path)]
+    with daemon(folder, "site_app:app", "--bind", "127.0.0.1:0", *same) as first:
+        bind = f"127.0.0.1:{first.address[1]}"
+        mine = path.read_text()
+        with daemon(folder, "site_app:app", "--bind", bind, *same) as second:
+            assert second.end() == 5
+        assert path.read_text() == mine
+        first.send(signal.SIGTERM)
+        assert first.end() == 0
+    assert not path.exists()
+
+
 @pytest.mark.parametrize(
     ("argv", "code", "said"),
     [
