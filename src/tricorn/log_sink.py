@@ -43,6 +43,8 @@ class Sink:
     :param fd: descriptor to use as it is; never closed here.
     :param report: called in the writing thread with a sentence (str) the operator should
         read: lines were dropped, the file could not be opened again. Must not wait.
+    :param prepare: called before the file is opened anew: in the caller's thread before
+        ``reopen`` returns, in the writing thread where the path has moved. Must not raise.
     :raises OSError: the file cannot be opened.
     """
 
@@ -52,10 +54,12 @@ class Sink:
         path: str | None = None,
         fd: int = -1,
         report: Callable[[str], None] = lambda sentence: None,
+        prepare: Callable[[], None] = lambda: None,
     ) -> None:
         self.path = path
         self._fd = fd if path is None else _open(path)
         self._report = report
+        self.prepare = prepare
         self.name = path or {1: "stdout", 2: "stderr"}.get(fd, f"descriptor {fd}")
         self._chunk = FILE_CHUNK if stat.S_ISREG(os.fstat(self._fd).st_mode) else PIPE_CHUNK
         self._torn = False  # the last write stopped inside a line
@@ -120,6 +124,7 @@ class Sink:
         """Open the file anew, after the lines queued so far (log rotation). Does not wait."""
         if self.path is None:
             return
+        self.prepare()
         with self._lock:
             self._reopen = self._hurry = True
             self._changed.notify_all()
@@ -190,6 +195,7 @@ class Sink:
 
     def _write_batch(self, batch: deque[str], reopen: bool) -> None:
         if self.path is not None and not reopen and self._moved(self.path):
+            self.prepare()
             self._open_again(self.path)
         lost = self._write_chunks(batch)
         if self.path is not None and reopen:

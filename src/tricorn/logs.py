@@ -11,6 +11,7 @@ the text form indents the further lines of a message, so none can pass for a new
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import json
 import logging
@@ -24,6 +25,7 @@ from collections.abc import Callable
 from tricorn.config import Config
 from tricorn.exceptions import ConfigError
 from tricorn.log_sink import Sink
+from tricorn.privileges import hand_over_logs
 
 TYPE_CHECKING = False  # typing itself takes a megabyte
 if TYPE_CHECKING:
@@ -184,6 +186,8 @@ def setup(config: Config) -> None:
         # Access lines have no severity: loglevel is about the error log.
         logger.setLevel(level if name == ERROR else logging.INFO)
     _close_unused()
+    for sink in _sinks.values():
+        sink.prepare = functools.partial(_hand_over, config)
     atexit.unregister(shutdown)
     atexit.register(shutdown)
 
@@ -212,7 +216,10 @@ def access_log(config: Config) -> Callable[[Exchange], None] | None:
 
 
 def reopen() -> None:
-    """Open the log files anew, for log rotation. Returns at once; standard streams stay."""
+    """Open the log files anew, for log rotation. Returns at once; standard streams stay.
+
+    Of a process that is root, what others need to open them too is done when it returns.
+    """
     for sink in list(_sinks.values()):
         sink.reopen()
 
@@ -251,6 +258,12 @@ def _sink(target: str, logger: str) -> Sink:
         except OSError as exc:
             raise ConfigError(f"cannot open the log {target}: {exc.strerror}") from exc
     return _sinks[name]
+
+
+def _hand_over(config: Config) -> None:
+    # The workers are not root, and in a directory of root's cannot make their files.
+    with contextlib.suppress(ConfigError):  # a user that is gone is told by who becomes it
+        hand_over_logs(config)
 
 
 def _report(sentence: str) -> None:

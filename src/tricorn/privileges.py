@@ -65,18 +65,21 @@ def drop(config: Config) -> bool:
         os.umask(config.umask)
     if config.user is None and config.group is None:
         return False
-    uid, gid = user_id(config.user), group_id(config.group)
-    account = _account(uid)
-    if gid < 0:
-        gid = _group_of(config, account)
+    uid, gid, account = _wanted(config)
     if os.geteuid() != 0:
         _warn_if_other(config, uid, gid)
         return False
-    hand_over_logs(config, uid, gid)
+    hand_over_logs(config)
     _become(config, uid, gid, account)
     if account is not None:
         os.environ.update(HOME=account.pw_dir, USER=account.pw_name, LOGNAME=account.pw_name)
     return uid > 0
+
+
+def _wanted(config: Config) -> tuple[int, int, pwd.struct_passwd | None]:
+    uid, gid = user_id(config.user), group_id(config.group)
+    account = _account(uid)
+    return uid, gid if gid >= 0 else _group_of(config, account), account
 
 
 def _account(uid: int) -> pwd.struct_passwd | None:
@@ -103,12 +106,17 @@ def _warn_if_other(config: Config, uid: int, gid: int) -> None:
     _log.warning("%s: this process is not root and stays user %d", wanted, os.geteuid())
 
 
-def hand_over_logs(config: Config, uid: int, gid: int) -> None:
-    """Give the log files of the configuration to ``uid`` and ``gid``; made where missing.
+def hand_over_logs(config: Config) -> None:
+    """Give the log files to ``user`` and ``group``, if we are root; made where missing.
 
     Only plain files of root: who may write to their directory could have put a link there
     that leads to somebody else's file.
+
+    :raises ConfigError: if there is no such user or group.
     """
+    if os.geteuid() != 0 or (config.user is None and config.group is None):
+        return
+    uid, gid, _ = _wanted(config)
     for path in (config.accesslog, config.errorlog):
         if path is None or path == "-":
             continue

@@ -8,6 +8,7 @@ import os
 import pwd
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,35 @@ print(json.dumps({
     "umask": seen, "home": os.environ["HOME"], "user": os.environ["USER"],
     "no_way_back": refused(os.setuid, 0) and refused(os.setgroups, [0]),
 }))
+"""
+
+# A supervisor, which stays root, and its worker; each says when the other may go on.
+_ROTATION = """
+import logging, os, sys
+from tricorn import logs
+from tricorn.config import Config
+from tricorn.privileges import drop
+access, error = sys.argv[2:]
+config = Config(user=sys.argv[1], accesslog=access, errorlog=error)
+logs.setup(config)
+to_worker, to_supervisor = os.pipe(), os.pipe()
+if not os.fork():
+    drop(config)
+    logging.getLogger(logs.ACCESS).info("before")
+    logs.shutdown()
+    os.write(to_supervisor[1], b"x")
+    os.read(to_worker[0], 1)
+    logs.reopen()
+    logs.shutdown()  # what is queued before that is written belongs to the old file
+    logging.getLogger(logs.ACCESS).info("behind")
+    logs.shutdown()
+    os._exit(0)
+os.read(to_supervisor[0], 1)
+os.rename(access, access + ".1")
+os.rename(error, error + ".1")
+REOPEN
+os.write(to_worker[1], b"x")
+os.wait()
 """
 
 
@@ -129,6 +159,28 @@ def test_log_files_are_handed_over(tmp_path: Path, account: pwd.struct_passwd) -
     os.link(secret, error)
     dropped(tmp_path, user=account.pw_name, errorlog=str(error))
     assert secret.stat().st_uid == 0
+
+
+@as_root
+@pytest.mark.parametrize(
+    "reopen",
+    ["logs.reopen()", "logging.getLogger(logs.ERROR).error('a line'); logs.shutdown()"],
+    ids=["asked", "noticed"],
+)
+def test_rotated_log_files_are_handed_over(account: pwd.struct_passwd, reopen: str) -> None:
+    """Where the directory is root's, only root can make the new file."""
+    with tempfile.TemporaryDirectory() as name:  # pytest's own is for root alone
+        os.chmod(name, 0o755)
+        access = Path(name, "access.log")
+        result = subprocess.run(
+            [sys.executable, "-c", _ROTATION.replace("REOPEN", reopen),
+             account.pw_name, str(access), str(Path(name, "error.log"))],
+            env={"PYTHONPATH": str(SOURCE)}, capture_output=True, text=True, timeout=30, check=True,
+        )  # fmt: skip
+        assert result.stderr == ""
+        assert access.stat().st_uid == account.pw_uid
+        assert access.read_text() == "behind\n"
+        assert Path(name, "access.log.1").read_text() == "before\n"
 
 
 @as_root
