@@ -286,8 +286,8 @@ def test_answered_pings_keep_it_open(plain: Site) -> None:
     assert app.messages.take()["text"] == "alive"
 
 
-KEEPALIVE = {"websocket_ping_interval": 0.25, "websocket_ping_timeout": 0.25}
-SIZE = 5 * 2**19
+KEEPALIVE = {"websocket_ping_interval": 0.5, "websocket_ping_timeout": 0.5}
+SIZE = 4 * 2**20
 RATE = 2 * 2**20  # bytes a second: it takes much longer than the pings
 
 
@@ -352,7 +352,7 @@ def test_the_close_frame_behind_a_large_message_has_its_time(site: Site, reads: 
                 await send({"type": "websocket.close", "code": 4000})
             told.put(await receive())
 
-    site.serve(app, websocket_close_timeout=0.25)
+    site.serve(app, websocket_close_timeout=0.5)
     client = WebSocketClient(site.connect(receive_buffer=65536))
     assert client.handshake() == 200
     event = client.event()
