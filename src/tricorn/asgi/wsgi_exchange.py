@@ -217,6 +217,7 @@ class Exchange:
         with self._lock:
             head, self._head = self._head, None
             chunks, self._chunks = self._chunks, []
+            room = self._room  # who parks from here on waits for more than is taken
             size, wanted, done = self._queued, self._wanted, self._done
             ended = self._ended and not self._end_sent
             idle = not (head or chunks or ended or wanted or done)
@@ -230,7 +231,8 @@ class Exchange:
             with self._lock:
                 self._queued -= size
                 self._end_sent = self._end_sent or ended
-                room, self._room = self._room, None
+                if room is not None:
+                    self._room = None
             if room is not None:
                 room.release()
         if wanted and not done:
