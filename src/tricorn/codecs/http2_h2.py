@@ -445,7 +445,8 @@ class H2Codec(Scheduled):
     def windows(self, stream_id: int) -> tuple[int, int]:
         """Bytes that the stream's own window lets us send, and that of the connection."""
         connection = self._connection
-        own = connection.streams[stream_id].outbound_flow_control_window
+        stream = connection.streams.get(stream_id)
+        own = 0 if stream is None else stream.outbound_flow_control_window
         return own, connection.outbound_flow_control_window
 
     def take_progress(self) -> bool:
