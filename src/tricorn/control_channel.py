@@ -13,7 +13,10 @@ from collections.abc import Sequence
 
 TYPE_CHECKING = False  # typing itself takes a megabyte
 if TYPE_CHECKING:
-    from typing import Any, TypeAlias
+    from collections.abc import Callable
+    from typing import Any, TypeAlias, TypeVar
+
+    Process = TypeVar("Process")
 
 Message: TypeAlias = "dict[str, Any]"
 
@@ -40,6 +43,21 @@ class Channel:
         """Two ends; neither is inherited by new processes unless it is passed on."""
         one, other = socket.socketpair()
         return cls(one), cls(other)
+
+    @classmethod
+    def to(cls, start: Callable[[int], Process]) -> tuple[Process, Channel]:
+        """A new process, and our end of a channel to it.
+
+        :param start: starts it; told the descriptor of its end, which we do not keep.
+        """
+        channel, other = cls.pair()
+        try:
+            return start(other.fileno()), channel
+        except BaseException:
+            channel.close()
+            raise
+        finally:
+            other.close()
 
     def fileno(self) -> int:
         """The descriptor, for selectors."""

@@ -95,21 +95,17 @@ def _started(sockets: Sockets, directory: str) -> tuple[subprocess.Popen[bytes],
     import subprocess  # not above: few supervisors have a successor
 
     text, fds = sockets.dump()
-    channel, other = Channel.pair()
-    told = json.dumps({"sockets": text, "channel": other.fileno()})
-    try:
-        process = subprocess.Popen(
+
+    def start(end: int) -> subprocess.Popen[bytes]:
+        told = json.dumps({"sockets": text, "channel": end})
+        return subprocess.Popen(
             [sys.executable, *sys.orig_argv[1:]],
-            pass_fds=[*fds, other.fileno()],
+            pass_fds=[*fds, end],
             cwd=directory,
             env={**os.environ, HANDOVER: told},
         )
-    except BaseException:
-        channel.close()
-        raise
-    finally:
-        other.close()
-    return process, channel
+
+    return Channel.to(start)
 
 
 class Origin:

@@ -322,20 +322,16 @@ def _started(directory: str, fds: list[int]) -> tuple[subprocess.Popen[bytes], C
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     if not {"", os.getcwd()} & set(sys.path) and "-P" not in flags:
         flags.append("-P")  # else -m would put the working directory in front
-    channel, other = Channel.pair()
-    try:
-        process = subprocess.Popen(
-            [sys.executable, *flags, "-m", "tricorn.worker_process", str(other.fileno())],
-            pass_fds=[*fds, other.fileno()],
+
+    def start(end: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, *flags, "-m", "tricorn.worker_process", str(end)],
+            pass_fds=[*fds, end],
             cwd=directory,
             env=for_worker(),
         )
-    except BaseException:
-        channel.close()
-        raise
-    finally:
-        other.close()
-    return process, channel
+
+    return Channel.to(start)
 
 
 def oom_kills() -> int:
