@@ -11,7 +11,7 @@ from helpers.apps import body, hello, read_body, reply, start
 from helpers.clients import Client, HTTP1Client, HTTP2Client, Response, open_socket
 from helpers.serving import Inbox, Records, eventually
 from helpers.site import Serving, Site
-from tricorn.types import Receive, Scope, Send
+from tricorn.types import Application, Receive, Scope, Send
 
 LIMIT = 0.06
 SLOW_LIMIT = 0.5
@@ -93,8 +93,8 @@ def test_read_limit_is_between_pieces(plain: Site) -> None:
     assert client.response(stream).text == "4"
 
 
-def test_stalled_reader_is_cut(site: Site) -> None:
-    raised = Inbox()
+def endless(raised: Inbox) -> Application:
+    """Sends until that fails."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await start(send)
@@ -104,7 +104,12 @@ def test_stalled_reader_is_cut(site: Site) -> None:
         except OSError as exc:
             raised.put(exc)
 
-    site.serve(app, write_timeout=LIMIT)
+    return app
+
+
+def test_stalled_reader_is_cut(site: Site) -> None:
+    raised = Inbox()
+    site.serve(endless(raised), write_timeout=LIMIT)
     options = {"credit": False} if site.http2 else {}
     client = site.connect(receive_buffer=16384, **options)
     client.response(client.start(), lambda r: r.status > 0)
@@ -122,16 +127,7 @@ def held_by_its_socket(site: Site) -> Client:
 
 def test_reader_that_stops_is_cut(site: Site) -> None:
     raised = Inbox()
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await start(send)
-        try:
-            while True:
-                await body(send, b"x" * 65536, more=True)
-        except OSError as exc:
-            raised.put(exc)
-
-    site.serve(app, write_timeout=LIMIT)
+    site.serve(endless(raised), write_timeout=LIMIT)
     client = held_by_its_socket(site)
     client.response(client.start(), lambda r: r.status > 0)
     assert isinstance(raised.take(), OSError)

@@ -70,6 +70,13 @@ class Wire:
         self.incoming.write(data)
         return bool(data)
 
+    def begin_handshake(self) -> None:
+        """The first flight, and the beginning of the server's."""
+        with pytest.raises(ssl.SSLWantReadError):
+            self.tls.do_handshake()
+        self.flush()
+        assert self.more()
+
     def shake(self) -> None:
         """The handshake."""
         while True:
@@ -470,10 +477,7 @@ def test_a_server_that_stops_waits_for_handshakes(serving: Serving, wires: list[
     served = serving(hello, tls=True)
     wire = Wire(serving, served)
     wires.append(wire)
-    with pytest.raises(ssl.SSLWantReadError):
-        wire.tls.do_handshake()
-    wire.flush()
-    assert wire.more()
+    wire.begin_handshake()
     served.stop()
     wire.shake()
     wire.sock.sendall(wire.records(REQUEST))
@@ -507,10 +511,7 @@ def test_what_follows_a_handshake_has_graceful_timeout(
     served = serving(app, tls=True, graceful_timeout=0.5, drain_idle_timeout=PATIENCE)
     wire = Wire(serving, served)
     wires.append(wire)
-    with pytest.raises(ssl.SSLWantReadError):
-        wire.tls.do_handshake()
-    wire.flush()
-    assert wire.more()
+    wire.begin_handshake()
     served.stop()
     eventually(lambda: refuses(served), "no connection is taken")
     wire.shake()
@@ -525,10 +526,7 @@ def test_a_handshake_that_does_not_go_on_has_graceful_timeout(
     served = serving(hello, tls=True, graceful_timeout=0.1, ssl_handshake_timeout=3 * PATIENCE)
     wire = Wire(serving, served)
     wires.append(wire)
-    with pytest.raises(ssl.SSLWantReadError):
-        wire.tls.do_handshake()
-    wire.flush()
-    assert wire.more()
+    wire.begin_handshake()
     served.stop()
     served.wait()
 
