@@ -149,7 +149,10 @@ def describe(meta: Mapping[str, Any]) -> str:
     """Where the figures come from, in one line."""
     quick = "quick run, " if meta.get("quick") else ""
     rounds = f"{meta['rounds']} x {meta['seconds']} s"
-    return f"{meta['date'][:10]}, Python {meta['python']}, {quick}{rounds}, one core each"
+    # Name and version, without the date; a run of before the library was noted has none.
+    openssl = " ".join(meta.get("openssl", "").split()[:2])
+    versions = ", ".join(filter(None, (f"Python {meta['python']}", openssl)))
+    return f"{meta['date'][:10]}, {versions}, {quick}{rounds}, one core each"
 
 
 def draw(content: Mapping[str, Any]) -> str:

@@ -69,7 +69,11 @@ def test_a_failure_is_written_and_no_bar() -> None:
 
 
 def test_the_picture_says_where_it_is_from() -> None:
-    assert "2026-11-21, Python 3.11.7, quick run, 3 x 2 s, one core each" in texts(drawn(content()))
+    run = content()
+    assert "2026-11-21, Python 3.11.7, quick run, 3 x 2 s, one core each" in texts(drawn(run))
+    run["meta"]["openssl"] = "OpenSSL 3.5.9 29 Sep 2026"
+    line = "2026-11-21, Python 3.11.7, OpenSSL 3.5.9, quick run, 3 x 2 s, one core each"
+    assert line in texts(drawn(run))
 
 
 def test_nothing_lies_outside_of_the_picture_or_on_another_panel() -> None:
