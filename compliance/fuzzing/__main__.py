@@ -114,14 +114,14 @@ def _fuzz(target: str, options: argparse.Namespace) -> Result:
         process = _engine(_command(target, options, new, crashes))
         seconds = time.monotonic() - started
         output = process.stdout.decode("utf-8", "replace")
+        if options.keep:
+            _grow(target, new, Path(directory, "merged"), crashes)
         kept = tuple(_kept(path, CRASHES / target) for path in sorted(crashes.iterdir()))
         runs = _number(r"executed_units: (\d+)", output)
         failure = ""
         if kept or process.returncode or runs < _LEAST_RUNS:
             failure = "" if kept else f"FAILED (exit code {process.returncode}, {runs} runs)"
             print(_told(output))
-        if options.keep:
-            _grow(target, new, Path(directory, "merged"))
         return Result(
             target,
             runs,
@@ -153,12 +153,17 @@ def _command(target: str, options: argparse.Namespace, new: Path, crashes: Path)
         f"-timeout={_INPUT_SECONDS}",
         f"-rss_limit_mb={_MEMORY}",
         f"-seed={options.seed}",
-        f"-artifact_prefix={crashes}{os.sep}",
+        _artifacts(crashes),
         "-print_final_stats=1",
         str(new),
         str(CORPUS / target),
     ]
     return command
+
+
+def _artifacts(folder: Path) -> str:
+    """Have libFuzzer leave what it finds there, and not in the checkout."""
+    return f"-artifact_prefix={folder}{os.sep}"
 
 
 def _path() -> str:
@@ -188,7 +193,7 @@ def _kept(path: Path, folder: Path) -> Path:
     return kept
 
 
-def _grow(target: str, new: Path, merged: Path) -> None:
+def _grow(target: str, new: Path, merged: Path, crashes: Path) -> None:
     """Add those new inputs that reach what the corpus does not, the short ones first.
 
     Each target has its share of the room.
@@ -198,8 +203,8 @@ def _grow(target: str, new: Path, merged: Path) -> None:
     known = {file_name(path.read_bytes()) for path in corpus.iterdir()}
     for path in corpus.iterdir():
         (merged / path.name).write_bytes(path.read_bytes())
-    command = [sys.executable, "-m", "compliance.fuzzing.engine", target, "-merge=1"]
-    _engine([*command, str(merged), str(new)])
+    command = [sys.executable, "-m", "compliance.fuzzing.engine", target]
+    _engine([*command, "-merge=1", _artifacts(crashes), str(merged), str(new)])
     room = MOST_CORPUS // len(SEEDS) - sum(path.stat().st_size for path in corpus.iterdir())
     # A merge gives the short ones first, and of what reaches the same keeps the first only.
     fresh = [path.read_bytes() for path in merged.iterdir() if path.name not in known]
