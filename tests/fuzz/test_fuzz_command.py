@@ -12,8 +12,9 @@ FOUND = b"\xff found\x00"
 class Engine:
     """libFuzzer as the command sees it: what it is called with, what it leaves and says."""
 
-    def __init__(self, *, crashes_in=()):
+    def __init__(self, *, edges=10_000, crashes_in=()):
         self.calls = []
+        self.edges = edges
         self.crashes_in = crashes_in
 
     def __call__(self, arguments):
@@ -23,8 +24,8 @@ class Engine:
             (prefix,) = [a.partition("=")[2] for a in arguments if a.startswith("-artifact_prefix")]
             with open(f"{prefix}crash-of-the-{kind}", "wb") as file:
                 file.write(kind.encode() + FOUND)
-        told = b"#9 cov: 10000 ft: 1\nstat::number_of_executed_units: 999\n"
-        return subprocess.CompletedProcess(arguments, 0, told)
+        told = f"#9 cov: {self.edges} ft: 1\nstat::number_of_executed_units: 999\n"
+        return subprocess.CompletedProcess(arguments, 0, told.encode())
 
 
 @pytest.fixture
@@ -57,3 +58,9 @@ def test_what_is_found_is_filed_by_its_target(start, tmp_path, phase):
     (found,) = (tmp_path / "crashes" / "http1").iterdir()
     assert found.name.startswith("crash-")
     assert found.read_bytes() == phase.encode() + FOUND
+
+
+def test_blind_target_fails(start, capsys):
+    """What the compiled driver gives: so many edges, and thousands of runs."""
+    assert start(Engine(edges=850), "--target", "http2") == 1
+    assert "is the driver compiled?" in capsys.readouterr().out
