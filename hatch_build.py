@@ -161,6 +161,8 @@ _IMPORT = re.compile(
     r"(?=[^(]*(?:CPyExec_|CPyInit|_____top_level__\(|_trait_vtable_setup\())",
     re.MULTILINE,
 )
+# Systems whose object files are ELF.
+_ELF = ("linux", "freebsd", "netbsd", "openbsd", "dragonfly")
 # What a definition begins with, and the modules that serve every request.
 _DEFINITION = re.compile(
     r"^(?=(?:static )?[\w *]+?\bCPy(?:Def|Py|Dunder)_(?!\w+top_level__\()\w+\([^;{]*\)\s\{$"
@@ -287,8 +289,10 @@ def _seldom(folder: Path) -> list[str]:
     """
     if sys.platform == "win32":
         return []
+    # Only ELF has sections of that name: Mach-O wants a segment too, and clang refuses.
+    apart = 'section(".text.startup"), ' if sys.platform.startswith(_ELF) else ""
+    once = f"__attribute__(({apart}cold)) "
     for source in folder.rglob("__native*.c"):
-        once = '__attribute__((section(".text.startup"), cold)) '
         text = _IMPORT.sub(once, source.read_text())
         if source.stem in _USUAL:
             text = _DEFINITION.sub("__attribute__((hot)) ", text)

@@ -58,3 +58,26 @@ def test_another_value_is_refused(hook, monkeypatch, tmp_path):
 def test_each_extension_has_its_source(hook):
     for wanted in hook["EXTENSIONS"]:
         assert (HOOK.parent / wanted.source).exists()
+
+
+COMPILED = "int CPyExec_tricorn___plain(PyObject *module)\n{\n    return 0;\n}\n"
+
+
+@pytest.mark.parametrize(
+    ("system", "marks"),
+    [
+        ("linux", '__attribute__((section(".text.startup"), cold)) '),
+        ("freebsd14", '__attribute__((section(".text.startup"), cold)) '),
+        # clang: "argument to 'section' attribute is not valid for this target".
+        ("darwin", "__attribute__((cold)) "),
+        ("win32", ""),
+    ],
+)
+def test_what_runs_once_goes_apart_where_object_files_can(
+    hook, monkeypatch, tmp_path, system, marks
+):
+    source = tmp_path / "__native_tricorn___plain.c"
+    source.write_text(COMPILED)
+    monkeypatch.setattr("sys.platform", system)
+    hook["_seldom"](tmp_path)
+    assert source.read_text() == marks + COMPILED
