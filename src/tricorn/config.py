@@ -135,6 +135,19 @@ class Config(Options, kw_only=True):
         return "uvloop" if importlib.util.find_spec("uvloop") else "asyncio"
 
     @property
+    def worker_count(self) -> int:
+        """``workers`` with auto resolved to the processor cores this process may use."""
+        if isinstance(self.workers, int):
+            return self.workers
+        if hasattr(os, "process_cpu_count"):  # Python 3.13
+            count: int | None = os.process_cpu_count()
+        elif hasattr(os, "sched_getaffinity"):
+            count = len(os.sched_getaffinity(0))
+        else:
+            count = os.cpu_count()
+        return count or 1
+
+    @property
     def speaks_http2(self) -> bool:
         """Whether any address may come to speak HTTP/2."""
         if self.ssl_enabled and self.bind and "h2" in self.alpn_protocols:

@@ -170,6 +170,7 @@ class TricornWorker(Worker):  # type: ignore[misc]  # Gunicorn has no annotation
         given: dict[str, Any] = {
             "bind": [f"fd://{sock.fileno()}" for sock in self.sockets],
             "insecure_bind": (),
+            "workers": self.cfg.workers,
         }
         if self.event_loop is not None:
             given["worker_class"] = self.event_loop

@@ -5,7 +5,6 @@ from __future__ import annotations
 from tricorn.config import Config
 from tricorn.exceptions import ConfigError
 from tricorn.launch_named import run_named
-from tricorn.supervisor_workers import worker_count
 from tricorn.types import Application
 
 
@@ -26,7 +25,7 @@ def run(app: Application | str | None, config: Config | None = None) -> None:
     if app is None or isinstance(app, str):
         run_named(config)
         return
-    if worker_count(config) > 1:
+    if config.worker_count > 1:
         raise ConfigError(
             f"workers: expected 1 or 0 for an application object, got {config.workers!r}; give "
             'run() its name, such as "module:app"'

@@ -31,7 +31,6 @@ from tricorn.supervisor_reload import Reload
 from tricorn.supervisor_signals import STOPS, SignalPipe
 from tricorn.supervisor_slots import Slot, count_of
 from tricorn.supervisor_sockets import Sockets
-from tricorn.supervisor_workers import worker_count
 from tricorn.systemd import Notifier
 
 TYPE_CHECKING = False  # typing itself takes a megabyte
@@ -110,7 +109,7 @@ class Supervisor(Fleet):
 
     def _begin(self) -> None:
         """Start the first worker."""
-        self.slots = [Slot(number) for number in range(worker_count(self.config))]
+        self.slots = [Slot(number) for number in range(self.config.worker_count)]
         # It says the addresses in its own words; several saying so would be noise.
         self.start(self.slots[0], announce=not self._origin)
 

@@ -14,7 +14,7 @@ from tricorn.config import Config
 from tricorn.error_report import told
 from tricorn.exceptions import ConfigError, TricornError
 from tricorn.supervisor_sockets import Sockets
-from tricorn.supervisor_workers import State, WorkerProcess, worker_count
+from tricorn.supervisor_workers import State, WorkerProcess
 
 TYPE_CHECKING = False  # typing itself takes a megabyte
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Reload:
             raise ConfigError("reuse_port: the sockets are open already; it takes a restart")
         if self.config.workers == former.workers:
             return len(self._supervisor.slots)  # as SIGTTIN and SIGTTOU have left it
-        return worker_count(self.config)
+        return self.config.worker_count
 
     def _start(self, slot: int) -> None:
         self.workers.append(self._supervisor.spawn(slot, self.config, self.sockets))

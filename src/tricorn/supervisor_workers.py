@@ -45,19 +45,6 @@ _ERRORS = {
 }
 
 
-def worker_count(config: Config) -> int:
-    """``workers`` with auto resolved to the processor cores this process may use."""
-    if isinstance(config.workers, int):
-        return config.workers
-    if hasattr(os, "process_cpu_count"):  # Python 3.13
-        count: int | None = os.process_cpu_count()
-    elif hasattr(os, "sched_getaffinity"):
-        count = len(os.sched_getaffinity(0))
-    else:
-        count = os.cpu_count()
-    return count or 1
-
-
 class State(enum.Enum):
     """Where a worker is in its life."""
 

@@ -106,6 +106,9 @@ def test_every_key_that_pep_3333_wants() -> None:
     reference: dict[str, Any] = {}
     setup_testing_defaults(reference)
     assert reference.keys() - seen[0].keys() == {"HTTP_HOST"}
+    exchange(app, adapter=WSGIAdapter(app, multiprocess=True))
+    check_environ(seen[1])
+    assert seen[1]["wsgi.multiprocess"] is True
 
 
 @pytest.mark.parametrize(

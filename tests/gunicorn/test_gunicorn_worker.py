@@ -67,6 +67,10 @@ def stuck():
 async def failing(scope, receive, send):
     await receive()
     await send({"type": "lifespan.startup.failed", "message": "no database"})
+
+def wsgi(environ, start_response):
+    start_response("200 OK", [])
+    return [str(environ["wsgi.multiprocess"]).encode()]
 """
 
 
@@ -107,7 +111,7 @@ class Gunicorn:
     @property
     def address(self) -> tuple[str, int]:
         """Where it serves, once it does."""
-        self.wait_for("startup told")
+        self.wait_for(" speaks ")
         match = _LISTENING.search(self.errors)
         assert match is not None, self.errors
         return "127.0.0.1", int(match[1])
@@ -248,6 +252,14 @@ def test_stuck_event_loop_is_told_and_replaced(gunicorn: Any) -> None:
     assert server.end() == 0
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_wsgi_application_is_told_of_other_workers(gunicorn: Any, count: int) -> None:
+    server = gunicorn("TricornWorker", "-w", str(count), app="wsgi")
+    assert pid(server.address) == str(count > 1)
+    server.send(signal.SIGTERM)
+    assert server.end() == 0
+
+
 # Settings
 
 
@@ -334,6 +346,8 @@ def test_where_options_come_from(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("TRICORN_READ_TIMEOUT", "2")
     monkeypatch.setenv("TRICORN_WRITE_TIMEOUT", "2")
     cfg = GunicornConfig()
+    monkeypatch.setenv("TRICORN_WORKERS", "7")
+    cfg.set("workers", 3)
     cfg.set("forwarded_allow_ips", "*")
     cfg.set("pre_request", lambda worker, request: None)
     log = _Log()
@@ -343,6 +357,7 @@ def test_where_options_come_from(folder: Path, monkeypatch: pytest.MonkeyPatch) 
             worker.sockets = [sock]
             config = worker._config()
             assert config.bind == (f"fd://{sock.fileno()}",)
+            assert config.workers == 3
     finally:
         worker.tmp.close()
     assert (config.keep_alive_timeout, config.read_timeout, config.write_timeout) == (4, 3, 2)

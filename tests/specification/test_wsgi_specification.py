@@ -126,7 +126,7 @@ def test_wsgi_keys(wsgi: WSGISite, protocol: str) -> None:
     scheme of the URL.
 
     must, PEP 3333 "environ Variables": wsgi.multithread is true, since the application is called
-    in several threads; wsgi.multiprocess and wsgi.run_once are false."""
+    in several threads; wsgi.run_once is false, and so is wsgi.multiprocess with one process."""
     app = Teller()
     wsgi.open(app, protocol).get("/")
     environ = app.environs.take()
@@ -136,6 +136,16 @@ def test_wsgi_keys(wsgi: WSGISite, protocol: str) -> None:
     assert environ["wsgi.multithread"]
     assert not environ["wsgi.multiprocess"]
     assert not environ["wsgi.run_once"]
+
+
+@pytest.mark.parametrize(("workers", "several"), [(0, False), (1, False), (2, True)])
+def test_several_processes_are_told(serving: Serving, workers: int, several: bool) -> None:
+    """must, PEP 3333 "environ Variables": wsgi.multiprocess is true where several workers run
+    the application."""
+    app = Teller()
+    served = serving(app, interface="wsgi", lifespan="on", workers=workers)
+    serving.connect(served, "http/1.1").get("/")
+    assert app.environs.take()["wsgi.multiprocess"] is several
 
 
 def test_tls_variables(wsgi: WSGISite, serving: Serving) -> None:

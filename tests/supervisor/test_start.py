@@ -158,3 +158,17 @@ def test_one_address_with_port_0_may_be_there_several_times(folder: Path) -> Non
     with workers(folder, "--bind", "127.0.0.1:0", "--insecure-bind", "127.0.0.1:0") as site:
         urls = re.findall(r"(http://\S+) speaks", site.server.errors)
         assert len(urls) == len(set(urls)) == 3
+
+
+_WSGI = """
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [str(environ["wsgi.multiprocess"]).encode()]
+"""
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_wsgi_application_is_told_of_other_workers(tmp_path: Path, count: int) -> None:
+    (tmp_path / "site_app.py").write_text(_WSGI)
+    with workers(tmp_path, "--workers", str(count)) as site:
+        assert site.get() == str(count > 1)

@@ -42,6 +42,7 @@ def adapt(app: object, interface: str, config: Config) -> ASGIApplication:
                 cast("WSGIApplication", app),
                 threads=config.wsgi_threads,
                 max_body_size=config.wsgi_max_body_size,
+                multiprocess=config.worker_count > 1,
             )
         case "asgi2":
             from tricorn.asgi.asgi2 import ASGI2Adapter

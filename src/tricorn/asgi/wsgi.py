@@ -24,7 +24,6 @@ COLLECTED = 65536
 _BASE: dict[str, Any] = {
     "wsgi.version": (1, 0),
     "wsgi.multithread": True,
-    "wsgi.multiprocess": False,
     "wsgi.run_once": False,
     "wsgi.file_wrapper": FileWrapper,
     "wsgi.input_terminated": True,
@@ -36,13 +35,20 @@ class WSGIAdapter:
 
     :param threads: the most requests that run at a time.
     :param max_body_size: bytes of a request body above which the answer is 413.
+    :param multiprocess: whether other processes run the application too.
     """
 
     def __init__(
-        self, app: WSGIApplication, *, threads: int = 40, max_body_size: int | None = None
+        self,
+        app: WSGIApplication,
+        *,
+        threads: int = 40,
+        max_body_size: int | None = None,
+        multiprocess: bool = False,
     ) -> None:
         self.app = app
         self._max_body_size = max_body_size
+        self._base = _BASE | {"wsgi.multiprocess": multiprocess}
         self._pool = ThreadPool(threads, "tricorn-wsgi")
         self._calls: LoopCalls | None = None
 
@@ -88,7 +94,7 @@ class WSGIAdapter:
         return finish
 
     def _respond(self, exchange: Exchange, scope: Scope) -> None:
-        environ = build_environ(scope, _BASE)
+        environ = build_environ(scope, self._base)
         body, more = exchange.begin_input()
         if body and not more and len(body) <= COLLECTED:
             # Django, Bottle and others take a body without a length for none at all.
