@@ -12,6 +12,7 @@ from typing import Any
 from lambda_gateways import event_for
 
 from helpers.apps import reply
+from tricorn.config import option_named
 from tricorn.serverless import TEXT_MIME_TYPES, LambdaHandler, runtime
 from tricorn.types import Receive, Scope, Send
 
@@ -64,6 +65,16 @@ def test_flags_and_variables_of_the_command() -> None:
     for variable in ("LAMBDA_RESPONSE_STREAMING", "LAMBDA_BASE_PATH"):
         assert variable in page
         assert variable in Path(runtime.__file__).read_text(encoding="utf-8")
+
+
+def test_options_exist() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    table = page.partition("\n## Options\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`[^|]*) \|", table, re.MULTILINE)
+    names = re.findall(r"`(\w+)`", " ".join(rows))
+    assert {"max_request_body_size", "response_timeout", "livez_path"} <= set(names)
+    for name in names:
+        option_named(name, "the page")
 
 
 def test_signature() -> None:

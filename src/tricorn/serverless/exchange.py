@@ -11,9 +11,9 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from tricorn.asgi.host import Exchange, Host, Waiter, Worker
+from tricorn.asgi.hosts import host_of
 from tricorn.asgi.http import HTTPStream
 from tricorn.asgi.runner import run
-from tricorn.counters import PEER_FAULTS
 from tricorn.exceptions import ClientDisconnected
 from tricorn.protocol import fields
 from tricorn.protocol.connection import HTTPConnection
@@ -32,6 +32,11 @@ from tricorn.types import Headers
 STREAM_ID = 1
 # What separates the prelude of a streamed response from its body.
 DELIMITER = bytes(8)
+
+_MISDIRECTED = 421
+# Seconds between two looks at the time an application takes.
+_TICK = 1.0
+_SHORTEST_TICK = 0.02
 
 
 class ResponseStream(Protocol):
@@ -221,37 +226,69 @@ class LambdaExchange(Host):
         self._prelude = prelude
         self.started = False  # something of the response has left
         self._cut = False
-        self.stream = HTTPStream(
-            self,
-            RequestReceived(
-                stream_id=STREAM_ID,
-                http_version=request.http_version,
-                method=request.method,
-                target=request.target,
-                headers=request.headers,
-                scheme=request.scheme,
-                end_stream=not request.body,
-            ),
+        self._received = RequestReceived(
+            stream_id=STREAM_ID,
+            http_version=request.http_version,
+            method=request.method,
+            target=request.target,
+            headers=request.headers,
+            scheme=request.scheme,
+            end_stream=not request.body,
         )
+        self.stream = HTTPStream(self, self._received)
         extensions = scope.pop("extensions", {})
         self.stream.scope["extensions"].update(extensions)
         self.stream.scope.update(scope, root_path=request.root_path)
-        if request.body:
-            self.stream.feed(DataReceived(STREAM_ID, request.body))
-            self.stream.feed(StreamEnded(STREAM_ID))
 
     def report(self, fault: PeerFault) -> None:
-        """Count a fault; a gateway has checked the protocol before us."""
-        self.worker.counters.add(PEER_FAULTS)
+        """Count what is refused, and tell it in the log."""
+        self.worker.report(fault.reason, self.client, fault.limit)
 
     async def run(self, limit: float | None) -> None:
-        """Run the application until it returns.
+        """Answer the request: by the application, unless the server does.
 
-        :param limit: seconds after which it is cancelled, None for no limit.
+        :param limit: seconds after which the application is cancelled, None for no limit.
         """
-        with anyio.move_on_after(limit) as scope:
-            await run(self.worker, self.stream, anyio.get_cancelled_exc_class())
-        self.timed_out = scope.cancelled_caught and self.stream.unfinished
+        worker, stream, gate = self.worker, self.stream, self.worker.gate
+        answer = None if worker.health is None else worker.health.answer(self._received)
+        if answer is not None:
+            stream.answer(*answer)
+            return
+        if worker.server_names and not worker.server_names.match(
+            host_of(self.request.headers), secure=self.secure
+        ):
+            stream.refuse(_MISDIRECTED, b"Misdirected Request")
+            return
+        if gate is not None and not gate.admits(stream):
+            return
+        try:
+            if self.request.body:
+                stream.feed(DataReceived(STREAM_ID, self.request.body))
+                stream.feed(StreamEnded(STREAM_ID))
+            if not stream.complete:  # else the body was larger than it may be
+                await self._run_application(limit)
+        finally:
+            if gate is not None:
+                gate.running -= 1
+
+    async def _run_application(self, limit: float | None) -> None:
+        limits = self.worker.limits
+        cancelled = anyio.get_cancelled_exc_class()
+        with anyio.move_on_after(limit) as self._time:
+            if limits is None or limits.response is None:
+                await run(self.worker, self.stream, cancelled)
+            else:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._tick, limits.response)
+                    await run(self.worker, self.stream, cancelled)
+                    tasks.cancel_scope.cancel()
+        self.timed_out = self._time.cancelled_caught and self.stream.unfinished
+
+    async def _tick(self, limit: float) -> None:
+        """Let the time pass that the application has until its response begins (seconds)."""
+        while True:
+            self.stream.tick(anyio.current_time())
+            await anyio.sleep(max(_SHORTEST_TICK, min(_TICK, limit / 4)))
 
     # For the stream
 
@@ -300,7 +337,8 @@ class LambdaExchange(Host):
         return anyio.lowlevel.checkpoint()
 
     def end_application(self, stream_id: int) -> None:
-        """The invocation's own limit does."""
+        """Cancel the application."""
+        self._time.cancel()
 
     def waiter(self) -> Waiter:
         """A new one-shot signal."""

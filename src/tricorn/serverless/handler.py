@@ -13,7 +13,6 @@ from typing import Any
 
 from tricorn.application import compose
 from tricorn.asgi.host import Exchange, Worker
-from tricorn.asgi.hosts import HostNames, host_of
 from tricorn.asgi.runner import describe
 from tricorn.config import Config
 from tricorn.exceptions import ConfigError
@@ -35,7 +34,6 @@ from tricorn.types import ASGIApplication
 _log = logging.getLogger("tricorn.error")
 
 EXTENSION = "tricorn.aws"
-_MISDIRECTED = 421
 # Below this part of a limit no body is measured: JSON makes six bytes of one at most.
 _SURELY_FITS = 6
 # Runtimes whose JSON keeps characters beyond ASCII.
@@ -84,10 +82,9 @@ class LambdaHandler:
             raise ConfigError(f"startup: expected 'first' or 'init', got {startup!r}")
         if not timeout_margin >= 0:
             raise ConfigError(f"timeout_margin: expected seconds, got {timeout_margin!r}")
-        # The request brings its root_path.
-        self.config = config.replace(root_path="", root_path_stripped=False)
+        # The request brings its root_path; figures of one container of many say nothing.
+        self.config = config.replace(root_path="", root_path_stripped=False, metrics_path=None)
         self._app: ASGIApplication = compose(app, self.config)
-        self._hosts = HostNames(config.server_names)
         self._text_mime_types = tuple(name.lower() for name in text_mime_types)
         self._excluded = frozenset(name.lower().encode("latin-1") for name in exclude_headers)
         self._sources = (*sources, *SOURCES)
@@ -118,7 +115,7 @@ class LambdaHandler:
         with self._lock:
             if self._loop is not None:
                 return
-            worker = Worker(self._app, self.config, access_log=_collect)
+            worker = Worker(self._app, self.config, access_log=_collect, peer_log=_log_refusal)
             loop = ContainerLoop(worker)
             loop.start()
             self._worker, self._loop = worker, loop
@@ -206,12 +203,6 @@ class LambdaHandler:
         assert self._worker is not None
         return LambdaExchange(self._worker, request, scope, **options)
 
-    def serves(self, request: Request) -> bool:
-        """Whether ``server_names`` has the request's host."""
-        return not self._hosts or self._hosts.match(
-            host_of(request.headers), secure=request.scheme == "https"
-        )
-
     def response(self, http: MemoryConnection, body: bytes = b"") -> Response:
         """A response as its source takes it."""
         assert http.status is not None
@@ -280,8 +271,6 @@ class _Invocation:
 
     def _run(self, exchange: LambdaExchange) -> LambdaExchange | None:
         """Run the application; another exchange with the answer where it gave none."""
-        if not self._handler.serves(self._request):
-            return self._refusal(_MISDIRECTED, b"Misdirected Request")
         self._handler.run(exchange, self._context)
         if exchange.timed_out:
             _log.error("the application took too long: %s", describe(exchange.stream))
@@ -331,6 +320,11 @@ class _Invocation:
 def _collect(exchange: Exchange) -> None:
     """Keep a finished exchange until it is known which one is the answer."""
     exchange.host.logged = exchange  # type: ignore[attr-defined]
+
+
+def _log_refusal(reason: str, peer: str) -> None:
+    """A line for a request that a limit has ended."""
+    _log.info("refused %s from %s", reason, peer)
 
 
 def _access_log(config: Config) -> Callable[[Exchange], None] | None:
