@@ -46,6 +46,9 @@ class FakeRuntimeAPI:
         self.chunks: queue.Queue[bytes] = queue.Queue()
         self.asked = queue.Queue[None]()  # one for each request for an event
         self.cut = threading.Event()  # streams are cut at their first chunk
+        self.takes = threading.Event()  # streams are read
+        self.takes.set()
+        self.broken: queue.Queue[int] = queue.Queue()  # bytes of the chunk that streams ended in
         self._status = status
         self._events: queue.Queue[tuple[bytes, dict[str, str]] | None] = queue.Queue()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -148,8 +151,12 @@ class FakeRuntimeAPI:
         return True
 
     def _read_chunks(self, post: Post, lines: BinaryIO) -> bool:
+        self.takes.wait(PATIENCE)
         while size := int(lines.readline(), 16):
             data = lines.read(size)
+            if len(data) < size:
+                self.broken.put(len(data))
+                return False
             assert lines.read(2) == b"\r\n"
             post.chunks.append(data)
             self.chunks.put(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -40,7 +41,7 @@ _SHORTEST_TICK = 0.02
 
 
 class ResponseStream(Protocol):
-    """Where a streamed response goes. Both methods may wait and raise ``OSError``."""
+    """Where a streamed response goes; ``write`` and ``close`` may wait and raise ``OSError``."""
 
     def write(self, data: bytes) -> None:
         """Send a piece; the first one begins the response."""
@@ -52,6 +53,60 @@ class ResponseStream(Protocol):
         :param error: type and message where the body is not whole.
         """
         ...
+
+    def abort(self) -> None:
+        """Cut the response: a ``write`` that waits in another thread raises ``OSError``."""
+        ...
+
+
+class Outlet:
+    """A response stream, for one thread at a time, and for none behind the response's end.
+
+    The application's pieces are written in threads beside its event loop, the end in that of
+    the invocation, which waits for them no longer than its time lasts.
+    """
+
+    def __init__(self, sink: ResponseStream) -> None:
+        self._sink = sink
+        self._writing = threading.Lock()
+        self._ended = False
+
+    def write(self, data: bytes) -> None:
+        """Send a piece.
+
+        :raises OSError: if the stream is lost, or ended.
+        """
+        with self._writing:
+            if self._ended:
+                raise OSError("the response has been ended")
+            self._sink.write(data)
+
+    def cut(self) -> bool:
+        """End the response if a write is under way; whether it was."""
+        if self._writing.locked():
+            self._ended = True
+            self._sink.abort()
+            return True
+        return False
+
+    def end(self, data: bytes, error: tuple[str, str] | None) -> None:
+        """Send the last piece and end the response, where nobody has.
+
+        :param error: see `ResponseStream`.
+        :raises OSError: if the stream is lost.
+        """
+        if self._ended:
+            return
+        self._ended = True
+        if not self._writing.acquire(blocking=False):
+            self._sink.abort()
+            return
+        try:
+            if data:
+                self._sink.write(data)
+            self._sink.close(error)
+        finally:
+            self._writing.release()
 
 
 class MemoryConnection(HTTPConnection):
@@ -207,7 +262,7 @@ class LambdaExchange(Host):
         scope: dict[str, Any],
         *,
         limit: int | None = None,
-        sink: ResponseStream | None = None,
+        sink: Outlet | None = None,
         prelude: Callable[[MemoryConnection], dict[str, Any]] | None = None,
     ) -> None:
         self.worker = worker
@@ -290,6 +345,10 @@ class LambdaExchange(Host):
             self.stream.tick(anyio.current_time())
             await anyio.sleep(max(_SHORTEST_TICK, min(_TICK, limit / 4)))
 
+    def cut(self) -> bool:
+        """End a streamed response if a piece of it is being written; whether one was."""
+        return self._sink is not None and self._sink.cut()
+
     # For the stream
 
     def released(self, stream_id: int) -> None:
@@ -303,7 +362,7 @@ class LambdaExchange(Host):
             return self._write(self._sink)
         return None
 
-    async def _write(self, sink: ResponseStream) -> None:
+    async def _write(self, sink: Outlet) -> None:
         data = self.pending()
         if not data:
             return

@@ -25,7 +25,7 @@ from tricorn.serverless.events import (
     Response,
     context_of,
 )
-from tricorn.serverless.exchange import LambdaExchange, MemoryConnection, ResponseStream
+from tricorn.serverless.exchange import LambdaExchange, MemoryConnection, Outlet, ResponseStream
 from tricorn.serverless.loop import ContainerLoop, close_on_sigterm
 from tricorn.serverless.response import TEXT_MIME_TYPES, encode_body, json_size
 from tricorn.serverless.sources import SOURCES
@@ -193,6 +193,9 @@ class LambdaHandler:
             future.result(None if limit is None or remaining is None else (limit + remaining) / 2)
         except TimeoutError:
             future.cancel()
+            if exchange.cut():
+                _log.error("Lambda did not take the response: %s", describe(exchange.stream))
+                return
             exchange.timed_out = not exchange.response.ended
             _log.error("the application blocks its event loop: %s", describe(exchange.stream))
         except CancelledError:
@@ -251,7 +254,8 @@ class _Invocation:
 
     def stream(self, sink: ResponseStream) -> None:
         """Send the response on while the application makes it."""
-        exchange = self._exchange(sink=sink, prelude=self._prelude)
+        outlet = Outlet(sink)
+        exchange = self._exchange(sink=outlet, prelude=self._prelude)
         refusal = self._run(exchange)
         error: tuple[str, str] | None = None
         if exchange.started:
@@ -263,9 +267,7 @@ class _Invocation:
             exchange = refusal
         self._handler.log(exchange)
         try:
-            if data := exchange.pending():
-                sink.write(data)
-            sink.close(error)
+            outlet.end(exchange.pending(), error)
         except OSError as exc:
             _log.error("the response stream broke: %s", exc)
 

@@ -15,6 +15,7 @@ import http.client
 import json
 import logging
 import os
+import socket
 import sys
 import time
 import traceback
@@ -145,9 +146,17 @@ class LambdaResponseStream:
         self._connection = http.client.HTTPConnection(address)
         self._path = f"{_VERSION}/invocation/{request_id}/response"
         self._open = False
+        self._aborted = False
 
     def write(self, data: bytes) -> None:
         """Send a piece. Raises ``OSError`` once the connection is lost."""
+        try:
+            self._write(data)
+        finally:
+            if self._aborted:
+                self._connection.close()
+
+    def _write(self, data: bytes) -> None:
         connection = self._connection
         if not self._open:
             self._open = True
@@ -178,6 +187,14 @@ class LambdaResponseStream:
             raise OSError(f"no answer from the Runtime API: {exc!r}") from exc
         finally:
             self._connection.close()
+
+    def abort(self) -> None:
+        """Cut the response under a ``write`` of another thread, which closes the connection."""
+        self._aborted = True
+        connection = self._connection.sock
+        if connection is not None:
+            with contextlib.suppress(OSError):  # the peer has cut it before
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 def _report(error: BaseException) -> dict[str, Any]:
