@@ -1,5 +1,6 @@
 """The build hook: which compiled codecs are built, and what is said of those that are not."""
 
+import re
 import runpy
 from pathlib import Path
 
@@ -53,6 +54,17 @@ def test_another_value_is_refused(hook, monkeypatch, tmp_path):
     monkeypatch.setenv("TRICORN_EXTENSIONS", "yes")
     with pytest.raises(ValueError, match="must be auto, 0 or 1"):
         hook["build_all"](tmp_path, print)
+
+
+def test_what_the_wheels_are_made_with_is_in_the_source_distribution():
+    sdist = pytest.importorskip("hatchling.builders.sdist")
+    root = HOOK.parent
+    files = {
+        file.distribution_path for file in sdist.SdistBuilder(str(root)).recurse_included_files()
+    }
+    named = re.findall(r"\{project\}/([^ \"]+)", (root / "pyproject.toml").read_text())
+    assert named == [".ci/install-nghttp2"]
+    assert set(named) <= files
 
 
 def test_each_extension_has_its_source(hook):
