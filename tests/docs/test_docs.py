@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,11 +17,15 @@ from docs_pages import DOCS, ROOT, Block, anchors, blocks, commands, links, name
 
 import tricorn
 from tricorn import exceptions
-from tricorn.access_log import _ATOMS, compile_format
+from tricorn.access_log import _ATOMS, compile_format, fields
+from tricorn.asgi.forwarded import EXTENSION as PROXY_PROTOCOL
+from tricorn.asgi.identity import REQUEST_ID, TRACE_CONTEXT
+from tricorn.asgi.stopping import EXTENSION as STOPPING
 from tricorn.cli_parser import parse
 from tricorn.config import OPTIONS, Config, option_named
 from tricorn.config_docs import options_markdown
 from tricorn.config_sources import read_flags
+from tricorn.serverless.handler import EXTENSION as AWS
 
 # tests/migrate runs those of `tricorn migrate`.
 COMMANDS = [
@@ -133,6 +138,39 @@ def test_access_log_page_names_every_atom() -> None:
     assert {f"%({atom})s" for atom in _ATOMS} <= set(atoms)
     for atom in atoms:
         compile_format(atom)
+
+
+def test_access_log_page_names_every_key() -> None:
+    scope = {
+        "type": "http", "method": "GET", "path": "/", "headers": [],
+        "extensions": {
+            "tricorn.request_id": {"id": "1"},
+            "tricorn.trace_context": {"trace_id": "2", "span_id": "3"},
+        },
+    }  # fmt: skip
+    exchange = SimpleNamespace(
+        scope=scope, status=200, bytes_sent=0, bytes_received=0, duration=0.0, stream_id=1,
+        disconnected=False, close_code=None, finished_at=0.0,
+    )  # fmt: skip
+    words = first_column("reference/access-log.md")
+    assert fields(exchange).keys() == {word for word in words if word.isidentifier()}
+    assert {f"%({{{key}}}x)s" for key in ("request_id", "trace_id", "span_id")} <= set(words)
+
+
+def test_python_page_has_every_public_name() -> None:
+    page = DOCS / "reference" / "python-api.md"
+    headings = anchors(page)
+    for public in {*tricorn.__all__} - {"__version__"}:
+        assert public.lower() in headings, public
+
+
+def test_asgi_page_has_every_extension_of_ours() -> None:
+    text = (DOCS / "reference" / "asgi.md").read_text(encoding="utf-8")
+    _, _, rest = text.partition("\n## Tricorn's own extensions\n\n")
+    rows = rest.partition("\n\n")[0].splitlines()[2:]  # a table ends with a blank line
+    told = {re.match(r"\| `([\w.]+)` \|", row)[1] for row in rows}
+    named = {STOPPING, REQUEST_ID, TRACE_CONTEXT, PROXY_PROTOCOL, AWS}
+    assert told == named
 
 
 def test_exit_codes_are_those_of_the_exceptions() -> None:
