@@ -262,7 +262,7 @@ ROWS = (
     same("blocking_threads", "--blocking-threads", "wsgi_threads", type=int, joint=True,
          note="for WSGI"),
     none("blocking_threads_idle_timeout", "--blocking-threads-idle-timeout",
-         "threads come and go as they are needed", type=duration, default=30),
+         "threads start when they are needed and stay", type=duration, default=30),
     none("runtime_threads", "--runtime-threads", _RUNTIME, type=int, default=1),
     none("runtime_blocking_threads", "--runtime-blocking-threads", _RUNTIME, type=int),
     none("runtime_mode", "--runtime-mode", _RUNTIME, default="auto", choices=("auto", "mt", "st")),
