@@ -374,7 +374,8 @@ class Options(Record, kw_only=True):
     log_format: str = option(Kind.TEXT, LOGS, "text", "Lines of text, or one JSON object each.",
         choices=("text", "json"))
     logconfig: str | None = option(Kind.PATH, LOGS, None,
-        "Logging configuration: an ini file, or json:FILE, or toml:FILE.", flags=("--log-config",))
+        "Logging configuration: an ini file; a JSON, TOML or (with PyYAML) YAML file by its "
+        "suffix, or json:FILE, toml:FILE.", flags=("--log-config",))
     logconfig_dict: dict[str, Any] | None = option(Kind.TABLE, LOGS, None,
         "Logging configuration as logging.config.dictConfig takes it.")
     use_colors: bool | None = option(Kind.BOOL, LOGS, None,

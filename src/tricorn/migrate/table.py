@@ -208,11 +208,11 @@ def logging_file(loggers: str) -> Convert:
     """A logging configuration by its extension; `loggers` are the names the peer uses."""
 
     def convert(value: Any) -> Taken:
-        path = os.fspath(value)
+        name = os.fspath(value)
         note = f"its loggers {loggers} are tricorn.error and tricorn.access here: rename them"
-        if path.endswith((".yaml", ".yml")):
-            return Taken({}, "YAML is not read: write it as JSON or TOML and set logconfig")
-        return Taken({"logconfig": f"json:{path}" if path.endswith(".json") else path}, note)
+        if name.endswith((".yaml", ".yml")):
+            note += "; PyYAML reads it, which must be installed"
+        return Taken({"logconfig": name}, note)
 
     return convert
 

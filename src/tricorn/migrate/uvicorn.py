@@ -164,7 +164,7 @@ ROWS = (
     none("env_file", "--env-file", "variables for the application come from outside: "
          "EnvironmentFile= of systemd, env_file of Compose, or `set -a; . ./.env; set +a`"),
     same("log_config", "--log-config", "logconfig", convert=logging_file("uvicorn.*"),
-         note="loggers `tricorn.*`; no YAML"),
+         note="loggers `tricorn.*`; YAML where PyYAML is installed"),
     same("log_level", "--log-level", "loglevel", convert=_level, note="no level `trace`",
          choices=("critical", "error", "warning", "info", "debug", "trace")),
     switch("access_log", "--access-log/--no-access-log", "accesslog", default=True,
