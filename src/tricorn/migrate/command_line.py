@@ -251,10 +251,18 @@ def typed(row: Row, given: Given) -> Given:
         value = convert(value)
     except (ValueError, KeyError):
         raise ConfigError(f"{value!r} is not a value for {row.name} ({origin})") from None
-    if row.choices and str(value).lower() not in row.choices:
-        wanted = ", ".join(row.choices)
-        raise ConfigError(f"{row.name} is one of {wanted}, not {value!r} ({origin})")
+    if row.choices:
+        value = _choice(row, str(value), origin)
     return Given(value, origin)
+
+
+def _choice(row: Row, text: str, origin: str) -> str:
+    """The one of the row's choices that was meant, whose case does not matter."""
+    for choice in row.choices:
+        if choice.lower() == text.strip().lower():
+            return choice
+    wanted = ", ".join(row.choices)
+    raise ConfigError(f"{row.name} is one of {wanted}, not {text!r} ({origin})")
 
 
 def unknown_variables(value: Any) -> list[str]:
