@@ -17,11 +17,12 @@ from tricorn.migrate.command_line import read_command
 
 @dataclass(frozen=True)
 class Known:
-    """An option as the server itself declares it."""
+    """An option as the server itself declares it, with the separator of a list in its variable."""
 
     flags: frozenset[str]
     default: Any
     choices: tuple[str, ...] | None = None
+    separator: str | None = None
 
 
 class _Captured(Exception):
@@ -57,7 +58,9 @@ def _click(command: Any) -> dict[str, Known]:
         default = parameter.default
         default = None if "UNSET" in repr(default) else getattr(default, "value", default)
         is_flag = any(flag.startswith("-") for flag in flags)
-        found[parameter.name] = Known(frozenset(flags if is_flag else ()), default, choices)
+        separator = parameter.type.envvar_list_splitter if parameter.multiple else None
+        names = frozenset(flags if is_flag else ())
+        found[parameter.name] = Known(names, default, choices, separator)
     return found
 
 

@@ -63,6 +63,13 @@ def test_defaults_are_the_servers(peer: Peer, monkeypatch: pytest.MonkeyPatch) -
             assert row.choices == tuple(str(choice) for choice in known.choices), row.name
 
 
+@EVERY_PEER
+def test_lists_in_variables_are_split_where_the_server_does(peer: Peer) -> None:
+    known = known_options(peer.name)
+    separators = {row.name: row.separator for row in peer.rows}
+    assert separators == {row.name: known[row.name].separator for row in peer.rows}
+
+
 @EVERY_ROW
 def test_a_row_leads_somewhere_or_says_why_not(peer: Peer, row: Row) -> None:
     assert set(row.to) <= OPTIONS.keys()

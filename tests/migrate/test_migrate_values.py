@@ -259,6 +259,18 @@ def test_variables_stand_below_flags() -> None:
     assert own.workers == 5
 
 
+def test_lists_of_paths_in_variables(place: Path) -> None:
+    config = config_of(moved("uvicorn", ["a:b"], variables={
+        "UVICORN_RELOAD_DIRS": "src:my lib", "UVICORN_RELOAD_EXCLUDES": "a b",
+    }))  # fmt: skip
+    assert config.reload_dirs == ("src", "my lib")
+    assert config.reload_exclude == ("a", "b")
+    config = config_of(moved("granian", ["a:b"], variables={
+        "GRANIAN_STATIC_PATH_MOUNT": "/srv/a:/srv/b", "GRANIAN_STATIC_PATH_ROUTE": "/a /b",
+    }))  # fmt: skip
+    assert [mount["directory"] for mount in config.mounts] == ["/srv/a", "/srv/b"]
+
+
 def test_variables_of_the_others(place: Path) -> None:
     config = config_of(moved("granian", ["a:b"], variables={
         "GRANIAN_INTERFACE": "asgi", "GRANIAN_LOG_ACCESS_ENABLED": "true", "GRANIAN_HTTP": "1",

@@ -229,7 +229,7 @@ def read_variables(peer: Peer, environ: Mapping[str, str]) -> tuple[Values, Valu
 
 def _as_shape(row: Row, text: str) -> Any:
     if row.shape is Shape.LIST:
-        return text.split()
+        return text.split(row.separator)
     return text
 
 

@@ -317,7 +317,7 @@ ROWS = (
          default="tls1.3", choices=("tls1.2", "tls1.3"), lost=True),
     same("ssl_ca", "--ssl-ca", "ca_certs"),
     several("ssl_crl", "--ssl-crl", note="put the lists into the file of ca_certs and set "
-            "verify_flags to VERIFY_CRL_CHECK_LEAF"),
+            "verify_flags to VERIFY_CRL_CHECK_LEAF", separator=os.pathsep),
     switch("ssl_client_verify", "--ssl-client-verify/--no-ssl-client-verify", "verify_mode",
            convert=_client_verify, unset={}, note="on: CERT_REQUIRED"),
     same("url_path_prefix", "--url-path-prefix", "root_path", note="the path is left as it came, "
@@ -338,10 +338,11 @@ ROWS = (
     switch("factory", "--factory/--no-factory", "factory"),
     same("working_dir", "--working-dir", "app_dir", note="only the import follows it"),
     several("env_files", "--env-files", note="variables for the application come from outside: "
-            "EnvironmentFile= of systemd, env_file of Compose, or `set -a; . ./.env; set +a`"),
+            "EnvironmentFile= of systemd, env_file of Compose, or `set -a; . ./.env; set +a`",
+            separator=os.pathsep),
     several("static_path_route", "--static-path-route", "mounts", note="the key path", **_STATIC),
     several("static_path_mount", "--static-path-mount", "mounts", note="the key directory",
-            **_STATIC),
+            separator=os.pathsep, **_STATIC),
     same("static_path_dir_to_file", "--static-path-dir-to-file", "mounts", note="the key index",
          **_STATIC),
     same("static_path_expires", "--static-path-expires", "mounts", type=duration, default=86400,
@@ -353,12 +354,12 @@ ROWS = (
     same("metrics_port", "--metrics-port", "health_bind", type=int, default=9090, **_METRICS),
     switch("reload", "--reload/--no-reload", "use_reloader",
            note="Granian watches all files, reload_include only `*.py`"),
-    several("reload_paths", "--reload-paths", "reload_dirs"),
+    several("reload_paths", "--reload-paths", "reload_dirs", separator=os.pathsep),
     several("reload_ignore_dirs", "--reload-ignore-dirs", "reload_exclude", **_RELOAD),
     several("reload_ignore_patterns", "--reload-ignore-patterns", note="they are regular "
             "expressions: write them as patterns such as `*.tmp` into reload_exclude"),
     several("reload_ignore_paths", "--reload-ignore-paths", "reload_exclude",
-            note="paths below the directories of reload_dirs", **_RELOAD),
+            note="paths below the directories of reload_dirs", separator=os.pathsep, **_RELOAD),
     none("reload_tick", "--reload-tick", "an edit is taken as soon as it is complete", type=int,
          default=50),
     switch("reload_ignore_worker_failure",

@@ -64,7 +64,8 @@ class Row:
     ``default`` is the peer's, in its own words. ``to`` names options of ours, ``convert``
     turns a value into them; without it the value is taken as it is. ``unset`` is what the peer
     does where the option is not given, in options of ours; None: what the default becomes.
-    ``lost`` marks a default that does something which is not done here.
+    ``lost`` marks a default that does something which is not done here. ``separator`` stands
+    between the items of a list in its variable; None: blanks.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Row:
     unset: Mapping[str, object] | None = None
     note: str = ""
     lost: bool = False
+    separator: str | None = None
 
     def taken(self, value: Any) -> Taken:
         """What `value` becomes. Raises `ConfigError`."""

@@ -136,7 +136,7 @@ ROWS = (
     same("uds", "--uds", "bind unix_socket_mode", note="Uvicorn's mode is 666", **_ADDRESS),
     same("fd", "--fd", "bind", type=int, **_ADDRESS),
     switch("reload", "--reload", "use_reloader"),
-    several("reload_dirs", "--reload-dir", "reload_dirs"),
+    several("reload_dirs", "--reload-dir", "reload_dirs", separator=os.pathsep),
     several("reload_includes", "--reload-include", "reload_include", convert=_reload_include,
             note="in place of `*.py`; Uvicorn's come on top of it", unset={}),
     several("reload_excludes", "--reload-exclude", "reload_exclude"),
