@@ -30,7 +30,12 @@ _DIRTY = "there are no such processes: give long work to a task queue"
 _SYSLOG = "give a SysLogHandler in a file for logconfig, or let the service manager do it"
 _PARSER = "requests are read strictly, as RFC 9110 to 9112 say; it cannot be loosened"
 _PASTE = "there is no PasteDeploy: name the application, or a function that makes it, as factory"
-_PARSERS = {"fast": "httptools", "python": "h11"}
+_PARSERS = {"auto": "auto", "fast": "httptools", "python": "h11"}
+_PROXY_MODES = {
+    **dict.fromkeys(("off", "false", "none", "0"), "off"),
+    **dict.fromkeys(("auto", "true", "1"), "auto"),
+    "v1": "v1", "v2": "v2",
+}  # fmt: skip
 _CONTROL = "there is no control socket; signals stop the server"
 
 
@@ -42,6 +47,10 @@ def number(text: str) -> int:
 
 def _truth(text: str) -> bool:
     return {"true": True, "false": False}[text.strip().lower()]
+
+
+def _proxy_mode(text: str) -> str:
+    return _PROXY_MODES[text.strip().lower()]
 
 
 def bind(text: str) -> str:
@@ -63,13 +72,18 @@ def _binds(value: Any) -> Taken:
 
 def _protocols(value: str) -> Taken:
     names = {"h1": "http/1.1", "h2": "h2"}
-    found = [names[word.strip()] for word in value.split(",") if word.strip() in names]
+    words = [word.strip().lower() for word in value.split(",")]
+    found = [names[word] for word in words if word in names]
     return Taken({"alpn_protocols": found} if found else {}, "" if found else f"{value!r}?")
 
 
-def _cleartext(value: str) -> Taken:
-    prior, upgrade = value in ("prior-knowledge", "both"), value in ("upgrade", "both")
+def _cleartext(value: str | bool) -> Taken:
+    prior, upgrade = value in (True, "prior-knowledge", "both"), value in ("upgrade", "both")
     return Taken({"h2_prior_knowledge": prior, "h2c_upgrade": upgrade})
+
+
+def _parser(value: str) -> Taken:
+    return Taken({"http1_codec": _PARSERS[value]})
 
 
 def _timeout(value: int) -> Taken:
@@ -178,7 +192,7 @@ _MECHANICS = (
     none("paste", "--paste --paster", _PASTE),
     several("raw_paste_global_conf", "--paste-global", note=_PASTE),
     Row(name="proxy_protocol", flags=("--proxy-protocol",), shape=Shape.MAYBE, const="auto",
-        default="off", to=("proxy_protocol",), joint=True, unset={},
+        type=_proxy_mode, default="off", to=("proxy_protocol",), joint=True, unset={},
         note="`all` or addresses; both versions are taken"),
     same("proxy_allow_ips", "--proxy-allow-from", "trusted_proxies", default="127.0.0.1,::1",
          joint=True, unset={}),
@@ -231,7 +245,8 @@ _TLS_AND_HTTP2 = (
     same("http_protocols", "--http-protocols", "alpn_protocols", default="h1",
          convert=_protocols),
     same("http2_cleartext", "--http2-cleartext", "h2_prior_knowledge h2c_upgrade", default="off",
-         convert=_cleartext, note="for every peer, not only trusted ones"),
+         choices=("off", "prior-knowledge", "upgrade", "both"), convert=_cleartext,
+         note="for every peer, not only trusted ones"),
     same("http2_max_concurrent_streams", "--http2-max-concurrent-streams",
          "h2_max_concurrent_streams", type=number, default=100),
     same("http2_initial_window_size", "--http2-initial-window-size", "h2_stream_window_size",
@@ -260,8 +275,7 @@ _REST = (
     same("websocket_max_message_size", "--websocket-max-message-size",
          "websocket_max_message_size", type=number, default=2**24),
     same("http_parser", "--http-parser", "http1_codec", default="auto",
-         convert=lambda value: Taken({"http1_codec": _PARSERS.get(value, "auto")}),
-         note="fast is httptools, python is h11"),
+         choices=tuple(_PARSERS), convert=_parser, note="fast is httptools, python is h11"),
     several("dirty_apps", "--dirty-app", note=_DIRTY),
     _none("dirty_workers", _DIRTY, type=number, default=0),
     _none("dirty_timeout", _DIRTY, type=number, default=300),

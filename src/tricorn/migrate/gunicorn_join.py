@@ -85,7 +85,7 @@ def _join_proxies(values: Values, draft: Draft) -> None:
     names: list[str] = []
     origins: list[str] = []
     given = values.get("proxy_protocol")
-    if given is not None and given.value not in (False, "off", "false", "none"):
+    if given is not None and given.value not in (False, "off"):
         draft.take(Taken({"proxy_protocol": ["all"]}), given.origin, "both versions are taken")
         if "proxy_allow_ips" not in values and "proxy_allow_ips" not in draft.unknown:
             names += LOOPBACK

@@ -1,0 +1,80 @@
+"""Gunicorn's options, read as its own validators read them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from migrate_peers import config_of, moved, parse
+
+from tricorn.exceptions import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+ON = {"proxy_protocol": ("all",)}
+OFF: dict[str, Any] = {"proxy_protocol": ()}
+PRIOR = {"h2_prior_knowledge": True, "h2c_upgrade": False}
+UPGRADE = {"h2_prior_knowledge": False, "h2c_upgrade": True}
+NO_H2C = {"h2_prior_knowledge": False, "h2c_upgrade": False}
+
+# The option, its value, what its validator makes of it, and what it is here.
+NORMALISED = [
+    ("proxy_protocol", "0", "off", OFF),
+    ("proxy_protocol", "OFF", "off", OFF),
+    ("proxy_protocol", " None ", "off", OFF),
+    ("proxy_protocol", "False", "off", OFF),
+    ("proxy_protocol", "1", "auto", ON),
+    ("proxy_protocol", "True", "auto", ON),
+    ("proxy_protocol", "V2", "v2", ON),
+    ("http2_cleartext", "Prior-Knowledge", "prior-knowledge", PRIOR),
+    ("http2_cleartext", "UPGRADE", "upgrade", UPGRADE),
+    ("http2_cleartext", "OFF", "off", NO_H2C),
+    ("http_protocols", "H2,h1", ["h2", "h1"], {"alpn_protocols": ("h2", "http/1.1")}),
+    ("http_protocols", "H1", ["h1"], {"alpn_protocols": ("http/1.1",)}),
+    ("http_parser", "FAST", "fast", {"http1_codec": "httptools"}),
+    ("http_parser", " Python", "python", {"http1_codec": "h11"}),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "theirs", "ours"), NORMALISED)
+def test_words_are_read_in_any_spelling(
+    name: str, value: str, theirs: object, ours: dict[str, Any], place: Path
+) -> None:
+    words = ["a:b", f"--{name.replace('_', '-')}", value]
+    assert parse("gunicorn", words)[name] == theirs
+    (place / "g.py").write_text(f"{name} = {value!r}\n")
+    for found in (moved("gunicorn", words), moved("gunicorn", ["a:b"], file="g.py")):
+        config = config_of(found)
+        assert {option: getattr(config, option) for option in ours} == ours
+
+
+@pytest.mark.parametrize(
+    ("line", "ours"),
+    [
+        ("proxy_protocol = True", ON),
+        ("proxy_protocol = False", OFF),
+        ("http2_cleartext = True", PRIOR),
+        ("http2_cleartext = False", NO_H2C),
+    ],
+)
+def test_truth_in_a_file(line: str, ours: dict[str, Any], place: Path) -> None:
+    (place / "g.py").write_text(line)
+    config = config_of(moved("gunicorn", ["a:b"], file="g.py"))
+    assert {option: getattr(config, option) for option in ours} == ours
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--proxy-protocol", "maybe"), ("--http2-cleartext", "true"), ("--http-parser", "quick")],
+)
+def test_what_the_validators_refuse_is_refused(words: tuple[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"Invalid|must be"):
+        parse("gunicorn", ["a:b", *words])
+    with pytest.raises(ConfigError):
+        moved("gunicorn", ["a:b", *words])
