@@ -78,3 +78,29 @@ def test_what_the_validators_refuse_is_refused(words: tuple[str, str]) -> None:
         parse("gunicorn", ["a:b", *words])
     with pytest.raises(ConfigError):
         moved("gunicorn", ["a:b", *words])
+
+
+@pytest.mark.parametrize(
+    ("line", "threads"),
+    [
+        ("a:b", 1),
+        ("a:b -k sync", 1),
+        ("a:b -k gthread", 1),
+        ("a:b -k gunicorn.workers.gthread.ThreadWorker", 1),
+        ("a:b --threads 4", 4),
+        ("a:b -k gevent", 40),
+        ("a:b -k asgi", 40),
+    ],
+)
+def test_requests_at_a_time(line: str, threads: int) -> None:
+    kept = moved("gunicorn", line.split(), keep_defaults=True)
+    assert config_of(kept).wsgi_threads == threads
+    found = moved("gunicorn", line.split())
+    assert ("# - wsgi_threads = 1 with Gunicorn, 40 here" in found.text) is (threads == 1)
+
+
+@pytest.mark.parametrize("worker", ["sync", "gunicorn.workers.sync.SyncWorker"])
+def test_sync_with_threads_is_gthread(worker: str) -> None:
+    line = ["a:b", "-k", worker, "--threads", "4"]
+    assert config_of(moved("gunicorn", line, keep_defaults=True)).max_connections == 1000
+    assert config_of(moved("gunicorn", [*line, "--worker-connections", "9"])).max_connections == 9

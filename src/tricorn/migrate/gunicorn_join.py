@@ -16,6 +16,15 @@ _ASGI_WORKERS = {
 }  # fmt: skip
 _WSGI_WORKERS = ("sync", "gthread", "gevent", "gevent_wsgi", "gevent_pywsgi", "eventlet", "tornado")
 _TRICORN_WORKER = "tricorn.gunicorn.TricornWorker"
+# Workers that a class names.
+_SHORT_NAMES = {
+    "gunicorn.workers.sync.SyncWorker": "sync",
+    "gunicorn.workers.gthread.ThreadWorker": "gthread",
+    "gunicorn.workers.ggevent.GeventWorker": "gevent",
+    "gunicorn.workers.ggevent.GeventPyWSGIWorker": "gevent_pywsgi",
+}
+# Those that serve as many requests at a time as they have threads; sync has one.
+_THREADED = ("sync", "gthread")
 # Those that stop accepting at worker_connections.
 _COUNTING = ("gthread", "gevent", "gevent_wsgi", "gevent_pywsgi", "eventlet")
 
@@ -30,8 +39,7 @@ def join(values: Values, draft: Draft) -> None:
             draft.take(Taken({"application": text if colon else f"{text}:application"}), origin)
     _join_proxies(values, draft)
     _join_reload(values, draft)
-    given, origin = values.get("worker_class", ("sync", "Gunicorn's default worker"))
-    worker = f"{given.__module__}.{given.__qualname__}" if isinstance(given, type) else given
+    worker, origin = _worker(values)
     if worker in _ASGI_WORKERS:
         _join_asgi(worker, origin, values, draft)
         _join_connections(worker, values, draft)
@@ -44,6 +52,8 @@ def join(values: Values, draft: Draft) -> None:
         draft.left_out.append((origin, f"the worker {worker} is not known; interface is auto"))
     else:
         draft.take(Taken({"interface": "wsgi"}), origin, "WSGI applications run in threads")
+    if worker in _THREADED:
+        draft.take_default({"wsgi_threads": 1})
     if "threads" in values:
         value, origin = values["threads"]
         draft.take(Taken({"wsgi_threads": value}), origin)
@@ -53,6 +63,16 @@ def join(values: Values, draft: Draft) -> None:
             draft.left_out.append((values[name].origin, "only ASGI workers read it"))
         elif name in values:
             draft.take(_ASGI[name](values[name].value), values[name].origin)
+
+
+def _worker(values: Values) -> tuple[str, str]:
+    """The worker's name, and where it was given; sync with threads is gthread."""
+    given, origin = values.get("worker_class", ("sync", "Gunicorn's default worker"))
+    if isinstance(given, type):
+        given = f"{given.__module__}.{given.__qualname__}"
+    name = _SHORT_NAMES.get(given.strip(), given.strip())
+    threads = values["threads"].value if "threads" in values else 1
+    return "gthread" if name == "sync" and threads > 1 else name, origin
 
 
 def _join_connections(worker: str, values: Values, draft: Draft) -> None:
