@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 from migrate_peers import config_of, moved
 
 from tricorn.access_log import compile_format
+from tricorn.config import Config
 from tricorn.exceptions import ConfigError
 
 
@@ -372,6 +376,37 @@ def test_a_bad_file_is_one_line(place: Path, name: str, text: str | None) -> Non
         with pytest.raises(ConfigError) as caught:
             moved(peer, ["a:b"], file=name)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["gunicorn -c conf.py a:b", "gunicorn -c python:conf a:b", "hypercorn -c file:conf.py a:b"],
+)
+def test_a_python_file_is_run_as_its_server_runs_it(place: Path, line: str) -> None:
+    """The script, unlike python -m, does not look for modules in the working directory."""
+    (place / "shared_by_conf.py").write_text("WORKERS = 3\n")
+    (place / "conf.py").write_text(
+        "from __future__ import annotations\n"
+        "import dataclasses, os\nfrom shared_by_conf import WORKERS\n"
+        "@dataclasses.dataclass\nclass Size:\n    backlog: int = 7\n"
+        "workers, backlog = WORKERS, Size().backlog\n"
+        "bind = os.environ['ADDRESS'] + ':' + os.environ['PORT']\n"
+    )
+    (place / ".env").write_text("ADDRESS=[::]\nPORT=1\n")
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "tricorn", "migrate", "--env-file", ".env", f"PORT=81 {line}"],
+        cwd=place, capture_output=True, text=True, timeout=50,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    config = Config.from_toml(place / "tricorn.toml")
+    assert (config.workers, config.backlog, config.bind) == (3, 7, ("[::]:81",))
+
+
+def test_what_a_python_file_meets_is_gone_with_it(place: Path) -> None:
+    (place / "conf.py").write_text("import os\nos.environ['PORT']\n")
+    before = list(sys.path), dict(os.environ)
+    moved("gunicorn", ["PORT=81 gunicorn -c conf.py a:b"])
+    assert (sys.path, dict(os.environ)) == before
 
 
 def test_a_server_without_a_file() -> None:

@@ -16,6 +16,7 @@ from tricorn.migrate.command_line import (
     typed,
     unknown_variables,
 )
+from tricorn.migrate.python_file import at_home
 from tricorn.migrate.table import Draft, Entry, Given, Peer, Row, Values
 
 
@@ -45,19 +46,21 @@ def gather(
     name = file if file is not None else named
     if name is None and peer.default_file and os.path.exists(peer.default_file):
         name = f"./{peer.default_file}"
-    from_file, foreign = _from_file(peer, name) if name else ({}, [])
+    from_file, foreign = _from_file(peer, name, environ) if name else ({}, [])
     merged = {**from_defaults, **from_file, **from_variables, **from_arguments}
     return merged, foreign, name or ""
 
 
-def _from_file(peer: Peer, name: str) -> tuple[Values, list[str]]:
+def _from_file(peer: Peer, name: str, environ: Mapping[str, str]) -> tuple[Values, list[str]]:
     if peer.read_file is None:
         hint = f"; --env-file reads {peer.prefix}* variables" if peer.prefix else ""
         raise ConfigError(f"{peer.title} has no configuration file{hint}")
     known = {row.name for row in peer.rows}
     values: Values = {}
     foreign: list[str] = []
-    for key, value in peer.read_file(name).items():
+    with at_home(environ):
+        found = peer.read_file(name)
+    for key, value in found.items():
         if key in known:
             values[key] = Given(value, f"{key} in {name}")
         else:
