@@ -60,6 +60,20 @@ def toml_value(value: object, kind: Kind | None = None) -> str:
     raise TypeError(f"TOML has no form for {type(value).__name__}")
 
 
+def option_toml(row: Option, value: object) -> str:
+    """An option's `value` as TOML writes it. Raises `TypeError` where that has no form for it."""
+    if row.free and _holds_none(value):
+        raise TypeError("TOML has no form for None")
+    return toml_value(value, row.kind)
+
+
+def _holds_none(value: object) -> bool:
+    """Whether None stands among the items of a list or table."""
+    if isinstance(value, dict):
+        return _holds_none([*value.values()])
+    return isinstance(value, list | tuple) and any(v is None or _holds_none(v) for v in value)
+
+
 def default_text(row: Option) -> str:
     """The default in words an operator can type."""
     return "not set" if row.default is None else toml_value(row.default, row.kind)
@@ -201,7 +215,8 @@ def _comment(text: str) -> list[str]:
 
 
 def config_toml(loaded: LoadedConfig) -> str:
-    """Every value in force with its source; TOML that loads to the same, secrets left out."""
+    """Every value in force with its source; TOML that loads to the same. Secrets are left out,
+    and what TOML has no form for is a comment."""
     lines: list[str] = []
     for section, rows in _sections():
         lines += ["", f"# {section}"] if lines else [f"# {section}"]
@@ -215,8 +230,15 @@ def config_toml(loaded: LoadedConfig) -> str:
             elif row.secret:
                 lines.append(f"# {row.name} is not set  # {source}")
             else:
-                lines.append(f"{row.name} = {toml_value(value, row.kind)}  # {source}")
+                lines.append(f"{_assignment(row, value)}  # {source}")
     return "\n".join(lines) + "\n"
+
+
+def _assignment(row: Option, value: Any) -> str:
+    try:
+        return f"{row.name} = {option_toml(row, value)}"
+    except TypeError as exc:
+        return f"# {exc}: {row.name} = {' '.join(repr(value).split())}"
 
 
 def _shown(row: Option, value: Any) -> Any:
@@ -227,13 +249,14 @@ def _shown(row: Option, value: Any) -> Any:
 
 
 def config_json(loaded: LoadedConfig) -> str:
-    """Every value in force as JSON: name to an object of ``value`` and ``source``."""
+    """Every value in force as JSON: name to an object of ``value`` and ``source``. What JSON has
+    no form for is text, as ``repr`` gives it."""
     values: dict[str, dict[str, Any]] = {}
     for row in OPTIONS.values():
         value = getattr(loaded.config, row.name)
         shown = HIDDEN if row.secret and value is not None else _shown(row, value)
         values[row.name] = {"value": shown, "source": loaded.origin(row.name)}
-    return json.dumps(values, indent=2) + "\n"
+    return json.dumps(values, indent=2, default=repr) + "\n"
 
 
 def main(argv: list[str]) -> int:

@@ -377,7 +377,7 @@ class Options(Record, kw_only=True):
         "Logging configuration: an ini file; a JSON, TOML or (with PyYAML) YAML file by its "
         "suffix, or json:FILE, toml:FILE.", flags=("--log-config",))
     logconfig_dict: dict[str, Any] | None = option(Kind.TABLE, LOGS, None,
-        "Logging configuration as logging.config.dictConfig takes it.")
+        "Logging configuration as logging.config.dictConfig takes it.", free=True)
     use_colors: bool | None = option(Kind.BOOL, LOGS, None,
         "Colours in the error log; not set: on a terminal.")
     peer_log_interval: float = option(Kind.SECONDS, LOGS, 10.0,

@@ -58,6 +58,8 @@ class Option(Record, kw_only=True):
     bound numbers, both included. ``inert`` says why a value has no effect and what is done
     instead. ``choices`` of a list option bind each of its items. ``words`` are
     taken beside what the kind takes. ``hides`` are keys of a table whose values are never shown.
+    ``free`` is a table whose contents are not ours: in it "none" is a string, and anything of
+    Python's may stand.
     """
 
     name: str = ""
@@ -76,6 +78,7 @@ class Option(Record, kw_only=True):
     high: float | None = None
     secret: bool = False
     hides: tuple[str, ...] = ()
+    free: bool = False
     inert: str = ""
 
     @property

@@ -82,6 +82,35 @@ def test_printed_forms_show_sources_and_hide_secrets() -> None:
     assert "s3cret" not in toml + json.dumps(values)
 
 
+OBJECTS = [
+    ("{'stream': sys.__stdout__}", "TextIOWrapper", "<_io.TextIOWrapper"),
+    ("{'()': logging.Formatter}", "type", "<class 'logging.Formatter'>"),
+    ("{'x': [{'y': None}]}", "None", "None"),
+]
+
+
+@pytest.mark.parametrize(("value", "kind", "shown"), OBJECTS)
+def test_what_a_python_file_holds_is_shown(
+    value: str, kind: str, shown: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "conf.py"
+    path.write_text(f"import logging, sys\nlogconfig_dict = {{'handlers': {value}}}\n")
+    loaded = load(config=str(path))
+    text = config_toml(loaded)
+    (line,) = [line for line in text.splitlines() if "logconfig_dict" in line]
+    assert line.startswith(f"# TOML has no form for {kind}: logconfig_dict = {{'handlers'")
+    assert shown in line
+    assert "logconfig_dict" not in tomllib.loads(text)
+    found = json.loads(config_json(loaded))["logconfig_dict"]["value"]["handlers"]
+    assert shown in repr(found)
+
+
+def test_none_in_a_table_of_ours_is_written() -> None:
+    loaded = merge(read_mapping({"max_request_body_sizes": {"/a": None}}, "here"))
+    sizes = tomllib.loads(config_toml(loaded))["max_request_body_sizes"]
+    assert Config(max_request_body_sizes=sizes).max_request_body_sizes == {"/a": "none"}
+
+
 @pytest.mark.parametrize(
     "value",
     ["", 'a"b\\c', "é\n\t\x7f\x00", 1, 1.5, True, [], ["a", "b"], {"a b": {"c": [1]}, "d": {}}],

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from migrate_peers import config_of, moved, parse
 
+from tricorn.config import Config
 from tricorn.exceptions import ConfigError
 
 
@@ -78,6 +79,25 @@ def test_what_the_validators_refuse_is_refused(words: tuple[str, str]) -> None:
         parse("gunicorn", ["a:b", *words])
     with pytest.raises(ConfigError):
         moved("gunicorn", ["a:b", *words])
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["{'()': Formatter}", "{'stream': sys.stdout}", "[{'formatter': None}]", "lambda: 1"],
+)
+def test_a_logging_configuration_that_toml_cannot_hold(value: str, place: Path) -> None:
+    (place / "g.py").write_text(
+        "import sys\nclass Formatter: pass\nworkers = 2\n"
+        f"logconfig_dict = {{'version': 1, 'formatters': {value}}}\n"
+    )
+    found = moved("gunicorn", ["a:b"], file="g.py")
+    (place / "tricorn.toml").write_text(found.text)
+    config = Config.from_toml(place / "tricorn.toml")
+    assert (config.workers, config.logconfig_dict) == (2, None)
+    ((origin, reason),) = found.left_out
+    assert origin == "logconfig_dict in g.py"
+    assert reason.startswith("TOML has no form for")
+    assert "-c" in reason
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 
 from tricorn.config import OPTIONS
-from tricorn.config_docs import toml_value
+from tricorn.config_docs import option_toml
 from tricorn.exceptions import ConfigError
 from tricorn.migrate.table import Draft, Entry, Peer
 
@@ -38,7 +38,7 @@ def render(
             row = OPTIONS[name]
             if row.inert:
                 lines += _comment(f"No effect: {row.inert}.")
-            value = toml_value(entry.value, row.kind)
+            value = option_toml(row, entry.value)
             lines.append(f"{name} = {value}  # {_line(entry.origin)}")
     lines += _tail("Not taken over", [f"{origin}: {reason}" for origin, reason in draft.left_out])
     lines += _tail("Also", notes)
@@ -53,7 +53,7 @@ def render(
 
 def _difference(peer: Peer, name: str, entry: Entry) -> str:
     row = OPTIONS[name]
-    theirs, ours = (toml_value(value, row.kind) for value in (entry.value, row.default))
+    theirs, ours = (option_toml(row, value) for value in (entry.value, row.default))
     return f"{name} = {theirs} with {peer.title}, {ours} here"
 
 

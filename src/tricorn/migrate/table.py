@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tricorn.config import OPTIONS
+from tricorn.config_docs import option_toml
 from tricorn.config_values import coerce
 from tricorn.exceptions import ConfigError
 
@@ -153,9 +154,13 @@ class Draft:
         for name, value in taken.options.items():
             try:
                 stored = coerce(OPTIONS[name], value, text=isinstance(value, str), origin=origin)
+                option_toml(OPTIONS[name], stored)
             except ConfigError as exc:
                 reason = str(exc).removesuffix(f" ({origin})")
                 self.left_out.append((origin, f"Tricorn does not take this value: {reason}"))
+            except TypeError as exc:
+                reason = f"{exc}: set {name} in a Python file, and give that with -c"
+                self.left_out.append((origin, reason))
             else:
                 self.entries[name] = Entry(stored, origin, remark)
 
