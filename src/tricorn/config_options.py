@@ -407,7 +407,8 @@ class Options(Record, kw_only=True):
     use_reloader: bool = option(Kind.BOOL, WORKERS, False,
         "Restart when code changes; for development.", flags=("--reload",))
     reload_dirs: Sequence[str] = option(Kind.LIST, WORKERS, (),
-        "Directories that are watched; empty: app_dir or the working directory.",
+        "Directories, and single files, that are watched; empty: app_dir or the working "
+        "directory.",
         flags=("--reload-dir",))
     reload_include: Sequence[str] = option(Kind.LIST, WORKERS, ("*.py",),
         "Patterns of files whose changes count.")

@@ -136,13 +136,9 @@ class FileWatch:
 
     def _may_count(self, path: str) -> bool:
         """Whether a change at ``path`` is worth a look."""
-        for root in self.roots:
-            try:
-                parts = Path(path).relative_to(root).parts
-            except ValueError:
-                continue
-            return not any(_skipped(part) for part in parts[:-1])
-        return True
+        changed = Path(path)
+        below = [changed.relative_to(root) for root in self.roots if changed.is_relative_to(root)]
+        return not below or any(not any(map(_skipped, each.parts[:-1])) for each in below)
 
     # The looks
 
@@ -172,7 +168,7 @@ class FileWatch:
 
 
 def _roots(config: Config) -> list[Path]:
-    """The directories (and files) to watch, absolute, none below another."""
+    """The directories (and files) to watch, absolute, no directory below another."""
     given = config.reload_dirs or (config.app_dir or os.curdir,)
     paths: list[Path] = []
     for text in given:
@@ -180,7 +176,12 @@ def _roots(config: Config) -> list[Path]:
         if not path.exists():
             raise ConfigError(f"reload_dirs: there is no directory {text!r}")
         paths.append(path)
-    return [path for path in dict.fromkeys(paths) if not any(p in path.parents for p in paths)]
+    # A file that is named counts whatever the patterns say, also below a directory.
+    return [
+        path
+        for path in dict.fromkeys(paths)
+        if path.is_file() or not any(p in path.parents for p in paths)
+    ]
 
 
 def _skipped(name: str) -> bool:

@@ -129,6 +129,24 @@ def test_include_and_single_files(folder: Path, method: str, watches: list[FileW
     assert names(watch.wait(PATIENCE), folder) == {"notes.txt"}
 
 
+def test_named_files_below_a_directory(folder: Path, method: str, watches: list[FileWatch]) -> None:
+    """They count whatever the patterns say, and where a directory is not looked at either."""
+    (folder / ".secret").mkdir()
+    named = [folder / "notes.txt", folder / ".secret" / "keys.toml"]
+    named[1].write_text("a = 1\n")
+    (folder / "other.txt").write_text("o\n")
+    watch = FileWatch(Config(reload_dirs=[str(folder), *map(str, named)], reload_exclude=["*.txt"]))
+    watches.append(watch)
+    (folder / "other.txt").write_text("not named\n")
+    for path in named:
+        waiting = Waiting(watch)
+        path.write_text("named itself\n")
+        assert names(waiting.result(), folder) == {str(path.relative_to(folder))}
+        assert watch._may_count(str(path))  # else the library's word of it would be dropped
+    (folder / "shop" / "app.py").write_text("x = 4444\n")
+    assert names(watch.wait(PATIENCE), folder) == {"shop/app.py"}
+
+
 def test_one_edit_of_many_files(folder: Path, method: str, watches: list[FileWatch]) -> None:
     """A checkout of another branch is one edit."""
     watch = watch_of(folder, watches)
