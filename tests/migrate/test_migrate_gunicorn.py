@@ -10,6 +10,7 @@ from migrate_peers import config_of, moved, parse
 
 from tricorn.config import Config
 from tricorn.exceptions import ConfigError
+from tricorn.reloader import FileWatch
 
 
 @pytest.fixture(autouse=True)
@@ -117,6 +118,38 @@ def test_requests_at_a_time(line: str, threads: int) -> None:
     assert config_of(kept).wsgi_threads == threads
     found = moved("gunicorn", line.split())
     assert ("# - wsgi_threads = 1 with Gunicorn, 40 here" in found.text) is (threads == 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "dirs", "include"),
+    [
+        ("--reload-extra-file t.html", (".", "t.html"), ("*.py",)),
+        ("--reload-extra-file pages/*.html", (), ("*.py", "pages/*.html")),
+        ("--reload-extra-file *.yaml --reload-extra-file t.html", (".", "t.html"),
+         ("*.py", "*.yaml")),
+        ("--reload-extra-file pages/**/*.html", (), ("*.py", "pages/*.html")),
+        ("--reload-extra-file pages/**/a/*.html", (), ("*.py", "pages/*a/*.html")),
+        ("--chdir /srv --reload-extra-file etc/*.[ty]*", (), ("*.py", "etc/*.[ty]*")),
+        ("--reload-extra-file /etc/shop/*.toml", (".", "/etc/shop"), ("*.py", "*.toml")),
+        ("--reload-extra-file ../*/x.toml", (".", ".."), ("*.py", "*/x.toml")),
+    ],
+)  # fmt: skip
+def test_extra_files_to_watch(line: str, dirs: tuple[str, ...], include: tuple[str, ...]) -> None:
+    config = config_of(moved("gunicorn", ["a:b", "--reload", *line.split()]))
+    assert (config.reload_dirs, config.reload_include) == (dirs, include)
+
+
+@pytest.mark.parametrize("extra", ["page.html", "*.html", "pages/*.html", "**/*.html"])
+def test_extra_files_are_watched(extra: str, place: Path) -> None:
+    (place / "pages").mkdir()
+    page = place / ("page.html" if "/" not in extra else "pages/page.html")
+    page.write_text("<p>")
+    parse("gunicorn", ["a:b", "--reload-extra-file", extra])
+    watch = FileWatch(config_of(moved("gunicorn", ["a:b", "--reload-extra-file", extra])))
+    page.write_text("<p>more")
+    assert watch.wait(10) == {page.resolve()}
+    watch.close()
+    watch.wait()
 
 
 @pytest.mark.parametrize("worker", ["sync", "gunicorn.workers.sync.SyncWorker"])

@@ -156,8 +156,9 @@ _MECHANICS = (
     switch("reload", "--reload", "use_reloader"),
     _none("reload_engine", "watchfiles where it is installed, else a look every half second",
           default="auto"),
-    several("reload_extra_files", "--reload-extra-file", "reload_dirs", joint=True, unset={},
-            note="beside the directory of the application"),
+    several("reload_extra_files", "--reload-extra-file", "reload_dirs reload_include", joint=True,
+            unset={}, note="beside the directory of the application; a pattern belongs to "
+            "reload_include, beside `*.py`"),
     _flag("spew", "sys.settrace, or a debugger"),
     _flag("check_config", "`tricorn --check-config`"),
     _flag("print_config", "`tricorn --print-config`"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from tricorn.migrate.proxies import LOOPBACK, trusted
 from tricorn.migrate.table import Convert, Draft, Taken, Values
@@ -25,6 +26,8 @@ _SHORT_NAMES = {
 }
 # Those that serve as many requests at a time as they have threads; sync has one.
 _THREADED = ("sync", "gthread")
+# What makes a pattern of a name.
+_MAGIC = re.compile(r"[*?\[]")
 # Those that stop accepting at worker_connections.
 _COUNTING = ("gthread", "gevent", "gevent_wsgi", "gevent_pywsgi", "eventlet")
 
@@ -91,13 +94,32 @@ def _join_connections(worker: str, values: Values, draft: Draft) -> None:
 
 
 def _join_reload(values: Values, draft: Draft) -> None:
-    """Files that are watched beside the application."""
+    """Files that are watched beside the application: by name, or by pattern below a directory."""
     if "reload_extra_files" not in values:
         return
     files, origin = values["reload_extra_files"]
     root = values["chdir"].value if "chdir" in values else os.curdir
-    watched = [root, *(os.path.normpath(os.path.join(root, file)) for file in files)]
-    draft.take(Taken({"reload_dirs": watched}), origin)
+    places: list[str] = []
+    patterns: list[str] = []
+    for file in files:
+        path = os.path.normpath(os.path.join(root, file))
+        if not _MAGIC.search(file):
+            places.append(path)
+            continue
+        fixed = os.path.dirname(_MAGIC.split(path)[0]) or os.curdir
+        place = root if _is_below(fixed, root) else fixed
+        if place != root:
+            places.append(place)
+        # Our * goes across slashes.
+        patterns.append(os.path.relpath(path, place).replace("**/", "*").replace("**", "*"))
+    if places:
+        draft.take(Taken({"reload_dirs": list(dict.fromkeys([root, *places]))}), origin)
+    if patterns:
+        draft.take(Taken({"reload_include": list(dict.fromkeys(["*.py", *patterns]))}), origin)
+
+
+def _is_below(path: str, root: str) -> bool:
+    return os.path.relpath(path, root).split(os.sep)[0] != os.pardir
 
 
 def _join_proxies(values: Values, draft: Draft) -> None:
