@@ -18,8 +18,7 @@ def check(config: Config) -> None:
     for place, certificate in enumerate(parse_certificates(config.certificates)):
         for name in ("certfile", "keyfile"):
             _check_readable(f"certificates[{place}].{name}", getattr(certificate, name))
-    if config.logconfig is not None:
-        _check_readable("logconfig", config.logconfig.removeprefix("json:").removeprefix("toml:"))
+    _check_logging(config)
     if config.app_dir is not None and not os.path.isdir(config.app_dir):
         raise ConfigError(f"app_dir: {config.app_dir!r} is not a directory")
     for name in ("accesslog", "errorlog", "pid_path"):
@@ -47,6 +46,19 @@ def _check_readable(name: str, path: str | None) -> None:
             pass
     except OSError as exc:
         raise ConfigError(f"{name}: cannot read {path!r}: {exc.strerror}") from None
+
+
+def _check_logging(config: Config) -> None:
+    if config.logconfig is not None:
+        _check_readable("logconfig", config.logconfig.removeprefix("json:").removeprefix("toml:"))
+        from tricorn import log_config  # not above: large, and few use it
+
+        log_config.check(config.logconfig)
+    # A logging configuration may ask for an access log too.
+    if config.accesslog or config.logconfig is not None or config.logconfig_dict is not None:
+        from tricorn.access_log import compile_format  # not above: off by default
+
+        compile_format(config.access_log_format)
 
 
 def _check_directory(name: str, path: str) -> None:

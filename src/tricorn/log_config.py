@@ -20,18 +20,33 @@ def apply(config: Config) -> None:
     :raises ConfigError: if that is not possible.
     """
     try:
-        name = config.logconfig
-        table = config.logconfig_dict if name is None else _read_logconfig(name)
-        if table is not None:
+        found = config.logconfig_dict if config.logconfig is None else _read(config.logconfig)
+        if isinstance(found, configparser.ConfigParser):
+            logging.config.fileConfig(found, disable_existing_loggers=False)
+        elif found is not None:
             # Without these words dictConfig silences loggers that exist already: ours.
-            table = {"version": 1, "disable_existing_loggers": False, **table}
+            table = {"version": 1, "disable_existing_loggers": False, **found}
             logging.config.dictConfig(table)
     except Exception as exc:  # dictConfig raises whatever the classes it names raise
         raise ConfigError(f"logconfig: {exc}") from exc
 
 
-def _read_logconfig(name: str) -> dict[str, Any] | None:
-    """The table in a file; None for an ini file, which is applied here.
+def check(name: str) -> None:
+    """Read the file that ``logconfig`` names; nothing is set up.
+
+    :raises ConfigError: if it is not in its form.
+    """
+    try:
+        found = _read(name)
+        if isinstance(found, configparser.ConfigParser):
+            for section in ("loggers", "handlers", "formatters"):  # fileConfig begins there
+                found.get(section, "keys")
+    except Exception as exc:  # each form has its own
+        raise ConfigError(f"logconfig: {' '.join(str(exc).split())}") from exc
+
+
+def _read(name: str) -> dict[str, Any] | configparser.ConfigParser:
+    """What a file holds, a table or the sections of an ini file.
 
     ``json:PATH`` and ``toml:PATH`` as in Hypercorn; else the suffix tells, else ini.
     """
@@ -44,8 +59,7 @@ def _read_logconfig(name: str) -> dict[str, Any] | None:
                 {"__file__": path, "here": os.path.dirname(os.path.abspath(path))}
             )
             parser.read_file(file)
-        logging.config.fileConfig(parser, disable_existing_loggers=False)
-        return None
+        return parser
     with open(path, "rb") as file:
         if prefix == "json":
             table = json.load(file)

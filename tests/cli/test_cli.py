@@ -77,6 +77,56 @@ def test_configuration_errors_are_one_line_and_code_2(
         assert only_line(captured.err) == f"tricorn: error: {line}"
 
 
+LOGGING = (
+    "[loggers]\nkeys = root\n[handlers]\nkeys =\n[formatters]\nkeys =\n[logger_root]\nhandlers ="
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "fault"),
+    [
+        ("json:l", "{", "Expecting property name"),
+        ("l.json", "[]", "does not hold a table"),
+        ("toml:l", "a =", "Invalid value"),
+        ("l.yaml", "a: [", "while parsing"),
+        ("l.ini", "a = 1", "no section headers"),
+        ("l.ini", "[loggers]\nkeys = root\n", "No section: 'handlers'"),
+        ("l.ini", "[loggers]\n", "No option 'keys'"),
+        ("json:l", "{}", ""),
+        ("l.ini", LOGGING, ""),
+    ],
+)
+def test_the_file_of_the_logging_configuration_is_read(
+    name: str, text: str, fault: str, shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if "yaml" in name:
+        pytest.importorskip("yaml")
+    (shop / name.rpartition(":")[2]).write_text(text)
+    before = list(logging.getLogger().handlers)
+    code = main(["--check-config", "--log-config", name, "shop:app"])
+    assert logging.getLogger().handlers == before  # nothing is set up
+    captured = capsys.readouterr()
+    if not fault:
+        assert (code, captured.err) == (0, "")
+        return
+    assert (code, captured.out) == (2, "")
+    line = only_line(captured.err)
+    assert line.startswith("tricorn: error: logconfig: ")
+    assert fault in line
+
+
+@pytest.mark.parametrize("wanted", [("--accesslog", "-"), ("--log-config", "json:l")])
+def test_atoms_of_an_access_log_that_is_wanted(
+    wanted: tuple[str, str], shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (shop / "l").write_text("{}")
+    argv = ["--check-config", "--access-logformat", "%(zz)s", "shop:app"]
+    assert main([*argv, *wanted]) == 2
+    message = "tricorn: error: access_log_format: unknown atom '%(zz)s'"
+    assert only_line(capsys.readouterr().err) == message
+    assert main(argv) == 0
+
+
 @pytest.mark.parametrize(
     ("argv", "environ", "code", "words"),
     [

@@ -179,6 +179,7 @@ def test_conversions(peer: str, line: str, wanted: dict[str, Any]) -> None:
         ("granian", "a:b", "no --interface", "RSGI"),
         ("granian", "a:b --no-ws", "--no-ws", "403"),
         ("granian", "a:b --access-log-fmt %(no)s", "--access-log-fmt", "no atom"),
+        ("granian", "a:b --access-log-fmt 100%", "--access-log-fmt", "not an atom"),
         ("granian", "a:b --ssl-protocol-min tls1.3", "--ssl-protocol-min", "TLS 1.2"),
         ("granian", "a:b --interface asgi --blocking-threads 2", "--blocking-threads", "WSGI"),
         ("granian", "a:b --static-path-route /a", "--static-path-route", "no effect"),

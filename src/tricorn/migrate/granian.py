@@ -12,6 +12,7 @@ from tricorn.migrate.table import (
     Peer,
     Taken,
     Values,
+    access_format,
     address,
     none,
     same,
@@ -54,7 +55,7 @@ def octal(text: str) -> int:
     return int(text, 8 if text.startswith("0") else 10)
 
 
-def access_format(value: str) -> Taken:
+def our_format(value: str) -> Taken:
     """The line with our atoms; ``%(header{name})s`` is a field of the request."""
     unknown: list[str] = []
 
@@ -69,7 +70,8 @@ def access_format(value: str) -> Taken:
     text = _ATOM.sub(atom, value)
     if unknown:
         return Taken({}, f"access_log_format has no atom for %({unknown[0]})s")
-    return Taken({"access_log_format": text}, "times are whole milliseconds")
+    taken = access_format(text)
+    return taken if taken.note else Taken(taken.options, "times are whole milliseconds")
 
 
 def _http(value: str) -> Taken:
@@ -308,8 +310,8 @@ ROWS = (
          "loggers `tricorn.*`"),
     switch("log_access_enabled", "--access-log/--no-access-log", "accesslog",
            convert=_access_log, note="a place, `-`"),
-    same("log_access_fmt", "--access-log-fmt", "access_log_format", convert=access_format,
-         unset=access_format(DEFAULT_ACCESS_FORMAT).options, note="with Gunicorn's atoms"),
+    same("log_access_fmt", "--access-log-fmt", "access_log_format", convert=our_format,
+         unset=our_format(DEFAULT_ACCESS_FORMAT).options, note="with Gunicorn's atoms"),
     same("ssl_certificate", "--ssl-certificate", "certfile"),
     same("ssl_keyfile", "--ssl-keyfile", "keyfile"),
     same("ssl_keyfile_password", "--ssl-keyfile-password", "keyfile_password"),
