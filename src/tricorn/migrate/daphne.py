@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from tricorn.exceptions import ConfigError
 from tricorn.migrate.table import (
     Draft,
     Peer,
@@ -98,39 +99,63 @@ def _join(values: Values, draft: Draft) -> None:
         draft.take(Taken({"bind": plain}), origin)
 
 
+# The parameters of Twisted's endpoints, in the order in which they stand without their names.
+_PARAMETERS = {
+    "tcp": ("port", "interface", "backlog"),
+    "tcp6": ("port", "backlog", "interface"),
+    "ssl": ("port", "privateKey", "certKey", "sslmethod", "interface", "backlog",
+            "extraCertChain", "dhParameters"),
+    "unix": ("address", "mode", "backlog", "lockfile"),
+    "fd": ("fileno", "domain"),
+    "systemd": ("domain", "index", "name"),
+}  # fmt: skip
+
+
 def endpoint(text: str) -> tuple[dict[str, object], str]:
-    """Options of ours for an endpoint of Twisted, and what of it is left out."""
-    parts = [part.replace("\\:", ":") for part in re.split(r"(?<!\\):", text)]
-    kind, words = parts[0], [part for part in parts[1:] if "=" not in part]
-    keys = dict(part.split("=", 1) for part in parts[1:] if "=" in part)
-    reason = ""
-    if kind in ("tcp", "tcp4", "tcp6", "ssl"):
-        host = keys.get("interface", "::" if kind == "tcp6" else "0.0.0.0")
-        port = keys.get("port") or (words[0] if words else "")
-        found: dict[str, object] = {"bind": address(host, port)}
+    """Options of ours for an endpoint of Twisted, and what of it is left out.
+
+    Raises `ConfigError` for what Twisted would refuse too.
+    """
+    kind, *parts = (part.replace("\\:", ":") for part in re.split(r"(?<!\\):", text))
+    if kind not in _PARAMETERS:
+        return {}, "only tcp, ssl, unix, fd and systemd endpoints have a counterpart"
+    keys = dict(zip(_PARAMETERS[kind], (part for part in parts if "=" not in part), strict=False))
+    keys |= {part.partition("=")[0]: part.partition("=")[2] for part in parts if "=" in part}
+    used = {"domain"}  # tells the kind of a socket, which the socket knows
+    if kind in ("tcp", "tcp6", "ssl"):
+        host = keys.get("interface") or ("::" if kind == "tcp6" else "0.0.0.0")
+        found: dict[str, object] = {"bind": address(host, keys.get("port", ""))}
+        used |= {"port", "interface"}
         if kind == "ssl":
             found["keyfile"] = keys.get("privateKey", "server.pem")
             found["certfile"] = keys.get("certKey", found["keyfile"])
-        rest = keys.keys() - {"port", "interface", "privateKey", "certKey"}
+            used |= {"privateKey", "certKey"}
     elif kind == "unix":
-        found = {"bind": f"unix:{keys.get('address') or (words[0] if words else '')}"}
+        found = {"bind": f"unix:{keys.get('address', '')}"}
         if "mode" in keys:
             found["unix_socket_mode"] = keys["mode"]
-        rest = keys.keys() - {"address", "mode"}
+        used |= {"address", "mode"}
     elif kind == "fd":
-        found = {"bind": f"fd://{keys.get('fileno') or (words[0] if words else '')}"}
-        rest = keys.keys() - {"fileno"}
-    elif kind == "systemd":
-        # systemd passes descriptors from 3 on (sd_listen_fds).
-        found = {"bind": f"fd://{3 + int(keys.get('index') or 0)}"}
-        rest = keys.keys() - {"index", "domain"}
+        found = {"bind": f"fd://{keys.get('fileno', '')}"}
+        used.add("fileno")
     else:
-        return {}, "only tcp, ssl, unix, fd and systemd endpoints have a counterpart"
-    if rest:
-        reason = f"no counterpart for {', '.join(sorted(rest))} of the endpoint"
+        found = {"bind": _of_systemd(text, keys)}
+        used |= {"index", "name"}
+    rest = keys.keys() - used
     if "extraCertChain" in rest:
-        reason = "append the file of extraCertChain to that of certfile"
-    return found, reason
+        return found, "append the file of extraCertChain to that of certfile"
+    return found, f"no counterpart for {', '.join(sorted(rest))} of the endpoint" if rest else ""
+
+
+def _of_systemd(text: str, keys: dict[str, str]) -> str:
+    """``bind`` for a socket that systemd passes, by its name or its place."""
+    if ("index" in keys) == ("name" in keys):
+        raise ConfigError(f"{text}: one of index and name is needed")
+    if "name" in keys:
+        return f"systemd:{keys['name']}"
+    if not keys["index"].isdecimal():
+        raise ConfigError(f"{text}: {keys['index']!r} is not an index")
+    return f"fd://{3 + int(keys['index'])}"  # descriptors are from 3 on (sd_listen_fds)
 
 
 _ADDRESS: dict[str, Any] = {"joint": True, "unset": {}}
