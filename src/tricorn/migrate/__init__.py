@@ -23,6 +23,7 @@ from tricorn.migrate.hypercorn import HYPERCORN
 from tricorn.migrate.output import render, write
 from tricorn.migrate.table import Entry, Peer
 from tricorn.migrate.uvicorn import UVICORN
+from tricorn.migrate.variables import readable
 
 __all__ = ["PEERS", "Migration", "main", "migrate"]
 
@@ -129,18 +130,22 @@ def migrate(
         (f"{key} in {source}", f"{peer.title} has no such option") for key in foreign
     ]
     entries = settings(draft, keep_defaults)
-    warnings = check(entries)
-    text = render(peer, entries, draft, _notes(command, entries), keep_defaults)
+    warnings = check(entries, draft.outside)
+    named = "application" in {**entries, **draft.outside}
+    text = render(peer, entries, draft, _notes(command, named), keep_defaults)
     return Migration(text, entries, draft.left_out, warnings)
 
 
-def _notes(command: Command, entries: dict[str, Entry]) -> list[str]:
+def _notes(command: Command, named: bool) -> list[str]:
+    """What else to know; `named`: there is an application."""
     notes = []
     if command.before:
-        notes.append(f"Keep what stood in front of the command: {' '.join(command.before)}")
+        words = readable(" ".join(command.before))
+        notes.append(f"Keep what stood in front of the command: {words}")
     if command.after:
-        notes.append(f"Keep what stood behind the command: {' '.join(command.after)}")
-    if "application" not in entries:
+        words = readable(" ".join(command.after))
+        notes.append(f"Keep what stood behind the command: {words}")
+    if not named:
         notes.append("No application was named: give APP, as in: tricorn module:app")
     return notes
 

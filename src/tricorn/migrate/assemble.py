@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from tricorn.config import OPTIONS
 from tricorn.config_sources import Setting, merge
 from tricorn.exceptions import ConfigError
-from tricorn.migrate.command_line import (
-    read_arguments,
-    read_variables,
-    readable,
-    typed,
-    unknown_variables,
-)
+from tricorn.migrate.command_line import read_arguments, read_variables, typed
 from tricorn.migrate.python_file import at_home
-from tricorn.migrate.table import Draft, Entry, Given, Peer, Row, Values
+from tricorn.migrate.table import Draft, Entry, Given, Outside, Peer, Row, Shape, Values
+from tricorn.migrate.variables import readable, unknown_in
 
 
 def gather(
@@ -44,6 +38,8 @@ def gather(
         if "config" in values:
             named = str(values.pop("config").value)
     name = file if file is not None else named
+    if unknown_in(name):
+        raise ConfigError(f"which file is {readable(name or '')}? Give it with --file")
     if name is None and peer.default_file and os.path.exists(peer.default_file):
         name = f"./{peer.default_file}"
     from_file, foreign = _from_file(peer, name, environ) if name else ({}, [])
@@ -76,19 +72,18 @@ def assemble(peer: Peer, values: Values) -> Draft:
         if row.name not in values:
             continue
         given = values[row.name]
-        if names := unknown_variables(given.value):
+        if unknown_in(given.value):
             draft.unknown.add(row.name)
-            draft.left_out.append((given.origin, _advice(row, given.value, names, values)))
+            ready[row.name] = given
         else:
             ready[row.name] = typed(row, given)
     for row in peer.rows:
-        if row.joint or row.name in draft.unknown:
-            continue
-        if row.name in ready:
-            _take(row, ready[row.name], draft)
+        if row.name in ready and not row.joint:
+            (_take_unknown if row.name in draft.unknown else _take)(row, ready[row.name], draft)
     peer.join(ready, draft)
     _take_defaults(peer, ready, draft)
     _complete_tls(draft)
+    draft.left_out += [(found.origin, found.reason(name)) for name, found in draft.outside.items()]
     return draft
 
 
@@ -102,39 +97,38 @@ def _take(row: Row, given: Given, draft: Draft) -> None:
         draft.take(row.taken(given.value), given.origin)
 
 
-def _advice(row: Row, value: Any, names: list[str], values: Values) -> str:
-    text = readable(value)
-    if row.name == "port":
-        host = values["host"].value if "host" in values else "127.0.0.1"
-        text = f"{readable(host)}:{text}"
-    option = OPTIONS[row.to[0]] if row.to else None
-    shown = ", ".join(f"${name}" for name in dict.fromkeys(names))
-    line = f"a file cannot hold {shown}, which the shell fills in"
-    if option is None:
-        return f"{line}; {row.note}"
-    if row.convert is not None and not option.is_list:
-        return f"{line}; give it as {option.flag}, or in {option.variable}"
-    return f'{line}; give it as {option.flag} "{text}", or in {option.variable}'
+def _take_unknown(row: Row, given: Given, draft: Draft) -> None:
+    """A value in which a variable stands: only what goes over as text can be said beforehand."""
+    if not row.to:
+        draft.left_out.append((given.origin, row.note))
+    elif row.convert is None or row.shape is Shape.LIST:
+        draft.take(row.taken(given.value), given.origin)
+    else:
+        draft.leave(row.to, given)
 
 
 def _take_defaults(peer: Peer, values: Values, draft: Draft) -> None:
     draft.take_default(peer.habits)
     for row in peer.rows:
-        if row.name in values or row.name in draft.unknown:
+        if row.name in values:
             continue
         if row.unset is not None:
             draft.take_default(row.unset)
         elif row.to and row.default is not None:
             draft.take_default(row.taken(row.default).options)
-    for name in draft.entries:
+    for name in (*draft.entries, *draft.outside):
         draft.defaults.pop(name, None)
 
 
 def _complete_tls(draft: Draft) -> None:
     """A certificate alone brings its key in the same file, for the peers that allow it."""
-    entry = draft.entries.get("certfile")
-    if entry is not None and "keyfile" not in draft.entries:
-        draft.entries["keyfile"] = Entry(entry.value, entry.origin, "the key is in the same file")
+    note = "the key is in the same file"
+    if "keyfile" not in draft.entries and "keyfile" not in draft.outside:
+        if "certfile" in draft.entries:
+            draft.entries["keyfile"] = draft.entries["certfile"]._replace(note=note)
+        elif "certfile" in draft.outside:
+            draft.outside["keyfile"] = draft.outside["certfile"]._replace(note=note)
+    draft.together("certfile", "keyfile")
 
 
 def settings(draft: Draft, keep_defaults: bool) -> dict[str, Entry]:
@@ -143,7 +137,12 @@ def settings(draft: Draft, keep_defaults: bool) -> dict[str, Entry]:
     return {name: chosen[name] for name in OPTIONS if name in chosen}
 
 
-def check(entries: Mapping[str, Entry]) -> list[str]:
-    """Build the configuration; its warnings. Raises `ConfigError`."""
+def check(entries: Mapping[str, Entry], outside: Mapping[str, Outside]) -> list[str]:
+    """Build the configuration; its warnings. TLS is on also with files that stand `outside`.
+
+    Raises `ConfigError`.
+    """
     layer = {name: Setting(entry.value, entry.origin) for name, entry in entries.items()}
+    for name in {"certfile", "keyfile"} & outside.keys():
+        layer[name] = Setting(name, outside[name].origin)
     return merge(layer).config.warnings()

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from tricorn.exceptions import ConfigError
-from tricorn.migrate.table import UNKNOWN, Given, Peer, Row, Shape, Values
+from tricorn.migrate.table import Given, Peer, Row, Shape, Values
+from tricorn.migrate.variables import mark
 
 _PREFIX = re.compile(
     r"(?P<systemd>ExecStart\s*=\s*[-@:+!|]*)|(?:CMD|ENTRYPOINT)\s+|[\w-]+:\s+(?=\S)", re.IGNORECASE
@@ -26,6 +27,7 @@ _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?-([^}]*))?\}|(\w+))")
 _END = {"&&", "||", ";", "|", "&", ">", ">>", "<", "2>&1", "2>", "&>"}
 _SHELLS = ("sh", "bash", "dash", "ash", "zsh")
 _DOLLAR = "\ue002"  # stands for a dollar sign that is no variable
+_SPECIFIER = re.compile(r"%([A-Za-z%])")  # systemd.unit(5)
 
 
 @dataclass(slots=True)
@@ -60,7 +62,7 @@ def _read_line(line: str, names: Mapping[str, str], known: Mapping[str, str]) ->
     if match := _PREFIX.match(text):
         text = text[match.end() :]
         if match["systemd"]:
-            text = text.replace("%%", "%").replace("$$", _DOLLAR)
+            text = _SPECIFIER.sub(_specified, text).replace("$$", _DOLLAR)
     if text.startswith("["):
         try:
             words = json.loads(text)
@@ -76,6 +78,10 @@ def _read_line(line: str, names: Mapping[str, str], known: Mapping[str, str]) ->
         return _find(shlex.split(text), names, known, is_line=True)
     except ValueError as exc:
         raise ConfigError(f"the command line cannot be read: {exc}") from None
+
+
+def _specified(found: re.Match[str]) -> str:
+    return "%" if found[1] == "%" else mark(found[0])
 
 
 def _find(
@@ -140,7 +146,7 @@ def _expand(word: str, known: Mapping[str, str]) -> str:
         name = match[1] or match[3]
         if known.get(name):
             return known[name]
-        return f"\ue000{name}\ue001" if match[2] is None else match[2]
+        return mark(f"${name}") if match[2] is None else match[2]
 
     return _VARIABLE.sub(value, word)
 
@@ -263,18 +269,6 @@ def _choice(row: Row, text: str, origin: str) -> str:
             return choice
     wanted = ", ".join(row.choices)
     raise ConfigError(f"{row.name} is one of {wanted}, not {text!r} ({origin})")
-
-
-def unknown_variables(value: Any) -> list[str]:
-    """Names of the shell's variables in a value, where nobody knows their values."""
-    texts = value if isinstance(value, list | tuple) else [value]
-    return [name for text in texts if isinstance(text, str) for name in UNKNOWN.findall(text)]
-
-
-def readable(value: Any) -> str:
-    """The value with its unknown variables as they were typed."""
-    text = value if isinstance(value, str) else ", ".join(map(str, value))
-    return UNKNOWN.sub(r"$\1", text)
 
 
 def read_env_file(lines: str) -> dict[str, str]:

@@ -12,11 +12,13 @@ from tricorn.migrate.table import (
     Taken,
     Values,
     address,
+    host_and_port,
     none,
     same,
     several,
     switch,
 )
+from tricorn.migrate.variables import unknown_in
 
 _LEVELS = {0: "WARNING", 1: "INFO", 2: "DEBUG", 3: "DEBUG"}
 _ALWAYS_BOUNDED = "there is always a limit here: set {} to one that fits"
@@ -66,21 +68,18 @@ def _proxies(value: bool) -> Taken:
 
 def _join(values: Values, draft: Draft) -> None:
     """Addresses; an ``ssl:`` endpoint turns the others into insecure_bind."""
-    plain: list[str] = []
+    plain, origin = host_and_port(values)
     secure: list[str] = []
-    origins: list[str] = []
-    if draft.unknown & {"host", "port", "unix_socket", "file_descriptor"}:
+    origins = [origin] if origin else []
+    strings = values["socket_strings"].value if "socket_strings" in values else ()
+    if any(_tells_too_little(text) for text in strings):
+        draft.leave(("bind",), *(values[name] for name in _ADDRESSES if name in values))
         return
-    if "host" in values or "port" in values:
-        host = values["host"].value if "host" in values else "127.0.0.1"
-        port = values["port"].value if "port" in values else 8000
-        plain.append(address(host, port))
-        origins += [values[name].origin for name in ("host", "port") if name in values]
     for name, form in (("unix_socket", "unix:{}"), ("file_descriptor", "fd://{}")):
         if name in values:
             plain.append(form.format(values[name].value))
             origins.append(values[name].origin)
-    for text in values["socket_strings"].value if "socket_strings" in values else ():
+    for text in strings:
         origin = values["socket_strings"].origin
         options, reason = endpoint(text)
         if reason:
@@ -97,6 +96,15 @@ def _join(values: Values, draft: Draft) -> None:
             draft.take(Taken({"insecure_bind": plain}), origin)
     elif plain:
         draft.take(Taken({"bind": plain}), origin)
+
+
+_ADDRESSES = ("port", "host", "unix_socket", "file_descriptor", "socket_strings")
+
+
+def _tells_too_little(text: str) -> bool:
+    """Whether a variable in an endpoint decides what it is."""
+    kind = text.partition(":")[0]
+    return bool(unknown_in(kind) or (kind == "systemd" and unknown_in(text)))
 
 
 # The parameters of Twisted's endpoints, in the order in which they stand without their names.

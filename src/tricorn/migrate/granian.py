@@ -14,6 +14,7 @@ from tricorn.migrate.table import (
     Values,
     access_format,
     address,
+    host_and_port,
     none,
     same,
     several,
@@ -140,7 +141,9 @@ def _join(values: Values, draft: Draft) -> None:
     _join_metrics(values, draft)
     _join_reload(values, draft)
     interface, origin = values.get("interface", ("rsgi", "no --interface"))
-    if interface == "rsgi":
+    if "interface" in draft.unknown:
+        draft.leave(("interface",), values["interface"])
+    elif interface == "rsgi":
         draft.left_out.append(
             (origin, "RSGI is not served: give the ASGI or WSGI application of your framework")
         )
@@ -151,7 +154,8 @@ def _join(values: Values, draft: Draft) -> None:
         draft.take(Taken({"interface": "asgi3", **off}), origin)
     if "blocking_threads" in values:
         threads, origin = values["blocking_threads"]
-        options = {"wsgi_threads": threads} if interface == "wsgi" else {}
+        wanted = interface == "wsgi" or "interface" in draft.unknown
+        options = {"wsgi_threads": threads} if wanted else {}
         draft.take(Taken(options), origin, "" if options else "only WSGI applications use threads")
 
 
@@ -159,10 +163,13 @@ def _join_static(values: Values, draft: Draft) -> None:
     """The directories of files, each with its route, as mounts."""
     given = {name: values[name] for name in _STATIC_ROWS if name in values}
     origin = ", ".join(item.origin for item in given.values())
-    if not given or draft.unknown.intersection(_STATIC_ROWS):
+    if not given:
         return
     if "static_path_mount" not in given:
         draft.left_out.append((origin, "without --static-path-mount it has no effect"))
+        return
+    if draft.unknown.intersection(_STATIC_ROWS):
+        draft.leave(("mounts",), *given.values())
         return
     value = {name: item.value for name, item in given.items()}
     expires = value.get("static_path_expires", 86400)
@@ -186,7 +193,10 @@ def _join_metrics(values: Values, draft: Draft) -> None:
     """The address of the metrics, where they are on."""
     names = ("metrics_enabled", "metrics_address", "metrics_port")
     given = {name: values[name] for name in names if name in values}
-    if not given or draft.unknown.intersection(names):
+    if not given:
+        return
+    if "metrics_enabled" in draft.unknown:
+        draft.leave(("health_bind",), *given.values())
         return
     origin = ", ".join(item.origin for item in given.values())
     value = {name: item.value for name, item in given.items()}
@@ -204,6 +214,12 @@ def _join_reload(values: Values, draft: Draft) -> None:
     """Directories that are not watched, by name or by path, as patterns."""
     if "reload" in values and values["reload"].value:
         draft.take_default({"reload_include": ["*"]})
+    names = ("reload_ignore_dirs", "reload_ignore_paths")
+    given = [values[name] for name in names if name in values]
+    if given and draft.unknown.intersection((*names, "reload_paths", "working_dir")):
+        roots_given = [values[name] for name in ("reload_paths", "working_dir") if name in values]
+        draft.leave(("reload_exclude",), *given, *roots_given)
+        return
     roots: list[str] = [os.curdir]
     if "reload_paths" in values:
         roots = values["reload_paths"].value
@@ -211,7 +227,7 @@ def _join_reload(values: Values, draft: Draft) -> None:
         roots = [values["working_dir"].value]
     patterns: list[str] = []
     origins: list[str] = []
-    for name in ("reload_ignore_dirs", "reload_ignore_paths"):
+    for name in names:
         for text in values[name].value if name in values else ():
             below = _below(text, roots) if name == "reload_ignore_paths" else [text]
             patterns += below
@@ -231,16 +247,12 @@ def _below(path: str, roots: list[str]) -> list[str]:
 
 
 def _join_address(values: Values, draft: Draft) -> None:
-    if draft.unknown & {"host", "port", "uds"}:
-        return
     if "uds" in values:
         draft.take(Taken({"bind": [f"unix:{values['uds'].value}"]}), values["uds"].origin)
         return
-    given = [values[name] for name in ("host", "port") if name in values]
-    if given:
-        host = values["host"].value if "host" in values else "127.0.0.1"
-        port = values["port"].value if "port" in values else 8000
-        draft.take(Taken({"bind": [address(host, port)]}), ", ".join(item.origin for item in given))
+    found, origin = host_and_port(values)
+    if found:
+        draft.take(Taken({"bind": found}), origin)
 
 
 _STATIC_ROWS = (

@@ -24,6 +24,7 @@ from tricorn.migrate.table import (
     several,
     switch,
 )
+from tricorn.migrate.variables import UNKNOWN, unknown_in
 
 _HOOK = "hooks of processes: do it in the application's lifespan, or keep Gunicorn with its worker"
 _DIRTY = "there are no such processes: give long work to a task queue"
@@ -37,6 +38,9 @@ _PROXY_MODES = {
     "v1": "v1", "v2": "v2",
 }  # fmt: skip
 _CONTROL = "there is no control socket; signals stop the server"
+
+
+_HOST_AND_PORT = re.compile(rf"(.*\]|[^:\[\]]*):(\d+|{UNKNOWN.pattern})")
 
 
 def number(text: str) -> int:
@@ -61,8 +65,10 @@ def bind(text: str) -> str:
     if text.startswith("fd://"):
         return text
     host, port = text.removeprefix("tcp://"), "8000"
-    if match := re.fullmatch(r"(.*\]|[^:\[\]]*):(\d+)", host):
+    if match := _HOST_AND_PORT.fullmatch(host):
         host, port = match[1], match[2]
+    elif unknown_in(host):
+        return host
     return address(host or "0.0.0.0", port)
 
 

@@ -7,6 +7,7 @@ import re
 
 from tricorn.migrate.proxies import LOOPBACK, trusted
 from tricorn.migrate.table import Convert, Draft, Taken, Values
+from tricorn.migrate.variables import unknown_in
 
 # Their worker, and what it is here; the others run WSGI applications.
 _ASGI_WORKERS = {
@@ -38,11 +39,11 @@ def join(values: Values, draft: Draft) -> None:
         if name in values:
             value, origin = values[name]
             text = value[0] if isinstance(value, list) else value
-            colon = ":" in text or text.endswith(".py")
-            draft.take(Taken({"application": text if colon else f"{text}:application"}), origin)
+            whole = ":" in text or text.endswith(".py") or unknown_in(text)
+            draft.take(Taken({"application": text if whole else f"{text}:application"}), origin)
     _join_proxies(values, draft)
     _join_reload(values, draft)
-    worker, origin = _worker(values)
+    worker, origin = _worker(values, draft)
     if worker in _ASGI_WORKERS:
         _join_asgi(worker, origin, values, draft)
         _join_connections(worker, values, draft)
@@ -51,7 +52,9 @@ def join(values: Values, draft: Draft) -> None:
             draft.left_out.append((values["threads"].origin, reason))
         return
     known = worker in _WSGI_WORKERS or worker.startswith("gunicorn.workers.")
-    if not known:
+    if "worker_class" in draft.unknown:
+        draft.leave(("interface", "worker_class"), values["worker_class"])
+    elif not known:
         draft.left_out.append((origin, f"the worker {worker} is not known; interface is auto"))
     else:
         draft.take(Taken({"interface": "wsgi"}), origin, "WSGI applications run in threads")
@@ -68,14 +71,15 @@ def join(values: Values, draft: Draft) -> None:
             draft.take(_ASGI[name](values[name].value), values[name].origin)
 
 
-def _worker(values: Values) -> tuple[str, str]:
+def _worker(values: Values, draft: Draft) -> tuple[str, str]:
     """The worker's name, and where it was given; sync with threads is gthread."""
     given, origin = values.get("worker_class", ("sync", "Gunicorn's default worker"))
     if isinstance(given, type):
         given = f"{given.__module__}.{given.__qualname__}"
     name = _SHORT_NAMES.get(given.strip(), given.strip())
     threads = values["threads"].value if "threads" in values else 1
-    return "gthread" if name == "sync" and threads > 1 else name, origin
+    has_threads = "threads" in draft.unknown or threads > 1
+    return "gthread" if name == "sync" and has_threads else name, origin
 
 
 def _join_connections(worker: str, values: Values, draft: Draft) -> None:
@@ -128,8 +132,11 @@ def _join_proxies(values: Values, draft: Draft) -> None:
     origins: list[str] = []
     given = values.get("proxy_protocol")
     if given is not None and given.value not in (False, "off"):
-        draft.take(Taken({"proxy_protocol": ["all"]}), given.origin, "both versions are taken")
-        if "proxy_allow_ips" not in values and "proxy_allow_ips" not in draft.unknown:
+        if "proxy_protocol" in draft.unknown:
+            draft.leave(("proxy_protocol",), given)
+        else:
+            draft.take(Taken({"proxy_protocol": ["all"]}), given.origin, "both versions are taken")
+        if "proxy_allow_ips" not in values:
             names += LOOPBACK
             origins.append(given.origin)
     elif "proxy_allow_ips" in values:
@@ -146,8 +153,9 @@ def _join_proxies(values: Values, draft: Draft) -> None:
     if origins:
         whom = list(dict.fromkeys([*names, "unix"]))
         draft.take(Taken({"trusted_proxies": whom}, "; ".join(notes)), ", ".join(origins))
-    elif "forwarded_allow_ips" not in draft.unknown:
+    else:
         draft.take_default({"trusted_proxies": [*LOOPBACK, "unix"]})
+    draft.together("proxy_protocol", "trusted_proxies")
 
 
 def _join_asgi(worker: str, origin: str, values: Values, draft: Draft) -> None:

@@ -12,18 +12,15 @@ from __future__ import annotations
 
 import enum
 import os
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tricorn.config import OPTIONS
 from tricorn.config_docs import option_toml
-from tricorn.config_values import coerce
+from tricorn.config_values import Kind, coerce
 from tricorn.exceptions import ConfigError
-
-# Stand around the name of a shell variable whose value nobody knows before the command runs.
-UNKNOWN = re.compile("\ue000(\\w+)\ue001")
+from tricorn.migrate.variables import readable, unknown_in, who_fills_in
 
 
 class Shape(enum.Enum):
@@ -131,13 +128,42 @@ class Entry(NamedTuple):
     note: str = ""
 
 
+class Outside(NamedTuple):
+    """An option that a file cannot hold, for the value of a variable in it is not known here.
+
+    ``value`` is what would be written, with the variables; None: what they hold tells what it is.
+    ``origin`` and ``note`` are as of an `Entry`.
+    """
+
+    value: Any
+    variables: Sequence[str]
+    origin: str
+    note: str = ""
+
+    def reason(self, name: str) -> str:
+        """Why the option `name` is left out, and how to give it."""
+        option = OPTIONS[name]
+        own = self.value is None or unknown_in(self.value)
+        why = "a file cannot hold" if own else "it goes with"
+        texts = [self.value] if isinstance(self.value, str) else self.value or ()
+        words = [f'"{readable(text)}"' for text in texts] if option.kind in _AS_TEXT else []
+        flag = "APP" if name == "application" else option.flag
+        way = " ".join(f"{flag} {word}" for word in words) or flag
+        line = f"{why} {who_fills_in(self.variables)}; give it as {way}, or in {option.variable}"
+        return f"{line}; {self.note}" if self.note else line
+
+
+# Options whose value on the command line is the text that a file holds.
+_AS_TEXT = frozenset(Kind) - {Kind.BOOL, Kind.TABLE, Kind.TABLES}
+
+
 @dataclass(slots=True)
 class Draft:
     """The configuration in the making.
 
     ``entries`` are options of ours that were given, ``defaults`` those the peer has another
-    default for, ``left_out`` pairs of origin and reason, ``unknown`` names of rows whose
-    value a shell variable holds.
+    default for, ``left_out`` pairs of origin and reason, ``unknown`` names of rows in whose
+    value a variable stands, ``outside`` options of ours that such a variable keeps out.
     """
 
     title: str
@@ -145,6 +171,7 @@ class Draft:
     defaults: dict[str, Entry] = field(default_factory=dict)
     left_out: list[tuple[str, str]] = field(default_factory=list)
     unknown: set[str] = field(default_factory=set)
+    outside: dict[str, Outside] = field(default_factory=dict)
 
     def take(self, taken: Taken, origin: str, note: str = "") -> None:
         """Enter what a given value became; what we cannot take is left out with the reason."""
@@ -152,17 +179,38 @@ class Draft:
         if not taken.options and remark:
             self.left_out.append((origin, remark))
         for name, value in taken.options.items():
-            try:
-                stored = coerce(OPTIONS[name], value, text=isinstance(value, str), origin=origin)
-                option_toml(OPTIONS[name], stored)
-            except ConfigError as exc:
-                reason = str(exc).removesuffix(f" ({origin})")
-                self.left_out.append((origin, f"Tricorn does not take this value: {reason}"))
-            except TypeError as exc:
-                reason = f"{exc}: set {name} in a Python file, and give that with -c"
-                self.left_out.append((origin, reason))
+            if variables := unknown_in(value):
+                self.outside[name] = Outside(value, variables, origin, remark)
             else:
-                self.entries[name] = Entry(stored, origin, remark)
+                self._enter(name, value, origin, remark)
+
+    def _enter(self, name: str, value: object, origin: str, remark: str) -> None:
+        try:
+            stored = coerce(OPTIONS[name], value, text=isinstance(value, str), origin=origin)
+            option_toml(OPTIONS[name], stored)
+        except ConfigError as exc:
+            reason = str(exc).removesuffix(f" ({origin})")
+            self.left_out.append((origin, f"Tricorn does not take this value: {reason}"))
+        except TypeError as exc:
+            reason = f"{exc}: set {name} in a Python file, and give that with -c"
+            self.left_out.append((origin, reason))
+        else:
+            self.entries[name] = Entry(stored, origin, remark)
+
+    def leave(self, options: Iterable[str], *given: Given) -> None:
+        """Keep options out of which nothing can be said before what is `given` is known."""
+        variables = unknown_in([item.value for item in given])
+        origin = ", ".join(item.origin for item in given)
+        self.outside.update((name, Outside(None, variables, origin)) for name in options)
+
+    def together(self, *options: str) -> None:
+        """Keep all of these options out where one of them is: alone they are refused."""
+        found = [self.outside[name] for name in options if name in self.outside]
+        for name in options:
+            if found and name in self.entries:
+                entry = self.entries.pop(name)
+                variables = found[0].variables
+                self.outside[name] = Outside(entry.value, variables, entry.origin, entry.note)
 
     def take_default(self, options: Mapping[str, object]) -> None:
         """Note what the peer does where nothing is given, as far as we do something else."""
@@ -176,6 +224,17 @@ def address(host: str, port: int | str) -> str:
     """``bind`` for a host, with or without brackets, and a port."""
     host = host.strip("[]")
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def host_and_port(values: Values) -> tuple[list[str], str]:
+    """``bind`` for ``host`` and ``port``, of which one may be missing, and where they were given;
+    no address where both are."""
+    given = [values[name] for name in ("host", "port") if name in values]
+    if not given:
+        return [], ""
+    host = values["host"].value if "host" in values else "127.0.0.1"
+    port = values["port"].value if "port" in values else 8000
+    return [address(host, port)], ", ".join(item.origin for item in given)
 
 
 def none(name: str, flags: str, note: str, **extra: Any) -> Row:

@@ -11,13 +11,14 @@ from tricorn.migrate.table import (
     Peer,
     Taken,
     Values,
-    address,
+    host_and_port,
     logging_file,
     none,
     same,
     several,
     switch,
 )
+from tricorn.migrate.variables import unknown_in
 
 ACCESS_FORMAT = 'INFO:     %(h)s:%({client.1}x)s - "%(R)s" %(s)s %(st)s'
 _FASTEST = "auto takes the fastest codec that is installed"
@@ -55,9 +56,9 @@ def _headers(values: list[str]) -> Taken:
     options: dict[str, object] = {}
     for text in values:
         name, colon, value = text.partition(":")
-        if not colon:
+        if not colon and not unknown_in(text):
             return Taken({}, f"{text!r} is not Name:Value")
-        fields.append(f"{name.strip()}: {value.strip()}")
+        fields.append(f"{name.strip()}: {value.strip()}" if colon else text)
         if name.strip().lower() in ("server", "date"):
             options[f"include_{name.strip().lower()}_header"] = False
     return Taken({"headers": fields, **options})
@@ -97,13 +98,15 @@ def _join_proxies(values: Values, draft: Draft) -> None:
     """Whom is believed, unless nobody is."""
     switched = values.get("proxy_headers")
     given = values.get("forwarded_allow_ips")
-    if switched is not None and not switched.value:
+    if switched is not None and "proxy_headers" in draft.unknown:
+        draft.leave(("trusted_proxies",), *([switched, given] if given else [switched]))
+    elif switched is not None and not switched.value:
         if given is not None:
             draft.left_out.append((given.origin, f"no effect with {switched.origin}"))
     elif given is not None:
         names, note = trusted(given.value)
         draft.take(Taken({"trusted_proxies": names}, note), given.origin)
-    elif "forwarded_allow_ips" not in draft.unknown:
+    else:
         if switched is not None:
             draft.take(Taken({"trusted_proxies": LOOPBACK}), switched.origin)
         draft.take_default({"trusted_proxies": LOOPBACK})
@@ -111,8 +114,6 @@ def _join_proxies(values: Values, draft: Draft) -> None:
 
 def _join_address(values: Values, draft: Draft) -> None:
     """The address: a descriptor wins over a unix socket, that over host and port."""
-    if draft.unknown & {"host", "port", "uds", "fd"}:
-        return
     for name, form in (("fd", "fd://{}"), ("uds", "unix:{}")):
         if name in values:
             value, origin = values[name]
@@ -121,11 +122,9 @@ def _join_address(values: Values, draft: Draft) -> None:
                 options["unix_socket_mode"] = 0o666
             draft.take(Taken(options), origin)
             return
-    given = [values[name] for name in ("host", "port") if name in values]
-    if given:
-        host = values["host"].value if "host" in values else "127.0.0.1"
-        port = values["port"].value if "port" in values else 8000
-        draft.take(Taken({"bind": [address(host, port)]}), ", ".join(item.origin for item in given))
+    found, origin = host_and_port(values)
+    if found:
+        draft.take(Taken({"bind": found}), origin)
 
 
 _ADDRESS: dict[str, Any] = {"joint": True, "unset": {}}

@@ -1,0 +1,41 @@
+"""Variables of the shell and specifiers of systemd, whose values nobody knows beforehand.
+
+In a value such a variable stands as it was typed, ``$PORT`` or ``%t``, between two marks. What is
+made of the value holds it too, so that advice about it is in words of ours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+UNKNOWN = re.compile("\ue000([^\ue001]*)\ue001")
+
+
+def mark(variable: str) -> str:
+    """A variable, as it was typed, between the marks."""
+    return f"\ue000{variable}\ue001"
+
+
+def unknown_in(value: object) -> list[str]:
+    """The variables in a text, or in the texts of a list or table, each once."""
+    if isinstance(value, str):
+        return list(dict.fromkeys(UNKNOWN.findall(value)))
+    items: Iterable[object] = ()
+    if isinstance(value, dict):
+        items = value.values()
+    elif isinstance(value, list | tuple):
+        items = value
+    return list(dict.fromkeys(name for item in items for name in unknown_in(item)))
+
+
+def readable(text: str) -> str:
+    """The text with its variables as they were typed."""
+    return UNKNOWN.sub(r"\1", text)
+
+
+def who_fills_in(variables: Iterable[str]) -> str:
+    """The variables, and who knows their values, in words."""
+    names = list(dict.fromkeys(variables))
+    who = list(dict.fromkeys("systemd" if name[0] == "%" else "the shell" for name in names))
+    return f"{', '.join(names)}, which {' and '.join(who)} fill{'s' * (len(who) == 1)} in"
