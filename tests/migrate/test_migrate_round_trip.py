@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from migrate_peers import config_of, moved, parse
+from migrate_peers import config_of, known_options, moved, parse
 
 from tricorn.config import OPTIONS
 from tricorn.config_values import coerce
+from tricorn.io.listener import bind_all
 from tricorn.migrate import PEERS
 from tricorn.migrate.table import Row
 
@@ -124,6 +127,58 @@ def test_nothing_given_is_lost_in_silence(peer: str, words: list[str]) -> None:
         flag = word.partition("=")[0]
         if flag in rows:
             assert flag in told | made, flag
+
+
+@pytest.fixture
+def usual_umask() -> Iterator[None]:
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.parametrize("umask", [None, "0", "007", "0117"])
+def test_access_to_a_unix_socket_is_gunicorns(umask: str | None, usual_umask: None) -> None:
+    """A proxy of another account can go on to connect."""
+    socket = pytest.importorskip("gunicorn.sock")
+    words = ["shop:app", "-b", "unix:a.sock", *(["-m", umask] if umask else [])]
+    theirs = pytest.importorskip("gunicorn.config").Config()
+    theirs.set("bind", ["unix:a.sock"])
+    if umask:
+        theirs.set("umask", int(umask, 8))
+    (sock,) = socket.create_sockets(theirs, logging.getLogger("gunicorn"))
+    mode = os.stat("a.sock").st_mode
+    sock.close()
+    os.unlink("a.sock")
+    (listener,) = bind_all(config_of(moved("gunicorn", words)))
+    try:
+        assert oct(os.stat("a.sock").st_mode) == oct(mode)
+    finally:
+        listener.close()
+
+
+@pytest.mark.parametrize(
+    ("line", "endpoints", "mode"),
+    [
+        ("-u a.sock", ["unix:a.sock"], 0o666),
+        ("-e unix:a.sock", ["unix:a.sock"], 0o666),
+        ("-e unix:a.sock:mode=600", ["unix:a.sock:mode=600"], 0o600),
+        ("-u a.sock -e unix:b.sock:640", ["unix:b.sock:640"], 0o640),
+        ("-e tcp:80", [], None),
+    ],
+)
+def test_access_to_a_unix_socket_is_daphnes(
+    line: str, endpoints: list[str], mode: int | None
+) -> None:
+    known_options("daphne")  # or skips
+    from twisted.internet.endpoints import serverFromString
+    from twisted.internet.protocol import Factory
+    from twisted.internet.testing import MemoryReactor
+
+    reactor = MemoryReactor()
+    for text in endpoints:
+        serverFromString(reactor, text).listen(Factory())
+    assert [server[3] for server in reactor.unixServers] == [mode] * len(endpoints)
+    assert config_of(moved("daphne", [*line.split(), "shop:app"])).unix_socket_mode == mode
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,10 @@ def _join(values: Values, draft: Draft) -> None:
             draft.take(Taken(options), origin)
             origins.append(origin)
     origin = ", ".join(dict.fromkeys(origins))
+    is_set = "unix_socket_mode" in {**draft.entries, **draft.outside}
+    if not is_set and any(text.startswith("unix:") for text in plain):
+        mode = Taken({"unix_socket_mode": 0o666}, "everybody may connect, as with Daphne")
+        draft.take(mode, origin)
     if secure:
         draft.take(Taken({"bind": secure}), origin)
         if plain:
@@ -171,9 +175,11 @@ ROWS = (
     same("application", "", "application"),
     same("port", "-p --port", "bind", type=int, **_ADDRESS),
     same("host", "-b --bind", "bind", note="a host; here `host:port`", **_ADDRESS),
-    same("unix_socket", "-u --unix-socket", "bind", **_ADDRESS),
+    same("unix_socket", "-u --unix-socket", "bind unix_socket_mode", note="Daphne's mode is 666",
+         **_ADDRESS),
     same("file_descriptor", "--fd", "bind", type=int, **_ADDRESS),
-    several("socket_strings", "-e --endpoint", "bind insecure_bind certfile keyfile",
+    several("socket_strings", "-e --endpoint",
+            "bind insecure_bind certfile keyfile unix_socket_mode",
             note="tcp, ssl, unix, fd and systemd endpoints", **_ADDRESS),
     none("websocket_timeout", "--websocket_timeout", "a WebSocket is not closed for its age; the "
          "application can", type=int, default=86400, lost=True),

@@ -41,6 +41,7 @@ def join(values: Values, draft: Draft) -> None:
             text = value[0] if isinstance(value, list) else value
             whole = ":" in text or text.endswith(".py") or unknown_in(text)
             draft.take(Taken({"application": text if whole else f"{text}:application"}), origin)
+    _join_socket_mode(values, draft)
     _join_proxies(values, draft)
     _join_reload(values, draft)
     worker, origin = _worker(values, draft)
@@ -69,6 +70,16 @@ def join(values: Values, draft: Draft) -> None:
             draft.left_out.append((values[name].origin, "only ASGI workers read it"))
         elif name in values:
             draft.take(_ASGI[name](values[name].value), values[name].origin)
+
+
+def _join_socket_mode(values: Values, draft: Draft) -> None:
+    """Who may connect to a unix socket: everybody, unless there is a umask."""
+    if "bind" not in values or "umask" in values:
+        return
+    addresses, origin = values["bind"]
+    if any(text.strip().startswith("unix:") for text in addresses):
+        mode = Taken({"unix_socket_mode": 0o777}, "everybody may connect, as with Gunicorn")
+        draft.take(mode, origin)
 
 
 def _worker(values: Values, draft: Draft) -> tuple[str, str]:
