@@ -89,7 +89,7 @@ def is_plain(row: Row) -> bool:
 
 
 # Joint rows that are taken over as they are.
-JOINT = {"certfile", "keyfile"}
+JOINT = {"certfile", "keyfile", "ssl_certificate", "ssl_keyfile"}
 
 
 @pytest.mark.parametrize(("peer", "words"), CASES)

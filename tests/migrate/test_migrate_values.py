@@ -191,6 +191,8 @@ def test_conversions(peer: str, line: str, wanted: dict[str, Any]) -> None:
         ("daphne", "a:b -e haproxy:tcp:80", "-e haproxy:", "endpoints"),
         ("daphne", "a:b -e tcp:80:backlog=9", "-e tcp:", "backlog"),
         ("hypercorn", "a:b --certfile c", "--certfile", "alone"),
+        ("granian", "a:b --ssl-certificate c", "--ssl-certificate", "alone"),
+        ("granian", "a:b --ssl-keyfile c", "--ssl-keyfile", "alone"),
         ("hypercorn", "a:b --insecure-bind :80", "--insecure-bind", "without certfile"),
         ("hypercorn", "a:b --access-logformat %(zz)s", "--access-logformat", "zz"),
         ("gunicorn", "a:b --worker-connections 9", "--worker-connections", "max_connections"),

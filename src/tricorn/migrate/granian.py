@@ -14,6 +14,7 @@ from tricorn.migrate.table import (
     Values,
     access_format,
     address,
+    both_or_neither,
     host_and_port,
     none,
     same,
@@ -137,6 +138,7 @@ def _client_verify(value: bool) -> Taken:
 
 def _join(values: Values, draft: Draft) -> None:
     _join_address(values, draft)
+    both_or_neither(values, draft, "ssl_certificate", "ssl_keyfile")
     _join_static(values, draft)
     _join_metrics(values, draft)
     _join_reload(values, draft)
@@ -324,8 +326,8 @@ ROWS = (
            convert=_access_log, note="a place, `-`"),
     same("log_access_fmt", "--access-log-fmt", "access_log_format", convert=our_format,
          unset=our_format(DEFAULT_ACCESS_FORMAT).options, note="with Gunicorn's atoms"),
-    same("ssl_certificate", "--ssl-certificate", "certfile"),
-    same("ssl_keyfile", "--ssl-keyfile", "keyfile"),
+    same("ssl_certificate", "--ssl-certificate", "certfile", joint=True),
+    same("ssl_keyfile", "--ssl-keyfile", "keyfile", joint=True),
     same("ssl_keyfile_password", "--ssl-keyfile-password", "keyfile_password"),
     none("ssl_protocol_min", "--ssl-protocol-min", "TLS 1.2 and 1.3 are spoken; it cannot be set",
          default="tls1.3", choices=("tls1.2", "tls1.3"), lost=True),

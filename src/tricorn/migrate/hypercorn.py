@@ -14,6 +14,7 @@ from tricorn.migrate.table import (
     Taken,
     Values,
     access_format,
+    both_or_neither,
     logging_file,
     none,
     same,
@@ -39,15 +40,10 @@ def _log(option: str, value: Any) -> Taken:
 
 def _join(values: Values, draft: Draft) -> None:
     """TLS is on with certfile and keyfile together, and only then are insecure_bind served."""
-    pair = [values[name] for name in ("certfile", "keyfile") if name in values]
-    if len(pair) == 2:
-        draft.take(Taken({"certfile": pair[0].value}), pair[0].origin)
-        draft.take(Taken({"keyfile": pair[1].value}), pair[1].origin)
-    elif pair:
-        draft.left_out.append((pair[0].origin, "alone, it leaves TLS off with Hypercorn"))
+    is_on = both_or_neither(values, draft, "certfile", "keyfile")
     if "insecure_bind" in values:
         value, origin = values["insecure_bind"]
-        draft.take(Taken({"insecure_bind": value} if len(pair) == 2 else {}), origin, _INSECURE)
+        draft.take(Taken({"insecure_bind": value} if is_on else {}), origin, _INSECURE)
 
 
 def _key(name: str, flags: str = "", **extra: Any) -> Row:

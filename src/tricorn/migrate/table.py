@@ -237,6 +237,18 @@ def host_and_port(values: Values) -> tuple[list[str], str]:
     return [address(host, port)], ", ".join(item.origin for item in given)
 
 
+def both_or_neither(values: Values, draft: Draft, certificate: str, key: str) -> bool:
+    """The rows of the two files, for a peer that leaves TLS off where it has one alone; whether
+    TLS is on."""
+    pair = [values[name] for name in (certificate, key) if name in values]
+    if len(pair) == 1:
+        draft.left_out.append((pair[0].origin, f"alone, it leaves TLS off with {draft.title}"))
+    elif pair:
+        draft.take(Taken({"certfile": pair[0].value}), pair[0].origin)
+        draft.take(Taken({"keyfile": pair[1].value}), pair[1].origin)
+    return len(pair) == 2
+
+
 def none(name: str, flags: str, note: str, **extra: Any) -> Row:
     """A row without a counterpart; `flags` are separated by spaces."""
     return Row(name=name, flags=tuple(flags.split()), note=note, **extra)
