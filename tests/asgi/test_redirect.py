@@ -51,6 +51,26 @@ def test_mount(path, target, request_target, location):
     assert answer["location"] == location
 
 
+@pytest.mark.parametrize("raw", [True, False])
+@pytest.mark.parametrize(
+    ("path", "root_path", "request_target", "location"),
+    [
+        ("/docs", "/docs", "/docs%2F@evil.test/x", "https://example.org/%40evil.test/x"),
+        ("/docs", "/docs", "/docs%2f.evil.test", "https://example.org/.evil.test"),
+        ("/docs", "/docs", "/docs%2F:80@evil.test", "https://example.org/%3A80%40evil.test"),
+        ("/", "/shop", "/shop%2F@evil.test/x", "https://example.org/%40evil.test/x"),
+        ("/", "", "*", "https://example.org"),
+        ("/", "/shop", "*", "https://example.org"),
+    ],
+)
+def test_nothing_that_is_asked_for_becomes_part_of_the_host(
+    path, root_path, request_target, location, raw
+):
+    more = {} if raw else {"raw_path": None}
+    app = mount_app("https://example.org", path)
+    assert call(app, request_target, root_path=root_path, **more)["location"] == location
+
+
 def test_mount_below_a_root_path():
     answer = call(mount_app("/new"), "/shop/old/a", root_path="/shop/old")
     assert answer["location"] == "/shop/new/a"

@@ -50,9 +50,12 @@ class Redirect:
 
 def _tail(scope: Scope, rest: str) -> str:
     """The end ``rest`` of the path as it stood in the request where that can be told."""
+    if not rest.startswith("/"):
+        return ""  # the mount's own path, or OPTIONS *
     raw: bytes = scope.get("raw_path") or b""
     front = scope["path"][: len(scope["path"]) - len(rest)]
-    if front.isascii() and raw.startswith(front.encode()):
+    # An encoded slash would not end the host in front of it.
+    if front.isascii() and raw.startswith(front.encode() + b"/"):
         return encoded(raw[len(front) :])
     return quote(rest, safe="/")
 
