@@ -199,3 +199,48 @@ def test_a_body_that_has_no_window_is_not_slow():
         waits.tick(second)
     assert [fault.limit for fault in host.faults] == ["min_body_rate"]
     waiting.close()
+
+
+HELD = [{}, {"trailers": True}, {"headers": [(b"content-length", b"100")]}]
+
+
+@pytest.mark.parametrize("held", HELD, ids=["plain", "trailers", "length"])
+@pytest.mark.parametrize("status", [413, 408, 504])
+def test_what_a_held_start_promised_is_no_promise_of_the_servers_answer(status, held):
+    stream = http1_stream(b"POST", b"transfer-encoding: chunked", options=OPTIONS)
+    told = held_and_refused(stream, status, held, b"3\r\nabc\r\n")
+    head, _, text = stream.host.taken().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert b"content-length: %d" % len(text) in head.split(b"\r\n")
+    assert b"transfer-encoding" not in head
+    assert stream.complete
+    assert told == {"type": "http.disconnect"}
+
+
+@pytest.mark.parametrize("held", HELD, ids=["plain", "trailers", "length"])
+@pytest.mark.parametrize("status", [413, 408, 504])
+def test_nor_over_http2(status, held):
+    stream = http2_stream(POST, end=False, options=OPTIONS)
+    told = held_and_refused(stream, status, held, data(1, b"abc"))
+    head, body = stream.host.taken_frames()[:2]
+    assert (b":status", b"%d" % status) in head[2]
+    assert [value for name, value in head[2] if name == b"content-length"] == [b"%d" % len(body[2])]
+    assert body[3]
+    assert stream.complete
+    assert told == {"type": "http.disconnect"}
+
+
+def held_and_refused(stream, status, held, too_much):
+    """Refuse an exchange whose response start is held; what its application is told."""
+    send(stream, type="http.response.start", status=200, **held)
+    waiting = stream.receive()
+    if status == 413:
+        stream.body_limit = 2
+        stream.host.receive(too_much)
+    else:
+        if status == 408:
+            assert step(waiting) == BLOCKED
+        stream.tick(0.0)
+        stream.tick(10.0)
+    assert stream.status == status
+    return step(waiting)

@@ -237,21 +237,27 @@ def test_an_application_that_does_not_answer_is_504_and_cancelled(
     site: Site, records: Records
 ) -> None:
     ended = Inbox()
+    held: dict[str, dict[str, Any]] = {
+        "/held": {},
+        "/trailers": {"trailers": True},
+        "/length": {"headers": [(b"content-length", b"100")]},
+    }
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/quick":
             await reply(send, b"quick")
             return
         try:
-            if scope["path"] == "/held":
-                await start(send)
+            if scope["path"] in held:
+                given = held[scope["path"]]
+                await send({"type": "http.response.start", "status": 200, **given})
             await anyio.sleep_forever()
         except BaseException as exc:
             ended.put(type(exc).__name__)
             raise
 
     client = site.open(app, response_timeout=LIMIT, peer_log_interval=0)
-    for path in ("/", "/held"):
+    for path in ("/", *held):
         response = client.get(path)
         assert (response.status, response.text) == (504, "Gateway Timeout")
         assert ended.take() in ("CancelledError", "Cancelled")

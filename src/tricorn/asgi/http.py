@@ -218,15 +218,7 @@ class HTTPStream(HTTPResponse):
         if self._lost or self._state is DONE:
             return
         if self._state in (REQUEST, HELD):
-            self.status = None
-            self._given = outbound.checked(_ERROR_HEADERS)
-            self._trailers = None
-            self._remaining = None
-            self._discard = self.method == "HEAD"
-            self.status = 500
-            self._move(HELD)
-            self._send_body(b"" if self._discard else b"Internal Server Error", False, 21)
-            self.host.flush()
+            self._answer(500, _ERROR_HEADERS, b"Internal Server Error")
         else:
             self._abort()
 
@@ -240,8 +232,11 @@ class HTTPStream(HTTPResponse):
         self._answer(status, headers, text)
 
     def _answer(self, status: int, headers: Headers, text: bytes) -> None:
-        self._given = outbound.checked(headers)
+        """Answer in the place of the application, whatever start of its own is held."""
         self.status = status
+        self._given = outbound.checked(headers)
+        self._trailers = None
+        self._remaining = None
         self._discard = self.method == "HEAD"
         self._move(HELD)
         self._send_body(b"" if self._discard else text, False, len(text))
