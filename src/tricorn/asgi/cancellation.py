@@ -17,3 +17,13 @@ def requested(cancelled: type[BaseException]) -> bool:
         return True
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0
+
+
+def apart(exc: BaseException, cancelled: type[BaseException]) -> BaseException | None:
+    """What has gone wrong besides a cancellation; None where nothing has.
+
+    A nursery of trio's raises a group of what its tasks raised, each its own ``Cancelled``.
+    """
+    if isinstance(exc, BaseExceptionGroup):
+        return exc.split(cancelled)[1]
+    return None if isinstance(exc, cancelled) else exc

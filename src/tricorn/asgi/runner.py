@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
+
 from tricorn.asgi import cancellation
 from tricorn.asgi.exchange import BaseStream
 from tricorn.asgi.host import Worker
@@ -18,19 +20,13 @@ async def run(worker: Worker, stream: BaseStream, cancelled: type[BaseException]
     worker.caught_up = worker.requests
     try:
         await worker.app(stream.scope, stream.receive, stream.send)
-    except cancelled as exc:
-        error = exc
-        if cancellation.requested(cancelled):
-            raise
-        if not stream.abandoned:
-            _failed(worker, stream, exc)
     except KeyboardInterrupt:
         raise
     except BaseException as exc:
         # SystemExit too: a handler does not end the server.
         error = exc
-        if not (stream.abandoned and _came_of_disconnect(exc)) and not _only_disconnects(exc):
-            _failed(worker, stream, exc)
+        if _was_cancelled(worker, stream, exc, cancelled):
+            raise
     else:
         if not stream.complete and not stream.abandoned and stream.scope["type"] == "http":
             worker.log.error("application returned without a whole response: %s", describe(stream))
@@ -43,6 +39,22 @@ async def run(worker: Worker, stream: BaseStream, cancelled: type[BaseException]
             # suspended (a generator of a response) is closed now and not by the collector.
             error = None
             stream.host.released(stream.stream_id)
+
+
+def _was_cancelled(
+    worker: Worker, stream: BaseStream, exc: BaseException, cancelled: type[BaseException]
+) -> bool:
+    """Whether an exception is the cancellation to be handed on; a failure is logged."""
+    failure = cancellation.apart(exc, cancelled)
+    if failure is None:
+        if cancellation.requested(cancelled):
+            # Of a group asyncio would say that it is an error of the task.
+            return cancelled is not CancelledError or isinstance(exc, cancelled)
+        if not stream.abandoned:
+            _failed(worker, stream, exc)
+    elif not (stream.abandoned and _came_of_disconnect(failure)) and not _only_disconnects(failure):
+        _failed(worker, stream, failure)
+    return False
 
 
 def _failed(worker: Worker, stream: BaseStream, exc: BaseException) -> None:
