@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -63,7 +65,7 @@ def pathsend(path: object) -> dict[str, Any]:
     return {"type": "http.response.pathsend", "path": str(path)}
 
 
-def zerocopy(file: BinaryIO, **keys: Any) -> dict[str, Any]:
+def zerocopy(file: BinaryIO | int, **keys: Any) -> dict[str, Any]:
     return {"type": "http.response.zerocopysend", "file": file, **keys}
 
 
@@ -161,7 +163,10 @@ def test_http_1_0(plain: Site, path: Path, content: bytes) -> None:
     assert answer.partition(b"\r\n\r\n")[2] == content + b"!"
 
 
-@pytest.mark.parametrize("what", ["gone", "directory", "pipe", "short", "relative", "closed"])
+UNSENDABLE = ["gone", "directory", "pipe", "short", "relative", "closed", "write-only"]
+
+
+@pytest.mark.parametrize("what", UNSENDABLE)
 def test_files_that_cannot_be_sent(
     plain: Site, records: Records, path: Path, tmp_path: Path, what: str
 ) -> None:
@@ -170,6 +175,7 @@ def test_files_that_cannot_be_sent(
     os.mkfifo(fifo)
     closed = path.open("rb")
     closed.close()
+    descriptor = os.open(path, os.O_WRONLY)
     message, headers = {
         "gone": (pathsend(tmp_path / "gone"), []),
         "directory": (pathsend(tmp_path), []),
@@ -177,11 +183,13 @@ def test_files_that_cannot_be_sent(
         "short": (pathsend(path), [(b"content-length", b"%d" % (SIZE + 1))]),
         "relative": (pathsend("data.bin"), []),
         "closed": (zerocopy(closed), []),
+        "write-only": (zerocopy(descriptor), []),
     }[what]
     app = FileApp(message, headers=headers)
     response = plain.open(app).get("/")
     # Nothing had been sent: the peer gets an error page, not half a response.
     assert (response.status, response.complete) == (500, True)
+    os.close(descriptor)
     raised = app.raised.take()
     assert isinstance(raised, InvalidMessage if what == "relative" else FileUnavailable)
     # An OSError would be taken for a lost client by frameworks.
@@ -203,7 +211,51 @@ def test_a_file_that_shrinks_is_cut(plain: Site, records: Records, tmp_path: Pat
     assert response.cut
     assert not response.complete
     assert len(response.body) < 40_000_000
+    assert isinstance(app.raised.take(), FileUnavailable)
     assert plain.connect().get("/").status == 200
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EINVAL])
+@pytest.mark.parametrize("good", [0, 1])
+def test_a_file_that_cannot_be_read_is_no_client_that_left(
+    site: Site,
+    records: Records,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    good: int,
+    number: int,
+) -> None:
+    """As a broken disk does, or a file system without sendfile: behind ``good`` pieces."""
+    records.expect("application failed", "cannot read a file being sent")
+
+    def breaking(function: Callable[..., Any]) -> Callable[..., Any]:
+        calls = 0
+
+        def call(*args: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls > good:
+                raise OSError(number, os.strerror(number))
+            return function(*args)
+
+        return call
+
+    for name in ("sendfile", "pread", "preadv"):
+        monkeypatch.setattr(os, name, breaking(getattr(os, name)))
+    app = FileApp(pathsend(path))
+    response = site.open(app).get("/")
+    direct = sends_files(site)
+    assert response.cut is (good > 0 or direct)
+    assert response.status == (200 if response.cut else 500)
+    raised = app.raised.take()
+    assert isinstance(raised, FileUnavailable)
+    assert isinstance(raised.__cause__, OSError)
+    assert raised.__cause__.errno == number
+    site.served.stop()
+    site.served.wait()
+    said = records.messages()
+    assert any("application failed: GET /" in text for text in said)
+    assert any("is cut" in text for text in said) is direct
 
 
 def test_a_reader_that_leaves(plain: Site, records: Records, tmp_path: Path) -> None:

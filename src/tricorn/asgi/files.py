@@ -17,6 +17,14 @@ from tricorn.exceptions import FileUnavailable, InvalidMessage
 from tricorn.protocol.flow import FileRegion
 from tricorn.types import Message
 
+_GET_FLAGS: int | None = None
+try:
+    import fcntl
+except ImportError:
+    pass  # Windows
+else:
+    _GET_FLAGS = fcntl.F_GETFL
+
 # Bytes read at a time.
 PIECE = 65536
 _RWF_NOWAIT = getattr(os, "RWF_NOWAIT", None)
@@ -51,7 +59,7 @@ def open_file(message: Message) -> FileRegion:
     offset it begins where the file stands, and the file moves behind it.
 
     :raises InvalidMessage: for anything but a regular file open for reading in binary mode.
-    :raises FileUnavailable: if the descriptor is closed or no regular file's.
+    :raises FileUnavailable: if the descriptor is closed, write-only or no regular file's.
     """
     what = "http.response.zerocopysend"
     file: Any = message.get("file")
@@ -67,6 +75,8 @@ def open_file(message: Message) -> FileRegion:
         raise InvalidMessage(f"{what}: 'file' must be a file with a descriptor: {file!r}") from None
     except (OSError, ValueError) as exc:
         raise FileUnavailable(f"{what}: cannot use {file!r}: {exc}") from exc
+    if not _is_readable(region.fd):
+        raise FileUnavailable(f"{what}: {file!r} is not open for reading")
     size = _size(region.fd, what)
     seek = getattr(file, "seek", None)
     if offset is None:
@@ -92,6 +102,21 @@ def _size(descriptor: int, what: str) -> int:
     if not stat.S_ISREG(found.st_mode):
         raise FileUnavailable(f"{what} is not a regular file")
     return found.st_size
+
+
+def _is_readable(descriptor: int) -> bool:
+    """What only the first read would tell otherwise, when the head has left."""
+    if _GET_FLAGS is None:
+        return True
+    flags = fcntl.fcntl(descriptor, _GET_FLAGS)
+    return flags & os.O_ACCMODE != os.O_WRONLY and not flags & getattr(os, "O_PATH", 0)
+
+
+def unavailable(failure: FileUnavailable) -> FileUnavailable:
+    """The same as an error of the application's, without the frames of whoever sent the file."""
+    error = FileUnavailable(str(failure))
+    error.__cause__ = failure.__cause__
+    return error
 
 
 async def read_piece(region: FileRegion) -> bytes:

@@ -192,9 +192,15 @@ class HTTPResponse(BaseStream):
             if flushed is not None:
                 await flushed
             self._check_open()
+        except ClientDisconnected:
+            if region.failure is None:
+                raise
         finally:
             self._handed_over = None
             self._copied()
+        if region.failure is not None:
+            # Behind the head: the connection has been cut.
+            raise files.unavailable(region.failure)
         if not more:
             self._send_body(b"", False, 0)
             self.host.flush()

@@ -20,6 +20,7 @@ import anyio
 import anyio.abc
 
 from tricorn.asgi.host import Worker
+from tricorn.exceptions import FileUnavailable
 from tricorn.io import pacing, sendfile
 from tricorn.io.anyio_means import GONE, means
 from tricorn.io.connection import Connection
@@ -317,7 +318,7 @@ class AnyioTransport(Transport):
                 await self._means.checkpoint()
                 # A broken TLS stream fails at once: the reader needs its turn to tell.
                 await self._means.checkpoint()
-            except sendfile.FileShrank as exc:
+            except FileUnavailable as exc:
                 connection.file_failed(exc)
             finally:
                 self._writing = False

@@ -20,12 +20,11 @@ from tricorn.asgi.http import HTTPStream
 from tricorn.asgi.websocket import WebSocketStream
 from tricorn.compilation import mypyc_attr
 from tricorn.counters import CONNECTIONS
-from tricorn.exceptions import ClientDisconnected, RemoteProtocolError
+from tricorn.exceptions import ClientDisconnected, FileUnavailable, RemoteProtocolError
 from tricorn.io import pacing
 from tricorn.io.ending import Ending
 from tricorn.io.exchanges import Exchanges
 from tricorn.io.registry import Registry
-from tricorn.io.sendfile import FileShrank
 from tricorn.io.transport import Transport
 from tricorn.protocol import negotiate
 from tricorn.protocol.connection import HTTPConnection
@@ -214,8 +213,8 @@ class Connection(Exchanges):
 
     def file_failed(self, error: Exception) -> None:
         """A piece of a file could not be sent whole; its length is on the wire already."""
-        if isinstance(error, FileShrank):
-            self.worker.log.error("a file shrank while it was sent to %s; cut", self.client)
+        if isinstance(error, FileUnavailable):
+            self.worker.log.error("%s; the connection from %s is cut", error, self.client)
         self._abort()
 
     @property

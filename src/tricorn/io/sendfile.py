@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import Callable
@@ -10,29 +11,49 @@ from typing import Final
 
 import anyio
 
+from tricorn.exceptions import FileUnavailable
 from tricorn.protocol.flow import FileRegion
 
 AVAILABLE: Final = hasattr(os, "sendfile")
 # One step (bytes): other connections get their turn between two.
 _STEP: Final = 2**20
-
-
-class FileShrank(Exception):
-    """The file ends before the piece that was promised does."""
+# What is wrong with the file or its file system; all else is the connection's end.
+_OF_THE_FILE: Final = frozenset(
+    {
+        errno.EINVAL,
+        errno.EIO,
+        errno.ENOSYS,
+        errno.EOPNOTSUPP,
+        errno.EOVERFLOW,
+        errno.ESPIPE,
+        errno.ESTALE,
+    }
+)
 
 
 def send_some(descriptor: int, region: FileRegion) -> bool:
     """Send what a non-blocking socket takes at once; whether the piece is complete.
 
     :raises BlockingIOError: if the socket takes nothing now.
-    :raises FileShrank: if the file has become too short.
-    :raises OSError: if the connection is gone, or the file cannot be read.
+    :raises FileUnavailable: if the file cannot be read or has become too short; the region
+        has it as its ``failure``.
+    :raises OSError: if the connection is gone.
     """
-    sent = os.sendfile(descriptor, region.fd, region.offset, min(region.count, _STEP))
+    try:
+        sent = os.sendfile(descriptor, region.fd, region.offset, min(region.count, _STEP))
+    except OSError as exc:
+        if exc.errno in _OF_THE_FILE:
+            raise _failed(region, f"cannot read a file being sent: {exc}") from exc
+        raise
     if not sent:
-        raise FileShrank
+        raise _failed(region, "a file shrank while it was sent")
     region.advance(sent)
     return not region.count
+
+
+def _failed(region: FileRegion, why: str) -> FileUnavailable:
+    region.failure = error = FileUnavailable(why)
+    return error
 
 
 async def send_region(sock: socket.socket, region: FileRegion) -> None:
@@ -76,7 +97,7 @@ class FileSender:
         except BlockingIOError:
             self._watch()
             return False
-        except (OSError, FileShrank) as exc:
+        except (OSError, FileUnavailable) as exc:
             error = exc
         watched = self._watched >= 0
         self.close()

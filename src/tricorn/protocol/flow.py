@@ -6,6 +6,7 @@ import os
 from typing import Any, TypeAlias
 
 from tricorn.compilation import mypyc_attr
+from tricorn.exceptions import FileUnavailable
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -13,15 +14,17 @@ class FileRegion:
     """A piece of a regular file that the transport sends without reading it.
 
     Owns its descriptor: ``close`` is called by whoever has sent it, and by the end of
-    its life where it was never sent. ``count`` (bytes, also ``len``) is what is left.
+    its life where it was never sent. ``count`` (bytes, also ``len``) is what is left, and
+    ``failure`` says why that was not sent.
     """
 
-    __slots__ = ("count", "fd", "offset")
+    __slots__ = ("count", "failure", "fd", "offset")
 
     def __init__(self, fd: int, offset: int, count: int) -> None:
         self.fd = fd
         self.offset = offset
         self.count = count
+        self.failure: FileUnavailable | None = None
 
     def __len__(self) -> int:
         return self.count
