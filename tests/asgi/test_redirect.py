@@ -8,7 +8,7 @@ from tricorn.application import compose
 from tricorn.asgi.redirect import HTTPSRedirect, Redirect, StrictTransportSecurity, tls_port
 from tricorn.config import Config
 from tricorn.config_mounts import parse_mounts
-from tricorn.exceptions import ConfigError
+from tricorn.exceptions import ClientDisconnected, ConfigError
 
 DENIAL = ["websocket.http.response"]
 TLS = {"certfile": "c.pem", "keyfile": "k.pem"}
@@ -257,6 +257,22 @@ def test_hsts_on_the_500_of_a_broken_application():
     anyio.run(main)
     assert sent[0]["status"] == 500
     assert (b"strict-transport-security", b"max-age=60") in sent[0]["headers"]
+
+
+def test_the_failure_of_an_application_whose_client_has_left_stays_its_own():
+    async def app(scope, receive, send):
+        raise RuntimeError("broken")
+
+    async def send(message):
+        raise ClientDisconnected("the client has disconnected")
+
+    async def main():
+        wrapped = StrictTransportSecurity(app, Config(hsts_max_age=60))
+        with pytest.raises(RuntimeError, match="broken") as raised:
+            await wrapped(scope_of(scheme="https"), None, send)
+        assert raised.value.__context__ is None
+
+    anyio.run(main)
 
 
 @pytest.mark.parametrize(

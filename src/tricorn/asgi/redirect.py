@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from tricorn.asgi.hosts import HostNames, host_of, split_authority
 from tricorn.asgi.replies import TARGET_SAFE, below, encoded, reply
 from tricorn.config import Config
@@ -143,7 +145,8 @@ class StrictTransportSecurity:
             await self._app(scope, receive, send_with_field)
         except Exception as exc:
             if not started and scope["type"] == "http" and not isinstance(exc, ClientDisconnected):
-                await reply(scope, receive, send_with_field, 500, "Internal Server Error")
+                with contextlib.suppress(ClientDisconnected):
+                    await reply(scope, receive, send_with_field, 500, "Internal Server Error")
             raise
 
 
