@@ -59,6 +59,25 @@ def test_pool_reuses_a_thread() -> None:
     pool.stop()
 
 
+def test_a_job_is_told_that_it_has_to_wait() -> None:
+    pool = ThreadPool(2, "test-postponed")
+    gate = threading.Event()
+    told: list[int] = []
+
+    def blocks() -> Callable[[], None]:
+        gate.wait(PATIENCE)
+        return nothing
+
+    for number in range(4):
+        pool.submit(blocks, lambda number=number: told.append(number))  # type: ignore[misc]
+    assert told == [2, 3]
+    gate.set()
+    eventually(lambda: pool.running == 0)
+    pool.submit(blocks, lambda: told.append(4))
+    assert told == [2, 3]
+    pool.stop()
+
+
 def no_more_threads(thread: threading.Thread) -> None:
     raise RuntimeError("can't start new thread")
 

@@ -9,6 +9,7 @@ from wsgiref.validate import validator
 
 import pytest
 
+from helpers.clients import open_socket
 from helpers.serving import Inbox, Records, eventually, settled
 from helpers.site import Serving, Site
 from helpers.wsgi import TEXT, App, Open, failing, has
@@ -420,3 +421,59 @@ def test_an_abandoned_request_is_not_run(serving: Serving) -> None:
     assert first.response(stream).complete
     assert first.get("/after").complete
     assert seen.take() == "/after"
+
+
+def test_nor_is_it_within_the_grace(plain: Site) -> None:
+    """Though its task, which waits for the thread, has not been cancelled."""
+    seen = Inbox()
+    gate = threading.Event()
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        seen.put(environ["PATH_INFO"])
+        if environ["PATH_INFO"] == "/first":
+            gate.wait(10)
+        start_response("200 OK", TEXT)
+        return [b"x"]
+
+    adapted = adapt(app, "wsgi", Config(wsgi_threads=1))
+    exchanges: dict[str, Any] = {}
+    ended = Inbox()
+
+    async def outer(scope: Scope, receive: Receive, send: Send) -> None:
+        exchanges[scope["path"]] = receive.__self__  # type: ignore[attr-defined]
+        try:
+            await adapted(scope, receive, send)
+        except BaseException as exc:
+            ended.put(type(exc))
+            raise
+
+    plain.serve(outer, disconnect_grace=None)
+    first = plain.connect()
+    stream = first.start("GET", "/first")
+    assert seen.take() == "/first"
+    leaving = plain.connect()
+    gone = leaving.start("GET", "/gone")
+    eventually(lambda: "/gone" in exchanges)
+    last = plain.connect()
+    behind = last.start("GET", "/behind")
+    eventually(lambda: "/behind" in exchanges)
+    leaving.leave(gone)
+    eventually(lambda: exchanges["/gone"].abandoned)
+    gate.set()
+    assert first.response(stream).complete
+    assert last.response(behind).complete
+    assert seen.take() == "/behind"
+    assert ended.take() is ClientDisconnected
+
+
+def test_a_peer_that_has_said_all_it_has_to_say_is_answered(serving: Serving) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", TEXT)
+        return [b"answer"]
+
+    served = serving(app)
+    with open_socket(served.address) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        sock.shutdown(1)
+        answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert b"answer" in answer

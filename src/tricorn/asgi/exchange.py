@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from tricorn.asgi.host import Exchange, Host, TaskHandle, Waiter
 from tricorn.protocol.events import RequestReceived
-from tricorn.types import Headers, Message, Scope
+from tricorn.types import Headers, Message, Receive, Scope
 
 
 class BaseStream:
@@ -98,3 +98,12 @@ class BaseStream:
             self.duration = time.perf_counter() - self._started_at
             self.finished_at = time.time()
             access_log(self)
+
+
+def has_left(receive: Receive) -> bool:
+    """Whether the peer has left the exchange whose application was given this ``receive``.
+
+    Any thread may ask. False where ``receive`` is not the server's own.
+    """
+    stream = getattr(receive, "__self__", None)
+    return isinstance(stream, BaseStream) and stream.abandoned

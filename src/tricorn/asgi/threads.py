@@ -123,18 +123,22 @@ class ThreadPool:
         """Jobs that run or wait for a thread."""
         return self._busy.count
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Job, postponed: Call | None = None) -> None:
         """Run ``job``, which must not raise, in a thread.
 
+        :param postponed: called before that, where none is free for it now.
         :raises RuntimeError: if the system gives no thread and there is none that could run it.
         """
-        if self._busy.add(1) > self._threads and self._threads < self._size:
+        jobs = self._busy.add(1)
+        if jobs > self._threads and self._threads < self._size:
             try:
                 self._start()
             except RuntimeError:
                 if not self._threads:
                     self._busy.add(-1)
                     raise
+        if postponed is not None and jobs > self._threads:
+            postponed()
         self._jobs.put(job)
 
     def _start(self) -> None:

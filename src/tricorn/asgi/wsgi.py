@@ -78,7 +78,7 @@ class WSGIAdapter:
         calls = self._calls = LoopCalls.current(self._calls)
         exchange = Exchange(calls, receive, limit, body, more)
         run = contextvars.copy_context().run
-        self._pool.submit(functools.partial(run, self._run, exchange, scope))
+        self._pool.submit(functools.partial(run, self._run, exchange, scope), exchange.postpone)
         await exchange.drive(send)
 
     def _run(self, exchange: Exchange, scope: Scope) -> Callable[[], None]:
@@ -86,6 +86,7 @@ class WSGIAdapter:
         error: BaseException | None = None
         try:
             if not exchange.stopped:
+                exchange.check_peer()
                 self._respond(exchange, scope)
         except BaseException as exc:
             error = exc

@@ -12,6 +12,7 @@ import threading
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from tricorn.asgi.exchange import has_left
 from tricorn.asgi.host import Waiter
 from tricorn.asgi.threads import LoopCalls
 from tricorn.counters import CURRENT
@@ -65,6 +66,7 @@ class Exchange:
     _room: threading.Lock | None = None  # where the thread sleeps for output to go
     _input: threading.Lock | None = None  # and for input to come
     _wanted = False  # the thread waits for input
+    _postponed = False  # there was no free thread for it
     _started = False  # the response start is sent
     _error: BaseException | None = None
     _head: Message | None = None
@@ -93,6 +95,16 @@ class Exchange:
     def stopped(self) -> bool:
         """Whether what the application makes goes nowhere."""
         return self._stopped is not None
+
+    def check_peer(self) -> None:
+        """Whether a request that has waited for its thread is still to be run.
+
+        One whose thread was free is: a peer that only has nothing more to say wants its answer.
+
+        :raises ClientDisconnected: if its peer has left meanwhile.
+        """
+        if self._postponed and has_left(self._receive):
+            raise ClientDisconnected("the client has disconnected")
 
     def begin_input(self) -> tuple[bytes, bool]:
         """The beginning of the request body, once, and whether it goes on."""
@@ -182,6 +194,10 @@ class Exchange:
             raise ClientDisconnected("the request body has no end") from error
 
     # In the task
+
+    def postpone(self) -> None:
+        """The request has to wait for its thread."""
+        self._postponed = True
 
     async def drive(self, send: Send) -> None:
         """Send what the thread makes and fetch what it reads, until it is done.
