@@ -263,6 +263,22 @@ class TestRFC9112Section5Fields:
         return play << Request(1, headers=[(b"host", b"a"), (b"x-ab", b"c")],
                                raw_headers=[(b"host", b"a"), (b"X-Ab", b"c")])  # fmt: skip
 
+    @pytest.mark.parametrize(
+        ("head", "fields"),
+        [
+            (b"GET http://b:80/p HTTP/1.1\r\nX-Ab: c\r\nHost: a\r\n\r\n", [(b"X-Ab", b"c")]),
+            (b"GET http://b:80/p HTTP/1.0\r\n\r\n", []),
+        ],
+    )
+    @conversation
+    def test_5_nor_then_has_the_client_another_host_than_its_target(self, head, fields):
+        play = Playbook(http1(h11_pass_raw_headers=True)) >> head
+        version = "1.1" if b"HTTP/1.1" in head else "1.0"
+        lower = [(name.lower(), value) for name, value in fields]
+        return play << Request(1, target=b"/p", http_version=version,
+                               headers=[(b"host", b"b:80"), *lower],
+                               raw_headers=[(b"host", b"b:80"), *fields])  # fmt: skip
+
 
 class TestRFC9112Section6Body:
     @conversation

@@ -205,7 +205,10 @@ def read_request(
     elif not fields.valid_host(host):
         raise RemoteProtocolError(f"invalid Host {quoted(host)}")
     if target[:1] != b"/" or 0x23 in target or method == b"CONNECT":
-        target, headers = _read_target(method, target, headers)
+        target, authority = _read_target(method, target)
+        if authority is not None:
+            # RFC 9112 3.2.2: Host is ignored in favour of the target's host.
+            headers, received = _with_host(headers, authority), _with_host(received, authority)
     event = RequestReceived(
         stream_id,
         "1.0" if http10 else "1.1",
@@ -239,19 +242,19 @@ def _read_options(event: RequestReceived, found: dict[bytes, list[bytes]], http1
     return request
 
 
-def _read_target(method: bytes, target: bytes, headers: Headers) -> tuple[bytes, Headers]:
-    """The origin-form target and the headers, whose Host an absolute-form target replaces."""
+def _read_target(method: bytes, target: bytes) -> tuple[bytes, bytes | None]:
+    """The origin-form or asterisk-form target, and the authority of an absolute-form one."""
     if method == b"CONNECT":
         # A tunnel is not something this server is capable of (RFC 9110 9.3.6, 15.6.2).
         raise RemoteProtocolError("CONNECT is not supported", 501)
     if target.startswith(b"/"):
         if b"#" in target:
             raise RemoteProtocolError("fragment in the request target")
-        return target, headers
+        return target, None
     if target == b"*":
         if method != b"OPTIONS":
             raise RemoteProtocolError("asterisk-form is for OPTIONS only")
-        return target, headers
+        return target, None
     match = _ABSOLUTE.fullmatch(target)
     if match is None or b"#" in target:
         raise RemoteProtocolError("request target is in none of the forms of RFC 9112 3.2")
@@ -260,12 +263,15 @@ def _read_target(method: bytes, target: bytes, headers: Headers) -> tuple[bytes,
         raise RemoteProtocolError(f"target scheme {quoted(scheme)}")
     if not authority or not fields.valid_host(authority):
         raise RemoteProtocolError(f"invalid authority {quoted(authority)} in the request target")
-    # RFC 9112 3.2.2: Host is ignored in favour of the target's host.
-    others = [header for header in headers if header[0] != b"host"]
     if not rest.startswith(b"/"):
         # RFC 9112 3.2.4: OPTIONS without a path means the server as a whole.
         rest = b"*" if not rest and method == b"OPTIONS" else b"/" + rest
-    return rest, [(b"host", authority), *others]
+    return rest, authority
+
+
+def _with_host(headers: Headers, authority: bytes) -> Headers:
+    others = [header for header in headers if header[0].lower() != b"host"]
+    return [(b"host", authority), *others]
 
 
 def _read_framing(found: dict[bytes, list[bytes]], http10: bool) -> tuple[int, bool]:
