@@ -19,12 +19,12 @@ def load(config: Config) -> tuple[Application | None, Config]:
 
     :raises AppImportError: if it cannot be imported.
     """
+    if config.gc_threshold:
+        gc.set_threshold(config.gc_threshold, *gc.get_threshold()[1:])
     target = config.application
     if target is None:
         return None, config
     interface = interface_of(target, config.interface)
-    if config.gc_threshold:
-        gc.set_threshold(config.gc_threshold, *gc.get_threshold()[1:])
     app = load_app(target, factory=config.factory, app_dir=config.app_dir)
     return app, config.replace(interface=interface)
 

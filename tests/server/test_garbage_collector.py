@@ -30,6 +30,12 @@ def test_it_is_set_and_the_older_generations_keep_theirs(tmp_path: Path) -> None
     assert loaded(tmp_path, "gc_plain", "") == (10_000, *before[1:])
 
 
+def test_it_is_set_where_the_mounts_hold_all_that_is_served() -> None:
+    before = gc.get_threshold()
+    assert load(Config(mounts=[{"path": "/old", "redirect": "/"}], gc_threshold=5000))[0] is None
+    assert gc.get_threshold() == (5000, *before[1:])
+
+
 def test_the_application_has_the_last_word(tmp_path: Path) -> None:
     source = "assert gc.get_threshold()[0] == 5000; gc.set_threshold(123, 4, 5)"
     assert loaded(tmp_path, "gc_own", source, gc_threshold=5000) == (123, 4, 5)
