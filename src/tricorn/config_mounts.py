@@ -34,6 +34,18 @@ _HOST = re.compile(
     r"(\*\.)?[\w-]+(\.[\w-]+)*\.?|\[[0-9a-fA-F:.]+\]|([0-9a-fA-F.]*:){2}[0-9a-fA-F:.]*"
 )
 _AUTHORITY = re.compile(r"([\w-]+(\.[\w-]+)*\.?|\[[0-9a-fA-F:.]+\])(:\d{1,5})?", re.ASCII)
+# RFC 9110 sections 7.6.1, 8.6 and 14.4: of the connection, or of one response.
+_SERVERS = frozenset(
+    {
+        b"connection",
+        b"content-length",
+        b"content-range",
+        b"keep-alive",
+        b"proxy-connection",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
 _FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e\xa0-\xff\t]*)")
 # RFC 3986: what may stand in a reference, percent-encoded already.
 _REFERENCE = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
@@ -167,9 +179,12 @@ def _faults(mount: Mount) -> Iterator[tuple[str, str]]:
     if mount.fallback is not None and not all(map(_is_name, mount.fallback.split("/"))):
         yield "fallback", "the path of a file below the directory, without a / before it"
     try:
-        mount.fields()
+        names = {name for name, _ in mount.fields()}
     except ValueError:
         yield "headers", 'fields, each "Name: value"'
+    else:
+        for name in sorted(names & _SERVERS):
+            yield "headers", f"fields without {name.decode()}, which only the server can tell"
     if mount.status not in (301, 302, 307, 308):
         yield "status", "301, 302, 307 or 308"
     if mount.redirect is not None and not _is_reference(mount.redirect):

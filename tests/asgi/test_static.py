@@ -359,6 +359,29 @@ def test_own_headers_are_added_and_win(root):
     assert answer["vary"] == "cookie"
 
 
+@pytest.mark.parametrize("range_", ["", "bytes=0-1", "bytes=0-1,1000-1001"])
+@pytest.mark.parametrize(
+    "own", ["Accept-Ranges: none", 'ETag: "1"', "Last-Modified: Thu, 01 Jan 1970 00:00:00 GMT"]
+)
+def test_own_headers_stand_in_the_place_of_the_servers(root, own, range_):
+    name, _, value = own.partition(": ")
+    keys = {"headers": [own]}
+    answer = get(root, "/big.bin", [("range", range_)] if range_ else (), keys=keys)
+    assert answer.status == (206 if range_ else 200)
+    assert answer[name.lower()] == value  # once, or there is an error
+    known = get(root, "/big.bin")["etag"]
+    again = get(root, "/big.bin", [("if-none-match", known)], keys=keys)
+    assert (again.status, again[name.lower()]) == (304, value)
+
+
+def test_an_own_content_type_is_that_of_the_parts_too(root):
+    keys = {"headers": ["Content-Type: text/x"]}
+    answer = get(root, "/big.bin", [("range", "bytes=0-1,1000-1001")], keys=keys)
+    assert answer["content-type"].startswith("multipart/byteranges; boundary=")
+    assert answer.body.count(b"content-type: text/x\r\n") == 2
+    assert answer.body.count(b"content-type") == 2
+
+
 # Validators and preconditions
 
 
@@ -620,6 +643,13 @@ def test_variants_only_beside_their_file_and_where_wanted(compressed):
     assert get(compressed, "/a.txt", accept).status == 404
     put(compressed / "index.html.gz", b"zipped")
     assert get(compressed, "/", accept)["content-encoding"] == "gzip"
+
+
+def test_files_with_a_coding_of_their_own_have_no_variants(compressed):
+    accept = [("accept-encoding", "br, gzip")]
+    answer = get(compressed, "/a.txt", accept, keys={"headers": ["Content-Encoding: gzip"]})
+    assert (answer["content-encoding"], answer["vary"]) == ("gzip", None)
+    assert answer.body == b"0123456789"
 
 
 def test_a_variant_that_leads_outside_is_left(root, tmp_path):

@@ -90,6 +90,14 @@ def test_what_granian_says_can_be_said() -> None:
         (FILES | {"headers": ["a b: c"]}, "mounts[0].headers: expected fields"),
         (FILES | {"headers": ["a: b\r\nc: d"]}, "mounts[0].headers: expected a list"),
         (FILES | {"headers": ["a: \u2603"]}, "mounts[0].headers: expected fields"),
+        (FILES | {"headers": ["x: y", "Content-Length: 5"]}, "mounts[0].headers: expected fields "
+         "without content-length, which only the server can tell"),
+        (FILES | {"headers": ["content-range: bytes */5"]}, "mounts[0].headers: expected fields "
+         "without content-range"),
+        (FILES | {"headers": ["Transfer-Encoding: chunked"]}, "mounts[0].headers: expected fields "
+         "without transfer-encoding"),
+        (FILES | {"headers": ["connection: close"]}, "mounts[0].headers: expected fields "
+         "without connection"),
         ({"redirect": "/x", "status": 303}, "mounts[0].status: expected 301, 302, 307 or 308"),
         ({"redirect": "//evil.test"}, "mounts[0].redirect: expected http://"),
         ({"redirect": "ftp://a"}, "mounts[0].redirect: expected http://"),

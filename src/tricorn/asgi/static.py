@@ -55,16 +55,17 @@ class StaticFiles:
         assert mount.directory is not None
         self.mount = mount
         self._tree = FileTree(mount.directory, follow_symlinks=mount.follow_symlinks)
-        own = dict(mount.fields())
+        self._own = mount.fields()
+        own = dict(self._own)
+        self._replaced = frozenset(own)
+        self._kind = own.get(b"content-type")
+        # Files of a coding that the operator names have no variants in another.
+        self._codings = () if b"content-encoding" in own else mount.precompressed
         self._fields: Headers = [(b"x-content-type-options", b"nosniff")]
         caching = cache_control(mount)
         self._caching: Headers = [] if caching is None else [(b"cache-control", caching.encode())]
-        if mount.precompressed:
+        if self._codings:
             self._fields.append((b"vary", b"accept-encoding"))
-        self._fields = [field for field in self._fields if field[0] not in own]
-        self._fields += mount.fields()
-        # What the operator wrote replaces ours.
-        self._replaced = frozenset(own)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; a WebSocket is refused with 404."""
@@ -147,7 +148,7 @@ class StaticFiles:
     def _choose_variant(self, found: _Found, fields: dict[bytes, bytes]) -> None:
         """Put the best precompressed variant that the peer takes in the file's place."""
         value = fields.get(b"accept-encoding")
-        for coding in preconditions.accepted_codings(value, self.mount.precompressed):
+        for coding in preconditions.accepted_codings(value, self._codings):
             variant = self._tree.open(found.relative + SUFFIXES[coding])
             if isinstance(variant, OpenFile):
                 found.file.close()
@@ -171,7 +172,7 @@ class StaticFiles:
             await reply(scope, receive, send, 412, "Precondition Failed")
             return
         if status == 304:
-            start = _start(304, self._describe(found, current))
+            start = _start(304, self._with_own(self._describe(found, current)))
             await send(start)
             await send({"type": "http.response.body", "body": b""})
             return
@@ -187,17 +188,16 @@ class StaticFiles:
         headers.append((b"last-modified", _file_date(current.modified)))
         if found.coding:
             headers.append((b"content-encoding", found.coding.encode()))
-        kind = content_type(found.relative)
+        kind = self._kind or content_type(found.relative)
         if ranges is not None and len(ranges) > 1:
-            await _send_parts(send, scope, file, ranges, headers, kind)
+            await _send_parts(send, scope, file, ranges, self._with_own(headers), kind)
             return
-        if b"content-type" not in self._replaced:
-            headers.append((b"content-type", kind))
+        headers.append((b"content-type", kind))
         offset, count = ranges[0] if ranges else (0, file.size)
         headers.append((b"content-length", b"%d" % count))
         if ranges:
             headers.append((b"content-range", _content_range(offset, count, file.size)))
-        start = _start(206 if ranges else 200, headers)
+        start = _start(206 if ranges else 200, self._with_own(headers))
         if scope["method"] == "HEAD":
             await send(start)
             await send({"type": "http.response.body", "body": b""})
@@ -207,13 +207,16 @@ class StaticFiles:
     def _describe(self, found: _Found, current: Validators) -> Headers:
         """The fields that 200, 206 and 304 share (RFC 9110 section 15.4.5)."""
         headers = [(b"etag", current.field), *self._fields]
-        if b"cache-control" not in self._replaced:
-            if found.is_fallback:
-                # It is served under names that may be real files tomorrow.
-                headers.append((b"cache-control", b"no-cache"))
-            else:
-                headers += self._caching
+        if found.is_fallback:
+            # It is served under names that may be real files tomorrow.
+            headers.append((b"cache-control", b"no-cache"))
+        else:
+            headers += self._caching
         return headers
+
+    def _with_own(self, headers: Headers) -> Headers:
+        """These fields and the operator's, which replace those of their names."""
+        return [field for field in headers if field[0] not in self._replaced] + self._own
 
 
 def _start(status: int, headers: Headers) -> Message:
