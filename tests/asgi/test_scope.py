@@ -1,7 +1,7 @@
 """The connection scope of an exchange (ASGI HTTP 2.5)."""
 
 import pytest
-from asgi_host import http1_stream, http2_stream
+from asgi_host import http1_host, http1_stream, http2_stream
 from playbook_http2 import GET
 
 
@@ -46,6 +46,14 @@ def test_the_path_is_decoded_once_and_kept_raw(target, path, raw, query):
     fields = [*GET[:3], (b":path", target)]
     scope = http2_stream(fields).scope
     assert (scope["path"], scope["raw_path"], scope["query_string"]) == (path, raw, query)
+
+
+@pytest.mark.parametrize("target", [b"*", b"http://a"])
+def test_the_server_as_a_whole_is_below_no_path(target):
+    options = {"root_path": "/shop", "root_path_stripped": True}
+    head = b"OPTIONS " + target + b" HTTP/1.1\r\nhost: a\r\n\r\n"
+    scope = http1_host(head, **options).streams[1].scope
+    assert (scope["path"], scope["raw_path"], scope["root_path"]) == ("*", b"*", "/shop")
 
 
 def test_each_exchange_has_a_copy_of_the_state():

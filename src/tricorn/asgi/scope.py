@@ -69,7 +69,7 @@ def _scope(host: Host, request: RequestReceived, extensions: dict[str, dict[str,
     if "%" in path:
         path = unquote(path)
     worker = host.worker
-    if worker.root_path_stripped:
+    if worker.root_path_stripped and path.startswith("/"):  # OPTIONS * is about the server
         path = worker.root_path + path
         raw_path = quote(worker.root_path).encode("ascii") + raw_path
     if host.tls is not None:
