@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gc
+from typing import TypeAlias
 
 from tricorn.app_loader import interface_of, load_app
-from tricorn.asgi.interface import adapt
+from tricorn.asgi.interface import adapt, detect
 from tricorn.config import Config
 from tricorn.config_mounts import Mount, parse_mounts
 from tricorn.exceptions import AppImportError, ConfigError
 from tricorn.types import Application, ASGIApplication
+
+# By the object's id, while that is there, and what it is written for.
+_Adapted: TypeAlias = dict[tuple[int, str], tuple[Application, ASGIApplication]]
 
 
 def load(config: Config) -> tuple[Application | None, Config]:
@@ -40,12 +44,14 @@ def compose(app: Application | None, config: Config) -> ASGIApplication:
         cannot be told.
     :raises AppImportError: if a mounted application cannot be imported.
     """
-    served = None if app is None else adapt(app, config.interface, config)
+    served: ASGIApplication
     if config.mounts:
         from tricorn.asgi.mounts import Mounts  # what an option asks for is imported for it
 
-        served = Mounts(_mounted(served, config), config)
-    if served is None:
+        served = Mounts(_mounted(app, config), config)
+    elif app is not None:
+        served = adapt(app, config.interface, config)
+    else:
         raise ConfigError("no application and no mounts: there is nothing to serve")
     if config.hsts_max_age is not None:
         from tricorn.asgi.redirect import StrictTransportSecurity
@@ -58,15 +64,15 @@ def compose(app: Application | None, config: Config) -> ASGIApplication:
     return served
 
 
-def _mounted(app: ASGIApplication | None, config: Config) -> list[tuple[Mount, ASGIApplication]]:
+def _mounted(app: Application | None, config: Config) -> list[tuple[Mount, ASGIApplication]]:
     mounts = parse_mounts(config.mounts)
     mounted: list[tuple[Mount, ASGIApplication]] = []
+    adapted: _Adapted = {}
     if app is not None:
         if any(not mount.prefix and not mount.host for mount in mounts):
             raise ConfigError('mounts: the application given is the mount at "/"; there are two')
         name = config.application or "application"
-        mounted.append((Mount(application=name), app))
-    adapted: dict[tuple[int, str], tuple[Application, ASGIApplication]] = {}
+        mounted.append((Mount(application=name), _adapt(app, config.interface, config, adapted)))
     for place, mount in enumerate(mounts):
         target: ASGIApplication
         if mount.directory is not None:
@@ -78,12 +84,11 @@ def _mounted(app: ASGIApplication | None, config: Config) -> list[tuple[Mount, A
 
             target = Redirect(mount)
         else:
-            # One object at several places stays one, with one lifespan.
             loaded, interface = _load(mount, place, config)
-            key = id(loaded), interface
-            if key not in adapted:
-                adapted[key] = loaded, _adapt(loaded, interface, place, config)
-            target = adapted[key][1]
+            try:
+                target = _adapt(loaded, interface, config, adapted)
+            except ConfigError as exc:
+                raise ConfigError(f"mounts[{place}].{exc}") from None
         mounted.append((mount, target))
     return mounted
 
@@ -102,8 +107,11 @@ def _load(mount: Mount, place: int, config: Config) -> tuple[Application, str]:
         raise ConfigError(f"mounts[{place}].{exc}") from None
 
 
-def _adapt(app: Application, interface: str, place: int, config: Config) -> ASGIApplication:
-    try:
-        return adapt(app, interface, config)
-    except ConfigError as exc:
-        raise ConfigError(f"mounts[{place}].{exc}") from None
+def _adapt(app: Application, interface: str, config: Config, adapted: _Adapted) -> ASGIApplication:
+    """One object at several places stays one, with one lifespan and one pool of threads."""
+    if interface == "auto" and callable(app):
+        interface = detect(app)
+    key = id(app), interface
+    if key not in adapted:
+        adapted[key] = app, adapt(app, interface, config)
+    return adapted[key][1]

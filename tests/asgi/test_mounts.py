@@ -1,5 +1,9 @@
 """Several applications as one: which gets what, in which scope, and their joint lifespan."""
 
+import sys
+import threading
+import types
+
 import anyio
 import pytest
 
@@ -398,8 +402,6 @@ def wsgi(environ, start_response):
 
 @pytest.fixture
 def shop(tmp_path, monkeypatch):
-    import sys
-
     (tmp_path / "mounted_shop.py").write_text(APPS)
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "a.txt").write_text("file")
@@ -428,6 +430,50 @@ def test_compose_mounts_every_kind(shop):
     assert answer_of(app, "/").status == 404
     assert answer_of(compose(App("root"), config), "/").body == b"root"
     assert answer_of(compose(App("root"), config), "/one").body == b"one"
+
+
+def module_of(monkeypatch, app):
+    """A module of whose name the configuration can make an application; its target."""
+    module = types.ModuleType("mounted_twice")
+    module.app = app
+    monkeypatch.setitem(sys.modules, "mounted_twice", module)
+    return "mounted_twice:app"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("interfaces", [("auto", "auto"), ("asgi2", "auto"), ("auto", "asgi2")])
+def test_the_application_mounted_once_more_is_started_once(backend, interfaces, monkeypatch):
+    started = []
+
+    def app(scope):
+        async def run(receive, send):
+            await receive()
+            started.append(scope["type"])
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+
+        return run
+
+    target = module_of(monkeypatch, app)
+    mounts = [{"path": "/again", "application": target, "interface": interfaces[1]}]
+    live(backend, compose(app, Config(interface=interfaces[0], mounts=mounts)))
+    assert started == ["lifespan"]
+
+
+def test_a_wsgi_application_mounted_once_more_has_one_pool(monkeypatch):
+    threads = set()
+
+    def app(environ, start_response):
+        threads.add(threading.get_ident())
+        start_response("200 OK", [])
+        return [environ["SCRIPT_NAME"].encode()]
+
+    mounts = [{"path": "/again", "application": module_of(monkeypatch, app)}]
+    composed = compose(app, Config(mounts=mounts, wsgi_threads=1))
+    assert answer_of(composed, "/a").body == b""
+    assert answer_of(composed, "/again/a").body == b"/again"
+    assert len(threads) == 1
 
 
 def test_compose_of_nothing_and_of_two_at_the_root(shop):
