@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from tricorn.config_binds import parse_bind
 from tricorn.config_values import Kind, Option, coerce, nearest, option, refuse, rows_of
 from tricorn.exceptions import ConfigError
+from tricorn.host_names import normal_name
 from tricorn.records import Record, replace
 
 TYPE_CHECKING = False  # typing itself takes a megabyte
@@ -128,7 +129,7 @@ def parse_mounts(tables: Sequence[Mapping[str, Any]]) -> tuple[Mount, ...]:
     seen: dict[tuple[str, str], int] = {}
     for place, mount in enumerate(mounts):
         for host in mount.host or ("",):
-            first = seen.setdefault((mount.prefix, host), place)
+            first = seen.setdefault((mount.prefix, normal_name(host)), place)
             if first != place:
                 where = f" for host {host!r}" if host else ""
                 raise ConfigError(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tricorn.asgi.hosts import HostNames, host_of, parents, split_authority
+from tricorn.asgi.hosts import HostNames, host_of, parents
+from tricorn.host_names import split_authority
 
 
 @pytest.mark.parametrize(

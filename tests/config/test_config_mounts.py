@@ -127,6 +127,21 @@ def test_two_of_one_place_are_refused() -> None:
     parse_mounts([first, FILES | {"path": "/x"}, FILES | {"path": "/x", "host": "c"}])
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("example.org", "example.org."),
+        ("*.example.org", "*.Example.ORG."),
+        ("::1", "[0:0::1]"),
+        ("b\u00fccher.example", "xn--bcher-kva.example"),
+    ],
+)
+def test_two_spellings_of_one_host_are_one_place(first: str, second: str) -> None:
+    said = error(FILES | {"host": first}, FILES | {"host": second})
+    assert f"for host {second.lower()!r} is that of mounts[0] too" in said
+    assert len(parse_mounts([FILES | {"host": [first, second]}])) == 1
+
+
 def test_application_is_the_mount_at_the_root() -> None:
     assert "application is the mount at" in error(FILES, application="a:b")
     Config(mounts=[FILES | {"path": "/x"}, FILES | {"host": "a"}], application="a:b")

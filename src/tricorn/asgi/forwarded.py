@@ -15,9 +15,10 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from tricorn.asgi.hosts import host_of, split_authority
+from tricorn.asgi.hosts import host_of
 from tricorn.config import Config
 from tricorn.config_proxies import Address, TrustedProxies, parse_address
+from tricorn.host_names import split_authority
 from tricorn.percent import quote, unquote
 from tricorn.protocol.proxy_protocol import ProxyHeader
 from tricorn.types import Headers, Scope

@@ -15,13 +15,14 @@ from typing import Any
 import anyio
 import anyio.abc
 
-from tricorn.asgi.hosts import host_of, normal_name, parents, split_authority
+from tricorn.asgi.hosts import host_of, parents
 from tricorn.asgi.lifespan import Lifespan
 from tricorn.asgi.replies import reply
 from tricorn.asgi.stopping import EXTENSION as STOPPING
 from tricorn.config import Config
 from tricorn.config_mounts import Mount
 from tricorn.exceptions import LifespanError
+from tricorn.host_names import normal_name, split_authority
 from tricorn.types import ASGIApplication, Header, Receive, Scope, Send
 
 _log = logging.getLogger("tricorn.error")

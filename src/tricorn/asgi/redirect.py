@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 
-from tricorn.asgi.hosts import HostNames, host_of, split_authority
+from tricorn.asgi.hosts import HostNames, host_of
 from tricorn.asgi.replies import TARGET_SAFE, below, encoded, reply
 from tricorn.config import Config
 from tricorn.config_binds import parse_bind
 from tricorn.config_mounts import Mount
 from tricorn.exceptions import ClientDisconnected
+from tricorn.host_names import split_authority
 from tricorn.percent import quote
 from tricorn.reasons import REASONS
 from tricorn.types import ASGIApplication, Header, Message, Receive, Scope, Send
