@@ -10,6 +10,8 @@ from tricorn.supervisor_workers import WorkerProcess
 # Seconds before a worker that failed is started again: nothing the first time, then doubled.
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
+# Doublings after which it is the longest in any case; without end they overflow a float.
+_DOUBLINGS = 10
 
 
 class Slot:
@@ -28,8 +30,10 @@ class Slot:
 
     def pause(self, now: float) -> float:
         """Note a failure; the seconds to wait before the next attempt."""
-        seconds = min(_FIRST_PAUSE * 2 ** (self.failures - 1), _LONGEST_PAUSE)
-        seconds = seconds if self.failures else 0.0
+        seconds = 0.0
+        if self.failures:
+            doublings = min(self.failures - 1, _DOUBLINGS)
+            seconds = min(_FIRST_PAUSE * 2**doublings, _LONGEST_PAUSE)
         self.failures += 1
         self.retry_at = now + seconds
         return seconds
