@@ -24,12 +24,12 @@ class Listener:
         sock: socket.socket,
         bind: Bind,
         secure: bool,
-        inode: tuple[int, int] | None = None,
+        inode: tuple[int, int, int] | None = None,
     ) -> None:
         self.socket = sock
         self.bind = bind
         self.secure = secure
-        self.inode = inode  # of a Unix socket we made
+        self.inode = inode  # of a Unix socket we made: see `_identity`
         self.health = False  # of health_bind
         #: Family, type and protocol: an enum looks its members up at each access.
         self.kind = (int(sock.family), int(sock.type), sock.proto)
@@ -56,13 +56,11 @@ class Listener:
     def close(self) -> None:
         """Close the socket; remove the path of a Unix socket that is still ours."""
         # Not getsockname: the event loop may have closed the socket already.
-        path = self.bind.path if self.inode is not None else None
         self.socket.close()
-        if path:
+        if self.inode is not None:
             with contextlib.suppress(OSError):
-                found = os.lstat(path)
-                if (found.st_dev, found.st_ino) == self.inode:
-                    os.unlink(path)
+                if _identity(self.bind.path) == self.inode:
+                    os.unlink(self.bind.path)
 
 
 class AcceptedSocket(socket.socket):
@@ -254,8 +252,17 @@ def _unix(bind: Bind, config: Config) -> Listener:
     except BaseException:
         sock.close()
         raise
+    return Listener(sock, bind, False, _identity(path))
+
+
+def _identity(path: str) -> tuple[int, int, int]:
+    """What tells a Unix socket from the next one at its path.
+
+    Its number may be the next one's as soon as both socket and path are gone; the time it was
+    made (ns) stays, whatever becomes of its owner and mode.
+    """
     found = os.lstat(path)
-    return Listener(sock, bind, False, (found.st_dev, found.st_ino))
+    return found.st_dev, found.st_ino, found.st_mtime_ns
 
 
 def _remove_stale(path: str) -> None:
