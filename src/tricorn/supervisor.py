@@ -88,7 +88,7 @@ class Supervisor(Fleet):
         self.sockets = Sockets.bind(self.config, inherited)
         try:
             if inherited is not None:
-                inherited.release(self.sockets)
+                inherited.close(self.sockets)
             if not self._origin:
                 self._pid_file.write()
             with self._signals:
@@ -175,7 +175,7 @@ class Supervisor(Fleet):
         """All of the first workers are ready."""
         if self._origin:
             self._pid_file.write()
-            self._origin.ready()
+            self._origin.ready(self.sockets)
         self.say_serving()
         self.notifier.ready(count_of(self.slots))
 
@@ -346,7 +346,7 @@ class Supervisor(Fleet):
         _log.info("supervisor %d serves; this one drains and ends", handover.pid)
         self.notifier.main_pid(handover.pid)
         handover.let_go()
-        self.sockets.forget_paths()
+        self.sockets.own_paths(False)
         self.stopping = True
         for worker in self.all_workers():
             worker.drain()

@@ -114,6 +114,7 @@ class Origin:
     def __init__(self, told: str) -> None:
         self._text = ""
         self._channel: Channel | None = None
+        self._sockets: Sockets | None = None
         if told:
             found = json.loads(told)
             self._text = found["sockets"]
@@ -130,11 +131,16 @@ class Origin:
 
     def sockets(self, config: Config) -> Sockets | None:
         """The sockets of the former supervisor."""
-        return Sockets.restore(self._text, config) if self._text else None
+        self._sockets = Sockets.restore(self._text, config) if self._text else None
+        return self._sockets
 
-    def ready(self) -> None:
-        """We serve: it may go. From now on we are as any other."""
+    def ready(self, sockets: Sockets) -> None:
+        """We serve these: it may go. From now on we are as any other."""
         if self._channel is not None:
             self._channel.send("ready", wait=True)
             self._channel.close()
-        self._text, self._channel = "", None
+        if self._sockets is not None:
+            # Not before: should we fail, the former one goes on below these paths.
+            self._sockets.own_paths(True)
+            self._sockets.release(sockets)
+        self._text, self._channel, self._sockets = "", None, None

@@ -83,10 +83,17 @@ class Sockets:
                     if id(listener.socket) not in kept:
                         listener.close()
 
-    def forget_paths(self) -> None:
-        """Unix sockets belong to another process from now on: closing leaves their paths."""
+    def close(self, other: Sockets | None = None) -> None:
+        """Close what ``other`` does not have; ``release`` removes paths of Unix sockets."""
+        kept = set(other._all()) if other is not None else set()
         for listener in self._all():
-            listener.inode = None
+            if listener not in kept:
+                listener.socket.close()
+
+    def own_paths(self, owned: bool) -> None:
+        """Whether it is for us to remove the paths of Unix sockets."""
+        for listener in self._all():
+            listener.owned = listener.inode is not None and owned
 
     def _all(self) -> Iterator[Listener]:
         for made in self._made.values():
@@ -129,7 +136,10 @@ class Sockets:
 
     @classmethod
     def restore(cls, text: str, config: Config) -> Sockets:
-        """What ``dump`` wrote, in the process that inherited the descriptors."""
+        """What ``dump`` wrote, in the process that inherited the descriptors.
+
+        The paths of Unix sockets are still the other process' own.
+        """
         sockets = cls(config)
         for row in json.loads(text):
             bind = parse_bind(row["bind"])
@@ -137,6 +147,7 @@ class Sockets:
             sock = _taken(row["fd"])
             made = sockets._made.setdefault(row["slot"], {})
             made.setdefault((bind, row["time"]), []).append(Listener(sock, bind, False, inode))
+        sockets.own_paths(False)
         return sockets
 
 

@@ -178,6 +178,38 @@ def test_where_the_new_supervisor_fails_the_old_one_goes_on(tmp_path: Path) -> N
         assert site.server.end() == 0
 
 
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "gone"])
+def test_a_new_supervisor_that_fails_leaves_the_paths(tmp_path: Path, kept: bool) -> None:
+    """Of a Unix socket that it would serve, and of one that it would no longer serve."""
+    (tmp_path / "tricorn.toml").write_text(f"insecure_bind = 'unix:{tmp_path}/s'\n")
+    with workers(tmp_path) as site:
+        if not kept:
+            (tmp_path / "tricorn.toml").write_text("")
+        (tmp_path / "site_app.py").write_text("def app(:\n")
+        site.server.send(signal.SIGUSR2)
+        site.server.wait_for("ended with exit code 4 before it served; this one goes on")
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(f"{tmp_path}/s")
+        site.server.send(signal.SIGTERM)
+        assert site.server.end() == 0
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_new_supervisor_removes_the_paths_it_does_not_serve(tmp_path: Path) -> None:
+    (tmp_path / "tricorn.toml").write_text(f"insecure_bind = 'unix:{tmp_path}/s'\n")
+    with workers(tmp_path) as site:
+        (tmp_path / "tricorn.toml").write_text("")
+        site.server.send(signal.SIGUSR2)
+        (_, new) = site.wait_said(2)
+        try:
+            assert site.server.process.wait(20) == 0
+            assert not (tmp_path / "s").exists()
+            assert site.version() == "1"
+        finally:
+            os.kill(new, signal.SIGTERM)
+            eventually(lambda: not is_alive(new), "the new supervisor stays")
+
+
 def test_reload_in_one_process_says_what_it_does_not_do(tmp_path: Path) -> None:
     from helpers.daemon import daemon
 

@@ -30,6 +30,8 @@ class Listener:
         self.bind = bind
         self.secure = secure
         self.inode = inode  # of a Unix socket we made: see `_identity`
+        #: Whether the path of a Unix socket is this process' to remove.
+        self.owned = inode is not None
         self.health = False  # of health_bind
         #: Family, type and protocol: an enum looks its members up at each access.
         self.kind = (int(sock.family), int(sock.type), sock.proto)
@@ -57,7 +59,7 @@ class Listener:
         """Close the socket; remove the path of a Unix socket that is still ours."""
         # Not getsockname: the event loop may have closed the socket already.
         self.socket.close()
-        if self.inode is not None:
+        if self.owned:
             with contextlib.suppress(OSError):
                 if _identity(self.bind.path) == self.inode:
                     os.unlink(self.bind.path)
