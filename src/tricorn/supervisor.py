@@ -244,6 +244,9 @@ class Supervisor(Fleet):
 
     def _stop_all(self, *, cut: bool) -> None:
         self.stopping = True
+        # First ours: what comes until the workers close theirs is still accepted, and what comes
+        # from then on is refused.
+        self.sockets.close()
         if self._handover is not None:
             self._handover.cancel()
             self._handover = None
@@ -347,10 +350,9 @@ class Supervisor(Fleet):
         self.notifier.main_pid(handover.pid)
         handover.let_go()
         self.sockets.own_paths(False)
+        self.sockets.release(None)  # ours first, as in a stop
         self.stopping = True
         for worker in self.all_workers():
             worker.drain()
         self.leaving.update(self.all_workers())
         self.slots = []
-        # Our descriptors of the shared sockets do no harm; queues of our own would.
-        self.sockets.release(None)

@@ -30,6 +30,7 @@ from tricorn.control_channel import Channel, Message
 from tricorn.counters import Counters
 from tricorn.event_loop import caller_from_threads, run_on
 from tricorn.exceptions import TricornError
+from tricorn.io.listener import Listener
 from tricorn.last_resort import LastResort
 from tricorn.privileges import drop
 from tricorn.supervisor_environment import CUT_TIME, DUMP_SIGNAL
@@ -61,6 +62,7 @@ class Link:
         self._lock = threading.RLock()  # a signal handler may come in between
         self._call: Callable[[Callable[[], object]], object] | None = None
         self._waiting: list[Callable[[], object]] = []
+        self._listeners: list[Listener] = []
         self._server: Server | None = None
         self._stop: anyio.Event
         self._scope: anyio.CancelScope
@@ -109,8 +111,10 @@ class Link:
 
     def drain(self, delay: float, *, stopping: bool) -> None:
         """Finish what is in flight, then end."""
-        self._draining = True
-        self._in_loop(lambda: self._drain(delay, stopping=stopping))
+        with self._lock:
+            self._draining = True
+            self._in_loop(lambda: self._drain(delay, stopping=stopping))
+            self._let_go()
 
     def on_sigterm(self, number: int, frame: FrameType | None) -> None:
         """Drain; the second time end at once.
@@ -124,6 +128,12 @@ class Link:
             self._channel.send("draining")
             self.drain(self._config.drain_delay, stopping=True)
 
+    def _let_go(self) -> None:
+        """Where nothing will be served, the import of the application keeps no address open."""
+        if self._draining and self._call is None:
+            for listener in self._listeners:
+                listener.socket.close()
+
     def _in_loop(self, action: Callable[[], object]) -> None:
         with self._lock:
             if self._call is None:
@@ -133,6 +143,15 @@ class Link:
                 self._call(action)
             except RuntimeError:
                 pass  # the loop has ended
+
+    # Before there is an event loop
+
+    def listeners(self, rows: list[Message]) -> list[Listener]:
+        """The sockets that the supervisor sent."""
+        with self._lock:
+            self._listeners = in_worker(rows)
+            self._let_go()
+        return self._listeners
 
     # In the event loop
 
@@ -221,7 +240,7 @@ def _serve(link: Link, config: Config, start: Message) -> None:
     from tricorn.application import compose, load
     from tricorn.server import Server
 
-    listeners = in_worker(start["listeners"])
+    listeners = link.listeners(start["listeners"])
     counters = Counters.create(**start["counters"])
     os.close(start["counters"]["fd"])
     tls: TLSContext | None = None

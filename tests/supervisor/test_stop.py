@@ -7,7 +7,13 @@ import signal
 from pathlib import Path
 
 import pytest
-from workers_daemon import Echo, is_alive, workers
+from workers_daemon import APP, Echo, eventually, is_alive, refuses, workers
+
+# It goes on importing, and says that it does.
+_STARTS = """
+open(f"starts.{os.getpid()}", "x").close()
+time.sleep(60)
+"""
 
 
 def test_idle_connections_may_still_send_a_request(tmp_path: Path) -> None:
@@ -27,6 +33,51 @@ def test_idle_connections_may_still_send_a_request(tmp_path: Path) -> None:
         assert last.getheader("connection") == "close"
         client.close()
         slow.close()
+        assert site.server.end() == 0
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [("-k", "asyncio"), ("-k", "trio"), ("--reuse-port", "--workers", "2")],
+    ids=["asyncio", "trio", "reuse_port"],
+)
+def test_connections_are_refused_while_the_last_requests_end(
+    tmp_path: Path, extra: tuple[str, ...]
+) -> None:
+    with workers(tmp_path, "--insecure-bind", f"unix:{tmp_path}/s", *extra) as site:
+        echo = Echo(site)
+        site.server.send(signal.SIGTERM)
+        eventually(lambda: refuses(site.server.address), "it still takes connections")
+        eventually(lambda: refuses(f"{tmp_path}/s"), "the Unix socket still takes connections")
+        for byte in b"b", b"c", b"d", b"e", b"f":
+            echo.send(byte)
+        echo.end()
+        assert site.server.end() == 0
+    assert not (tmp_path / "s").exists()
+
+
+def test_connections_are_taken_for_the_drain_delay(tmp_path: Path) -> None:
+    with workers(tmp_path, "--drain-delay", "60") as site:
+        site.server.send(signal.SIGTERM)
+        site.server.wait_for("finishing what is in flight")
+        assert site.version() == "1"
+        site.server.send(signal.SIGTERM)
+        assert site.server.end() == 0
+
+
+def test_a_worker_that_starts_keeps_no_address_open(tmp_path: Path) -> None:
+    with workers(tmp_path) as site:
+        echo = Echo(site)
+        (tmp_path / "site_app.py").write_text(APP + _STARTS)
+        site.server.send(signal.SIGHUP)
+        eventually(lambda: [*tmp_path.glob("starts.*")], "no new worker")
+        (starts,) = tmp_path.glob("starts.*")
+        site.server.send(signal.SIGTERM)
+        eventually(lambda: refuses(site.server.address), "it still takes connections")
+        assert is_alive(int(starts.suffix[1:])), "it was refused for want of the worker"
+        for byte in b"b", b"c", b"d", b"e", b"f":
+            echo.send(byte)
+        echo.end()
         assert site.server.end() == 0
 
 

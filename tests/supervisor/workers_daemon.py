@@ -148,6 +148,20 @@ def eventually(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.02)
 
 
+def refuses(address: tuple[str, int] | str) -> bool:
+    """Whether nobody listens at a TCP address, or at the path of a Unix socket."""
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+    with socket.socket(family) as sock:
+        sock.settimeout(DEADLINE)
+        try:
+            sock.connect(address)
+        except ConnectionRefusedError:
+            return True
+        except ConnectionResetError:
+            pass  # it was closed just now, with this connection in its queue
+    return False
+
+
 def is_alive(pid: int) -> bool:
     """Whether the process is there; one that only waits to be reaped is not."""
     return state_of(pid) not in ("", "Z")
