@@ -173,6 +173,7 @@ class Supervisor(Fleet):
 
     def began(self) -> None:
         """All of the first workers are ready."""
+        self.sockets.keep_slots(len(self.slots))
         if self._origin:
             self._pid_file.write()
             self._origin.ready(self.sockets)
@@ -306,6 +307,7 @@ class Supervisor(Fleet):
         self.sockets = reload.sockets
         # First ours: what waits in the queue of an address that is gone is still accepted.
         former_sockets.release(self.sockets)
+        self.sockets.keep_slots(len(self.slots))
         for slot in former:
             self.retire(*slot.workers())
         self._take_over_config(reload.config)

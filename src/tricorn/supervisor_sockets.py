@@ -83,6 +83,13 @@ class Sockets:
                     if id(listener.socket) not in kept:
                         listener.close()
 
+    def keep_slots(self, count: int) -> None:
+        """Close the sockets of slots that there are no more, where nobody would accept."""
+        if not self._config.reuse_port:
+            count = 1  # all have those of the first
+        for number in [number for number in self._made if number >= count]:
+            self.release(None, slot=number)
+
     def close(self, other: Sockets | None = None) -> None:
         """Close what ``other`` does not have; ``release`` removes paths of Unix sockets."""
         kept = set(other._all()) if other is not None else set()

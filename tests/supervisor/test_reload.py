@@ -133,6 +133,56 @@ def test_a_new_supervisor_takes_over(tmp_path: Path, extra: tuple[str, ...]) -> 
     assert "WARN" not in site.server.errors
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2])
+@pytest.mark.parametrize("left", ["workers = 1", "workers = 2"])
+def test_fewer_workers_leave_no_queue_without_an_end(
+    tmp_path: Path, number: signal.Signals, left: str
+) -> None:
+    """With reuse_port each has a queue of its own, which the system goes on filling."""
+    (tmp_path / "tricorn.toml").write_text("workers = 4\n")
+    with workers(tmp_path, "--reuse-port") as site:
+        (firsts, old) = site.said[0]
+        (tmp_path / "tricorn.toml").write_text(f"{left}\n")
+        site.server.send(number)
+        (seconds, above) = site.wait_said(2)
+        try:
+            eventually(lambda: not any(map(is_alive, firsts)), "a former worker stays")
+            for _ in range(24):
+                assert site.worker() in seconds
+        finally:
+            if above != old:
+                os.kill(above, signal.SIGTERM)
+                eventually(lambda: not is_alive(above), "the new supervisor stays")
+
+
+def test_a_new_supervisor_without_reuse_port_has_one_queue(tmp_path: Path) -> None:
+    (tmp_path / "tricorn.toml").write_text("workers = 2\nreuse_port = true\n")
+    with workers(tmp_path) as site:
+        (firsts, _) = site.said[0]
+        (tmp_path / "tricorn.toml").write_text("workers = 2\n")
+        site.server.send(signal.SIGUSR2)
+        (seconds, new) = site.wait_said(2)
+        try:
+            eventually(lambda: not any(map(is_alive, firsts)), "a former worker stays")
+            for _ in range(24):
+                assert site.worker() in seconds
+        finally:
+            os.kill(new, signal.SIGTERM)
+            eventually(lambda: not is_alive(new), "the new supervisor stays")
+
+
+def test_a_reload_that_fails_keeps_every_queue(tmp_path: Path) -> None:
+    (tmp_path / "tricorn.toml").write_text("workers = 2\n")
+    with workers(tmp_path, "--reuse-port") as site:
+        (former, _) = site.said[0]
+        (tmp_path / "tricorn.toml").write_text("workers = 1\n")
+        (tmp_path / "site_app.py").write_text("def app(:\n")
+        site.server.send(signal.SIGHUP)
+        site.server.wait_for("SIGHUP: the reload failed")
+        eventually(lambda: site.worker() == former[0], "its queue is gone")
+        eventually(lambda: site.worker() == former[1], "its queue is gone")
+
+
 def test_the_former_supervisor_counts_its_signals(tmp_path: Path) -> None:
     """SIGUSR2, then SIGTERM to the old process, is what scripts written for Gunicorn do."""
     command = ("env", f"NOTIFY_SOCKET={tmp_path}/notify", *COMMAND)
