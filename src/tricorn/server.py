@@ -15,7 +15,7 @@ import anyio
 import anyio.abc
 import anyio.lowlevel
 
-from tricorn import logs
+from tricorn import logs, ticking
 from tricorn.application import compose
 from tricorn.asgi.exchange_count import counted, wants_metrics
 from tricorn.asgi.host import Worker
@@ -43,11 +43,6 @@ if TYPE_CHECKING:
     from tricorn.io.tls import TLSContext
 
 _log = logging.getLogger("tricorn.error")
-
-# Seconds between two looks at the clock, at most; shorter where a limit is shorter.
-_TICK = 1.0
-_SHORTEST_TICK = 0.02
-_DRAIN_TICK = 0.1  # while draining: idle connections are left open for a moment only
 
 
 class Event(Protocol):
@@ -164,7 +159,7 @@ class Server:
         self.config = config
         #: Seconds that connections are still taken behind a stop; may be set until then.
         self.drain_delay = config.drain_delay
-        #: Behind a stop another process serves at the same addresses; may be set until then.
+        #: Behind a stop another process serves at the same addresses; see `tell_balancers`.
         self.replaced = False
         #: Whether changed certificate files are loaded.
         self.watches_certificates = True
@@ -295,11 +290,16 @@ class Server:
 
     async def _say_goodbye(self) -> None:
         """Balancers and applications hear of the stop, and connections come for a while yet."""
-        self.worker.ready = self.replaced
-        if self.replaced:
-            self._health.leave()
+        self.tell_balancers()
         await anyio.sleep(self.drain_delay)
         self.worker.stopping.set()
+        self.tell_balancers()
+
+    def tell_balancers(self) -> None:
+        """Answer as ``replaced`` says; to be called where it changes behind a stop."""
+        self.worker.ready = self.replaced
+        if self.replaced and self.worker.draining:
+            self._health.leave()
 
     @property
     def _uses_asyncio(self) -> bool:
@@ -402,10 +402,10 @@ class Server:
 
     async def _tick(self) -> None:
         """One coarse timer for all connections."""
-        interval = self._tick_interval()
+        interval = ticking.tick_interval(self.config)
         while True:
             if self.worker.draining:
-                await anyio.sleep(_DRAIN_TICK)
+                await anyio.sleep(ticking.DRAINING)
             else:
                 with anyio.move_on_after(interval):
                     await self.worker.stopping.wait()
@@ -417,25 +417,6 @@ class Server:
             self._peers.flush(now, due_only=True)
             if self.on_tick is not None:
                 self.on_tick(now)
-
-    def _tick_interval(self) -> float:
-        config = self.config
-        limits = (
-            config.keep_alive_timeout,
-            config.header_timeout,
-            config.read_timeout,
-            config.write_timeout,
-            config.close_timeout,
-            config.disconnect_grace,
-            config.websocket_ping_interval,
-            config.websocket_ping_timeout,
-            config.websocket_close_timeout,
-            config.websocket_handshake_timeout,
-            config.response_timeout,
-            config.min_body_rate_grace if config.min_body_rate is not None else None,
-        )
-        shortest = min((limit for limit in limits if limit is not None), default=_TICK)
-        return max(_SHORTEST_TICK, min(_TICK, shortest / 4))
 
     # Stopping
 

@@ -118,7 +118,7 @@ class Fleet:
             elif message["type"] == "draining" and any(s.current is worker for s in self.slots):
                 _log.info("worker %d was told to end by somebody else", worker.pid)
                 self._take_out(worker)
-                self.retire(worker)
+                self.retire(worker, delay=worker.config.drain_delay)  # as it does by itself
 
     def _on_ready(self, worker: WorkerProcess) -> None:
         worker.state = State.READY
@@ -159,11 +159,11 @@ class Fleet:
                 if slot.current is None:
                     slot.retry_at = time.monotonic()
 
-    def retire(self, *workers: WorkerProcess) -> None:
-        """Have replaced workers drain."""
+    def retire(self, *workers: WorkerProcess, delay: float = 0.0) -> None:
+        """Have replaced workers drain, ``delay`` (seconds) from now on."""
         for worker in workers:
             self.leaving.add(worker)
-            worker.drain()
+            worker.drain(delay=delay)
 
     # Ends of processes
 

@@ -160,6 +160,8 @@ class WorkerProcess:
         if self.state is not State.LEAVING:
             starting, self.state = self.state is State.STARTING, State.LEAVING
             self._limit_drain(delay, starting=starting)
+        elif self._drained_at is not None:
+            self._limit_drain(delay, starting=False)  # where it had not begun, it begins now
         self.channel.send("drain", delay=delay, stopping=stopping)
 
     def _limit_drain(self, delay: float, *, starting: bool) -> None:
@@ -167,9 +169,10 @@ class WorkerProcess:
         if starting:
             self._kill_within(CUT_TIME)
             return
-        if config.graceful_timeout is None:
+        if config.graceful_timeout is None or self.verdict is not None:
             return
-        self._drained_at = now + delay + config.graceful_timeout + CUT_TIME
+        limit = now + delay + config.graceful_timeout + CUT_TIME
+        self._drained_at = max(limit, self._drained_at or limit)
         if config.shutdown_timeout is not None:
             self.kill_at = self._drained_at + config.shutdown_timeout + _MARGIN
 

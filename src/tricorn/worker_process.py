@@ -159,6 +159,8 @@ class Link:
         assert self._server is not None
         self._server.drain_delay = delay
         self._server.replaced = not stopping
+        if self._stop.is_set():  # we did not know better
+            self._server.tell_balancers()
         self._stop.set()
 
     def _cut(self) -> None:

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from helpers.apps import hello, reply
-from helpers.clients import Client, Response, open_socket
+from helpers.clients import Client, HTTP1Client, Response, open_socket
 from helpers.serving import BACKENDS, Gate, Inbox, Records, Served, address_of, eventually
 from helpers.site import Serving, Site
 from helpers.websocket import WebSocketClient
@@ -210,7 +210,8 @@ def test_connections_to_health_bind_are_bounded(serving: Serving) -> None:
     eventually(lambda: sum(map(is_closed, crowd)) == 70 - 64, "room")
 
 
-def test_a_worker_that_is_replaced_stays_ready(backend: str, records: Records) -> None:
+@pytest.mark.parametrize("late", [False, True], ids=["told", "told-late"])
+def test_a_worker_that_is_replaced_stays_ready(backend: str, records: Records, late: bool) -> None:
     """It leaves the address of health_bind at once: its successor answers there."""
     name, backend_options = BACKENDS[backend]
 
@@ -224,7 +225,7 @@ def test_a_worker_that_is_replaced_stays_ready(backend: str, records: Records) -
         options = {"bind": "127.0.0.1:0", "health_bind": "127.0.0.3:0"}
         config = Config(lifespan="off", readyz_path="/ready", **options)
         server = Server(app, config)
-        server.replaced = True
+        server.replaced = not late
         async with anyio.create_task_group() as tasks:
             stop = anyio.Event()
             urls = await tasks.start(server.run, stop, False)
@@ -233,6 +234,12 @@ def test_a_worker_that_is_replaced_stays_ready(backend: str, records: Records) -
                 await stream.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
                 await begun.wait()
                 stop.set()
+                if late:
+                    await server.worker.stopping.wait()
+                    assert not server.worker.ready
+                    assert not refuses(health)
+                    server.replaced = True
+                    server.tell_balancers()
                 await anyio.to_thread.run_sync(eventually, lambda: refuses(health), "refusal")
                 assert server.worker.ready
                 goes_on.set()
@@ -245,6 +252,31 @@ def test_a_worker_that_is_replaced_stays_ready(backend: str, records: Records) -
 
     begun = goes_on = anyio.Event()
     anyio.run(events, backend=name, backend_options=backend_options)
+
+
+def test_it_answers_until_its_drain_delay_is_over(backend: str, records: Records) -> None:
+    """Somebody told it to end, so its successor only starts, and nobody else answers."""
+    name, backend_options = BACKENDS[backend]
+
+    def ready(address: tuple[str, int]) -> int:
+        with open_socket(address) as sock:
+            return HTTP1Client(sock).get("/readyz").status
+
+    async def main() -> None:
+        config = Config(lifespan="off", bind="127.0.0.1:0", drain_delay=60.0, **APART)
+        server = Server(hello, config)
+        async with anyio.create_task_group() as tasks:
+            stop = anyio.Event()
+            urls = await tasks.start(server.run, stop, False)
+            health = address_of(urls[-1])
+            stop.set()
+            await anyio.to_thread.run_sync(eventually, lambda: ready(health) == 503, "a stop")
+            server.replaced = True
+            server.tell_balancers()
+            assert await anyio.to_thread.run_sync(ready, health) == 200
+            tasks.cancel_scope.cancel()
+
+    anyio.run(main, backend=name, backend_options=backend_options)
 
 
 @pytest.mark.parametrize(

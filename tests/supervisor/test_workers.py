@@ -118,3 +118,25 @@ def test_a_worker_told_to_end_by_somebody_else_is_replaced(tmp_path: Path) -> No
         site.server.wait_for(f"worker {first} was told to end by somebody else")
         assert site.worker() != first
         assert "ERROR" not in site.server.errors
+
+
+def test_the_daemon_is_ready_while_a_worker_ends_that_somebody_told_to(tmp_path: Path) -> None:
+    with workers(tmp_path, "--drain-delay", "60", "--readyz-path", "/readyz") as site:
+        ((first,), _) = site.said[0]
+        client = site.connection()  # to the first one
+
+        def ready() -> bool:
+            client.request("GET", "/readyz")
+            response = client.getresponse()
+            response.read()
+            return response.status == 200
+
+        assert ready()
+        os.kill(first, signal.SIGTERM)
+        eventually(lambda: site.worker() != first, "no other worker serves")
+        assert ready()
+        site.server.send(signal.SIGTERM)
+        eventually(lambda: not ready(), "it is ready while the daemon stops")
+        client.close()
+        site.server.send(signal.SIGTERM)
+        assert site.server.end() == 0
