@@ -231,18 +231,18 @@ def _bytes(value: bytes) -> str:
 
 
 def _header(scope: Mapping[str, Any], name: bytes) -> bytes | None:
+    length = len(name)
     for key, value in scope["headers"]:
-        if key == name:
+        # With h11_pass_raw_headers names have the peer's own case.
+        if key == name or (len(key) == length and key.lower() == name):
             return bytes(value)
     return None
 
 
 def _request_header(name: bytes) -> Getter:
     def get(exchange: Exchange) -> str:
-        for key, value in exchange.scope["headers"]:
-            if key == name:
-                return _bytes(value)
-        return "-"
+        value = _header(exchange.scope, name)
+        return "-" if value is None else _bytes(value)
 
     return get
 

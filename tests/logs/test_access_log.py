@@ -147,6 +147,12 @@ def test_user_of_basic_authorization(value: bytes, user: str) -> None:
     assert line("%(u)s", Done(http_scope((b"authorization", value)))) == user
 
 
+def test_structured_fields_are_found_in_any_case() -> None:
+    exchange = Done(http_scope((b"Referer", b"http://r/"), (b"USER-AGENT", b"curl/8")))
+    found = json.loads(AccessLog("", as_json=True).line(exchange))
+    assert (found["referer"], found["user_agent"]) == ("http://r/", "curl/8")
+
+
 @pytest.mark.parametrize(("version", "method"), [("1.1", "GET"), ("2", "CONNECT")])
 def test_a_websocket_has_the_method_of_its_wire(version: str, method: str) -> None:
     scope = http_scope(type="websocket", http_version=version)

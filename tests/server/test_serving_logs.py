@@ -32,6 +32,20 @@ def test_one_line_with_the_bytes_of_the_body(site: Site, records: Records) -> No
     assert len(lines(records, 2)) == 2
 
 
+def test_request_fields_in_the_case_of_the_peer(serving: Serving, records: Records) -> None:
+    """With h11_pass_raw_headers the scope has them as they came."""
+    template = "%(u)s %(f)s %(a)s %({x-one}i)s"
+    options = {"accesslog": "-", "access_log_format": template}
+    served = serving(hello, h11_pass_raw_headers=True, **options)
+    with open_socket(served.address) as sock:
+        sock.sendall(
+            b"GET / HTTP/1.1\r\nHost: a\r\nReferer: http://r/\r\nUser-Agent: curl/8\r\n"
+            b"Authorization: Basic YWxpY2U6c2VjcmV0\r\nX-One: 1\r\nConnection: close\r\n\r\n"
+        )
+        assert b"".join(iter(lambda: sock.recv(65536), b"")).startswith(b"HTTP/1.1 200 ")
+    assert lines(records, 1) == ["alice http://r/ curl/8 1"]
+
+
 def test_bytes_that_were_sent_before_the_peer_left(plain: Site, records: Records) -> None:
     gate: Any = None
 
