@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from tricorn.config_binds import parse_bind
+from tricorn.config_proxies import compared
 
 TYPE_CHECKING = False  # typing itself takes a megabyte
 if TYPE_CHECKING:
@@ -32,9 +33,9 @@ def health_faults(config: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
         elif path in seen:
             yield f"{seen[path]} and {name} are the same path, {path!r}", (seen[path], name)
         seen.setdefault(path, name)
-    others = {parse_bind(text) for text in (*config.bind, *config.insecure_bind)}
+    others = {compared(parse_bind(text)) for text in (*config.bind, *config.insecure_bind)}
     for text in config.health_bind:
-        address = parse_bind(text)
+        address = compared(parse_bind(text))
         if address in others and (address.kind, address.port) != ("tcp", 0):
             yield f"health_bind: {text!r} is one of bind and insecure_bind", ("health_bind", "bind")
         others.add(address)

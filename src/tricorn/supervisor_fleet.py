@@ -14,7 +14,7 @@ import time
 from tricorn.config import Config
 from tricorn.counters import WORKER_DEATHS, Counters
 from tricorn.error_report import told
-from tricorn.exceptions import TricornError
+from tricorn.exceptions import BindError, TricornError
 from tricorn.supervisor_slots import Slot, count_of, unready
 from tricorn.supervisor_sockets import Sockets
 from tricorn.supervisor_workers import State, WorkerProcess, oom_kills, working_directory
@@ -142,6 +142,11 @@ class Fleet:
         if not self.slots:
             return  # one could not, and the daemon has given up
         if all(s.current is not None and s.current.state is State.READY for s in self.slots):
+            try:
+                self.sockets.check_paths()
+            except BindError as exc:
+                self.give_up(exc)
+                return
             self.serving = True
             self.began()
 

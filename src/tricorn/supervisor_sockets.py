@@ -97,6 +97,14 @@ class Sockets:
             if listener not in kept:
                 listener.socket.close()
 
+    def check_paths(self) -> None:
+        """See that the paths of Unix sockets that are ours still lead to them.
+
+        :raises BindError: if one does not.
+        """
+        for listener in self._all():
+            listener.check_path()
+
     def own_paths(self, owned: bool) -> None:
         """Whether it is for us to remove the paths of Unix sockets."""
         for listener in self._all():
@@ -196,6 +204,6 @@ def in_worker(rows: list[dict[str, Any]]) -> list[Listener]:
     listeners = []
     for row in rows:
         listener = Listener(_taken(row["fd"]), parse_bind(row["bind"]), row["secure"])
-        listener.health = row["option"] == "health_bind"
+        listener.option = row["option"]
         listeners.append(listener)
     return listeners

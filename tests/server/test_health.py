@@ -297,6 +297,10 @@ def test_it_answers_until_its_drain_delay_is_over(backend: str, records: Records
             {"bind": "127.0.0.1:9000", "health_bind": "127.0.0.1:9000"},
             "health_bind: '127.0.0.1:9000' is one of bind and insecure_bind",
         ),
+        (
+            {"bind": "a.example:9000", "health_bind": "A.example:9000"},
+            "health_bind: 'A.example:9000' is one of bind and insecure_bind",
+        ),
     ],
 )
 def test_wrong_options(options: dict[str, Any], words: str) -> None:

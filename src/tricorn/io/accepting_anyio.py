@@ -27,8 +27,11 @@ class AnyioAcceptor:
         self._settled: anyio.Event | None = None
 
     async def accept(self, listener: Listener, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        """Take connections of this listener until cancelled."""
-        listener.socket.listen(self._intake.config.backlog)
+        """Take connections of this listener until cancelled.
+
+        :raises BindError: if the address is taken by now.
+        """
+        listener.listen(self._intake.config.backlog)
         task_status.started()
         while True:
             await anyio.wait_readable(listener.socket)

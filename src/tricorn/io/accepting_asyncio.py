@@ -35,8 +35,11 @@ class AsyncioAcceptor:
             self.secured = AsyncioTLS
 
     def listen(self, listener: Listener) -> None:
-        """Take connections of this listener from now on."""
-        listener.socket.listen(self.intake.config.backlog)
+        """Take connections of this listener from now on.
+
+        :raises BindError: if the address is taken by now.
+        """
+        listener.listen(self.intake.config.backlog)
         self._watch(listener)
 
     def stop(self) -> None:

@@ -15,6 +15,8 @@ from tricorn.exceptions import BindError
 from tricorn.privileges import group_id, user_id
 from tricorn.systemd import named_sockets
 
+_OVERLAPS = "this address, or one that overlaps, is in use by another process or by this one"
+
 
 class Listener:
     """One bound socket; ``secure`` where it speaks TLS."""
@@ -32,11 +34,16 @@ class Listener:
         self.inode = inode  # of a Unix socket we made: see `_identity`
         #: Whether the path of a Unix socket is this process' to remove.
         self.owned = inode is not None
-        self.health = False  # of health_bind
+        self.option = "bind"  # that names it
         #: Family, type and protocol: an enum looks its members up at each access.
         self.kind = (int(sock.family), int(sock.type), sock.proto)
         #: Whether this is a Unix socket.
         self.is_unix = sock.family == socket.AF_UNIX
+
+    @property
+    def health(self) -> bool:
+        """Whether it is one of ``health_bind``."""
+        return self.option == "health_bind"
 
     @property
     def address(self) -> tuple[str, int | None]:
@@ -55,14 +62,47 @@ class Listener:
             return f"{scheme}+unix:{host}"
         return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
+    def listen(self, backlog: int) -> None:
+        """Have the system take connections.
+
+        :raises BindError: naming the option and the address. Two sockets may be bound where only
+            one can listen: at overlapping addresses, or by two processes that start at once.
+        """
+        try:
+            self.socket.listen(backlog)
+        except OSError as exc:
+            in_use = exc.errno == errno.EADDRINUSE
+            reason = _OVERLAPS if in_use else _reason(exc)
+            raise self._unusable(reason) from None
+        self.check_path()
+
+    def check_path(self) -> None:
+        """See that the path of a Unix socket we made is still ours.
+
+        A socket that nobody listens on yet looks like one that was left behind, so another
+        process may have removed it.
+
+        :raises BindError: if it is not.
+        """
+        if self.owned and not self._has_path():
+            raise self._unusable("another process has taken the path meanwhile")
+
+    def _unusable(self, reason: str) -> BindError:
+        return BindError(f"{self.option}: cannot bind {str(self.bind)!r}: {reason}")
+
+    def _has_path(self) -> bool:
+        try:
+            return _identity(self.bind.path) == self.inode
+        except OSError:
+            return False
+
     def close(self) -> None:
         """Close the socket; remove the path of a Unix socket that is still ours."""
         # Not getsockname: the event loop may have closed the socket already.
         self.socket.close()
-        if self.owned:
+        if self.owned and self._has_path():
             with contextlib.suppress(OSError):
-                if _identity(self.bind.path) == self.inode:
-                    os.unlink(self.bind.path)
+                os.unlink(self.bind.path)
 
 
 class AcceptedSocket(socket.socket):
@@ -94,7 +134,7 @@ class Address:
         try:
             for listener in _bind(parse_bind(self.text), config):
                 listener.secure = self.secure
-                listener.health = self.option == "health_bind"
+                listener.option = self.option
                 made.append(listener)
         except BaseException as exc:
             for listener in made:
@@ -196,7 +236,9 @@ def another(listener: Listener) -> Listener:
     of its own. Raises OSError."""
     name = listener.socket.getsockname()
     sock = _tcp(listener.socket.family, (name[0], name[1]), shared=True)
-    return Listener(sock, listener.bind, listener.secure)
+    made = Listener(sock, listener.bind, listener.secure)
+    made.option = listener.option
+    return made
 
 
 def _tcp(family: int, address: tuple[str, int], *, shared: bool = False) -> socket.socket:
