@@ -170,8 +170,12 @@ class TricornWorker(Worker):  # type: ignore[misc]  # Gunicorn has no annotation
         given: dict[str, Any] = {
             "bind": [f"fd://{sock.fileno()}" for sock in self.sockets],
             "insecure_bind": (),
+            "health_bind": (),
             "workers": self.cfg.workers,
         }
+        # Each worker would bind it, and the second one finds it in use.
+        if any("health_bind" in layer and layer["health_bind"].value for layer in layers):
+            notes.append("health_bind has no effect with Gunicorn; set the paths instead")
         if self.event_loop is not None:
             given["worker_class"] = self.event_loop
         config = merge(*layers, read_mapping(given, "Gunicorn"), notes=notes).config

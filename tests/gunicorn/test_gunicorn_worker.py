@@ -231,6 +231,19 @@ def test_max_requests_replaces_the_worker(gunicorn: Any) -> None:
     assert server.end() == 0
 
 
+def test_an_address_for_health_is_not_for_several_workers(gunicorn: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        environ = {"TRICORN_HEALTH_BIND": address, "TRICORN_LIVEZ_PATH": "/up"}
+        server = gunicorn("TricornWorker", "-w", "2", **environ)
+        server.wait_for("startup told", 2)
+        server.wait_for("health_bind has no effect", 2)
+    with open_socket(server.address) as sock:
+        assert HTTP1Client(sock).get("/up").text == "ok\n"
+    server.send(signal.SIGTERM)
+    assert server.end() == 0
+
+
 def test_startup_that_fails_ends_gunicorn(gunicorn: Any) -> None:
     server = gunicorn("TricornWorker", app="failing")
     assert server.end() == 3
