@@ -22,7 +22,7 @@ from contextlib import suppress
 from tricorn import logs
 from tricorn.config import Config
 from tricorn.error_report import told
-from tricorn.exceptions import TricornError
+from tricorn.exceptions import ConfigError, TricornError
 from tricorn.pid_file import PidFile
 from tricorn.supervisor_certificates import KeyWatch
 from tricorn.supervisor_fleet import Fleet
@@ -274,18 +274,30 @@ class Supervisor(Fleet):
         if self.reload is not None or self._handover is not None or not self.serving:
             self._reload_again = reason
             return
-        with suppress(OSError):
-            os.chdir(self.directory)  # by its name, which may lead elsewhere by now
         self.notifier.reloading()
         self.reload = Reload(self, reason)
         self.reload.begin()
 
+    def load_again(self) -> Config:
+        """The configuration as it is now.
+
+        :raises ConfigError: if it cannot be read, or holds what only a restart can change.
+        """
+        with suppress(OSError):
+            os.chdir(self.directory)  # by its name, which may lead elsewhere by now
+        config = self.load() if self.load is not None else self.config
+        if config.workers == 0:
+            raise ConfigError("workers: 0 takes a restart")
+        if config.reuse_port != self.config.reuse_port:
+            raise ConfigError("reuse_port: the sockets are open already; it takes a restart")
+        return config
+
     def _begin_again(self, reason: str) -> None:
         """Start as at first, behind an edit."""
         try:
-            config = self.load() if self.load is not None else self.config
+            config = self.load_again()
             sockets = Sockets.bind(config, self.sockets)
-        except TricornError as exc:
+        except Exception as exc:  # a configuration file in Python may raise what it likes
             _log.error("%s: %s; waiting for the next edit", reason, exc)
             return
         former, self.sockets = self.sockets, sockets

@@ -42,7 +42,7 @@ class Reload:
         """Read the configuration, bind what is new, start the first worker."""
         supervisor = self._supervisor
         try:
-            self.config = supervisor.load() if supervisor.load is not None else supervisor.config
+            self.config = supervisor.load_again()
             self._count = self._workers_wanted(supervisor.config)
             self.sockets = Sockets.bind(self.config, supervisor.sockets)
             self._bound = True
@@ -55,10 +55,6 @@ class Reload:
             _log.info("%s: worker %d starts with it", self._reason, self.workers[0].pid)
 
     def _workers_wanted(self, former: Config) -> int:
-        if self.config.workers == 0:
-            raise ConfigError("workers: 0 takes a restart")
-        if self.config.reuse_port != former.reuse_port:
-            raise ConfigError("reuse_port: the sockets are open already; it takes a restart")
         if self.config.workers == former.workers:
             return len(self._supervisor.slots)  # as SIGTTIN and SIGTTOU have left it
         return self.config.worker_count

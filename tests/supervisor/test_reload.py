@@ -278,6 +278,11 @@ def test_watching_code_waits_for_the_next_edit(tmp_path: Path) -> None:
     (tmp_path / "site_app.py").write_text("def app(:\n")
     with daemon(tmp_path, "site_app:app", "--bind", "127.0.0.1:0", "--reload") as server:
         server.wait_for("waiting for the next edit")
+        for option in "workers = 0", "reuse_port = true":
+            (tmp_path / "tricorn.toml").write_text(option)
+            server.send(signal.SIGHUP)
+            server.wait_for(f"SIGHUP: {option.split()[0]}: ")
+        (tmp_path / "tricorn.toml").unlink()
         (tmp_path / "site_app.py").write_text(APP)
         server.wait_for("1 worker (")
         (tmp_path / "site_app.py").write_text("def app(:\n# more\n")
