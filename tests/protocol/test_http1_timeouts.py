@@ -24,6 +24,7 @@ GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 OK_CLOSE = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 CLOSED = State(closing=True)
+H2C = b"connection: upgrade, http2-settings", b"upgrade: h2c", b"http2-settings: "
 
 
 def request(method, *fields, body=b""):
@@ -96,8 +97,7 @@ class TestRFC9112Section9_5Timeouts:
     @conversation
     def test_a_body_gathered_for_h2c_has_the_limit_of_a_head(self):
         play = Playbook(http1(h2c_upgrade=True, header_timeout=10))
-        fields = b"connection: upgrade, http2-settings", b"upgrade: h2c", b"http2-settings: "
-        play >> request(b"POST", *fields, b"content-length: 50") >> Tick(0) >> b"x" >> Tick(9)
+        play >> request(b"POST", *H2C, b"content-length: 50") >> Tick(0) >> b"x" >> Tick(9)
         play << State(closing=False) >> b"x" >> Tick(10) << Fault(408)
         return play << contains(b"HTTP/1.1 408 ") << CLOSED
 
@@ -105,6 +105,15 @@ class TestRFC9112Section9_5Timeouts:
     def test_lingering_has_an_end(self):
         play = Playbook(http1(close_timeout=5)) >> b"x\r\n\r\n" << Fault(400) << ANY_OUTPUT
         play >> Tick(0) >> b"x" >> Tick(4.9) << State(lingering=True)
+        return play >> Tick(5) << State(lingering=False, closing=True)
+
+    @conversation
+    def test_lingering_behind_a_body_refused_for_h2c_has_that_end_too(self):
+        options = {"h2c_upgrade": True, "request_buffer_size": 10}
+        play = Playbook(http1(**options, header_timeout=None, close_timeout=5))
+        play >> request(b"POST", *H2C, b"transfer-encoding: chunked", body=b"b\r\n" + b"x" * 11)
+        play << Fault(413) << ANY_OUTPUT
+        play >> Tick(0) >> Tick(4.9) << State(lingering=True)
         return play >> Tick(5) << State(lingering=False, closing=True)
 
     @conversation

@@ -350,6 +350,7 @@ class HTTP1Connection(HTTP1Output):
         self._input = IN_CLOSED
         self._unsent = False
         self._buffer = b""
+        self._h2c = None
         self.closing = True
         self.lingering = linger and not self._peer_closed
 
