@@ -8,6 +8,7 @@ from playbook import (
     Fault,
     Playbook,
     Request,
+    SomeData,
     State,
     contains,
     conversation,
@@ -230,6 +231,18 @@ class TestRFC9112Section9_3UnreadBodies:
         assert not connection.closing
         connection.receive_data(chunk)
         assert (connection.closing, connection.lingering) == (True, True)
+
+    @pytest.mark.parametrize("came", [0, 84_464, 149_999])
+    def test_what_has_come_of_it_does_not_count(self, came):
+        """The response has said whether the connection is kept."""
+        size = 150_000
+        data = request(b"POST", b"content-length: %d" % size, body=bytes(came))
+        play = Playbook(http1(), consume=False) >> data << Request(1) << SomeData(1) >> respond(1)
+        if came:
+            play << OK << State(closing=False) >> bytes(size - came) + GET << Request(2)
+        else:
+            play << OK_CLOSE << CLOSED
+        play.run((65536,))
 
     @conversation
     def test_a_fault_in_a_body_read_away_closes_without_a_second_answer(self):

@@ -322,13 +322,10 @@ class HTTP1Connection(HTTP1Output):
         if tunnel:
             # Closing with bytes unread would send a reset, and take the last ones along.
             self._close(linger=True)
+        elif self._input is IN_BODY and self._keep_alive:
+            self.has_events = bool(self._buffer)
         elif self._input is IN_BODY:
-            if not self._keep_alive:
-                self._close(linger=True)
-            else:
-                # What arrived unread is part of what is read away.
-                self._discard(self._unconsumed, False)
-                self.has_events = bool(self._buffer)
+            self._close(linger=True)
         else:
             # An upgrade that was answered otherwise leaves an ordinary exchange.
             self._next_exchange()

@@ -41,8 +41,8 @@ LENGTH: Final = Framing.LENGTH
 CHUNKED: Final = Framing.CHUNKED
 UNTIL_CLOSE: Final = Framing.UNTIL_CLOSE
 NO_CONTENT: Final = Framing.NO_CONTENT
-# A body this long or shorter (bytes) that nobody wants is read to keep the connection;
-# a longer one costs more than a new connection.
+# What is to come of a body that nobody wants is read to keep the connection, up to so many bytes;
+# more costs more than a new connection.
 DISCARD_LIMIT: Final = 65536
 # One write (bytes): large enough for throughput, small enough that a transport that
 # copies what it cannot send holds little.
