@@ -138,6 +138,11 @@ class TestRFC9112Section3RequestLine:
     def test_3_1_the_method_is_case_sensitive(self):
         return Playbook(http1()) >> get(b"get / HTTP/1.1") << Request(1, method="get")
 
+    @pytest.mark.parametrize("method", [b"head", b"Head", b"connect"])
+    @conversation
+    def test_rfc9110_9_1_what_reads_as_a_method_of_other_framing_is_501(self, method):
+        return refused(get(method + b" / HTTP/1.1"), 501)
+
     @conversation
     def test_3_a_target_over_the_limit_is_414(self):
         line = b"GET /" + b"a" * 100 + b" HTTP/1.1"

@@ -244,6 +244,11 @@ class TestRFC9113Section8_3Pseudo:
     def test_malformed_pseudo_fields_cost_their_stream_only(self, fields):
         return malformed(fields)
 
+    @pytest.mark.parametrize("method", [b"head", b"Head", b"connect"])
+    @conversation
+    def test_rfc9110_9_1_what_reads_as_a_method_of_other_framing_is_501(self, method):
+        return refused([(b":method", method), *GET[1:]], 501)
+
     @pytest.mark.parametrize(
         "authority", [b"", b"u@a", b"a b", b"a/b", b"a\r\nx: y", b"a:x", b"[::1"]
     )

@@ -14,6 +14,8 @@ from tricorn.types import Header, Headers
 
 TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _LOWER_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
+# Methods whose responses end elsewhere than others (RFC 9112 section 6.3).
+_FRAMING_METHODS: Final = ("HEAD", "CONNECT")
 # RFC 9110 5.5: CR, LF and NUL are dangerous; the other control characters are invalid.
 # HTAB is the only one allowed.
 BAD_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -49,6 +51,20 @@ FORBIDDEN_TRAILERS: Final = CONNECTION_SPECIFIC | {
     b"te",
     b"trailer",
 }
+
+
+def method_name(method: bytes) -> str:
+    """The method of a request, a token.
+
+    RFC 9110 9.1 tells methods apart by case, and ASGI wants them in upper case: an application
+    would answer ``head`` as HEAD, without the content that it announces.
+
+    :raises RemoteProtocolError: 501 for HEAD and CONNECT in other letters.
+    """
+    name = method.decode("ascii")
+    if name not in _FRAMING_METHODS and name.upper() in _FRAMING_METHODS:
+        raise RemoteProtocolError(f"method {quoted(method)} is not supported", 501)
+    return name
 
 
 def has_body(method: str, status: int) -> bool:

@@ -212,7 +212,7 @@ def read_request(
     event = RequestReceived(
         stream_id,
         "1.0" if http10 else "1.1",
-        _METHODS.get(method) or method.decode("ascii"),
+        _METHODS.get(method) or fields.method_name(method),
         target,
         headers,
     )

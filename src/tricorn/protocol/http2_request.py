@@ -139,7 +139,7 @@ def _method(method: bytes | None) -> str:
         if method == b"POST":
             return "POST"
         if fields.is_token(method):
-            return method.decode("ascii")
+            return fields.method_name(method)
     raise RemoteProtocolError(f"missing or invalid :method {quoted(method)}")
 
 
