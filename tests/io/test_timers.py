@@ -80,6 +80,22 @@ def test_stalled_request_body(site: Site) -> None:
         assert response.status in (408, 0)
 
 
+def test_read_limit_spares_who_waits_for_100_continue(plain: Site) -> None:
+    """Until the application asks for the body, which may take its time."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await anyio.sleep(3 * LIMIT)
+        await reply(send, await read_body(receive))
+
+    client = plain.open(app, read_timeout=LIMIT)
+    fields = [(b"expect", b"100-continue"), (b"content-length", b"4")]
+    stream = client.start("POST", headers=fields, more=True)
+    response = client.response(stream, lambda response: bool(response.informational))
+    assert response.informational[0][0] == 100
+    client.send(stream, b"body", more=False)
+    assert client.response(stream).text == "body"
+
+
 def test_read_limit_is_between_pieces(plain: Site) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await reply(send, b"%d" % len(await read_body(receive)))

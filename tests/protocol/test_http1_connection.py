@@ -289,6 +289,14 @@ class TestRFC9110Section10_1_1Expect:
         return play >> respond(1) << OK_CLOSE << CLOSED
 
     @conversation
+    def test_who_was_asked_sends_the_body_and_so_does_who_did_not_wait(self):
+        post = request(b"POST", EXPECT, b"content-length: 2")
+        play = Playbook(http1()) >> post << Request(1) >> Call("send_informational", 1, 100, [])
+        play << b"HTTP/1.1 100 Continue\r\n\r\n" >> respond(1) << OK >> b"xy" + post << Request(2)
+        play >> b"x" << DataReceived(2, b"x") >> Call("send_informational", 2, 100, [])
+        return play >> respond(2) << OK >> b"y" + GET << Request(3)
+
+    @conversation
     def test_http_1_0_cannot_expect(self):
         data = request(b"POST", EXPECT, b"content-length: 1", version=b"1.0")
         play = Playbook(http1()) >> data << Request(1, expects_continue=False)

@@ -78,6 +78,22 @@ class TestRFC9112Section9_5Timeouts:
         return ticks(play, 0, 100, 200) << State(closing=False)
 
     @conversation
+    def test_a_body_that_was_not_asked_for_costs_nobody_time(self):
+        data = request(b"POST", b"expect: 100-continue", b"content-length: 5")
+        play = Playbook(http1(read_timeout=30)) >> data << Request(1)
+        ticks(play, 0, 100, 200) << State(closing=False) >> Call("send_informational", 1, 100, [])
+        play << contains(b"HTTP/1.1 100 ") >> Tick(201) >> Tick(230) << State(closing=False)
+        play >> Tick(231) << Fault(408) << StreamReset(1)
+        return play << contains(b"HTTP/1.1 408 ") << CLOSED
+
+    @conversation
+    def test_a_body_that_did_not_wait_for_that_has_its_limit(self):
+        data = request(b"POST", b"expect: 100-continue", b"content-length: 5", body=b"h")
+        play = Playbook(http1(read_timeout=30)) >> data << Request(1) << DataReceived(1, b"h")
+        ticks(play, 0, 29) << State(closing=False) >> Tick(30) << Fault(408) << StreamReset(1)
+        return play << contains(b"HTTP/1.1 408 ") << CLOSED
+
+    @conversation
     def test_an_application_that_thinks_has_all_the_time(self):
         play = Playbook(http1()) >> GET << Request(1)
         return ticks(play, 0, 1000, 2000) << State(closing=False)

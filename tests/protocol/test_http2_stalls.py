@@ -103,6 +103,23 @@ def test_the_rest_of_a_request_that_is_answered_has_one_limit():
     assert server.frames("RST_STREAM") == [("RST_STREAM", 1, NO_ERROR)]
 
 
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_body_that_was_not_asked_for_costs_nobody_time(waits):
+    server = Server(read_timeout=30)
+    server.receive(headers(1, [*POST, (b"expect", b"100-continue")], end=False))
+    server.connection.handle_timeout(0)
+    if waits:
+        for now in (100, 200):
+            assert server.connection.handle_timeout(now) == []
+        server.connection.send_informational(1, 100, [])
+    else:
+        server.receive(data(1, b"x"))
+        server.connection.consumed(1, 1)
+    assert server.connection.handle_timeout(201) == []
+    assert server.connection.handle_timeout(230) == []
+    assert resets(server.connection.handle_timeout(231)) == [1]
+
+
 @pytest.mark.parametrize("unsent", [True, False])
 def test_a_stream_that_moves_is_left_alone(unsent):
     server = Server(client_settings={0x4: 65535}, write_timeout=30, read_timeout=30)

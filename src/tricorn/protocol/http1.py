@@ -197,6 +197,7 @@ class HTTP1Connection(HTTP1Output):
         self._discarded = self._unconsumed = 0
         if request.has_body:
             self._body = BodyReader(self._config, request.content_length, chunked=request.chunked)
+            self._awaits_continue = request.event.expects_continue
         if request.event.protocol is not None:
             self._input = IN_UPGRADING
         elif request.has_body:
@@ -215,6 +216,7 @@ class HTTP1Connection(HTTP1Output):
     def _parse_body(self, events: list[Event]) -> None:
         if not self._buffer:
             return
+        self._awaits_continue = False
         reader = self._body
         assert reader is not None
         body, self._buffer = reader.read(bytes(self._buffer))
@@ -389,7 +391,7 @@ class HTTP1Connection(HTTP1Output):
         if self._h2c is not None:
             return ("head", self._stream_id), config.header_timeout  # no stream of it yet
         if self._input is IN_BODY and self.wants_data:
-            if self._output is OUT_NONE:
+            if self._output is OUT_NONE and not self._awaits_continue:
                 return ("body", self._stream_id), config.read_timeout
             if self._output is OUT_DONE:
                 return ("rest", self._stream_id), config.read_timeout  # all of it together

@@ -48,6 +48,7 @@ class HTTP1Output(Idleness):
         self._request: Request | None = None
         self._body: BodyReader | None = None
         self._unconsumed = 0  # body bytes the application has not taken
+        self._awaits_continue = False  # the peer may keep its body until it is asked for it
         self._keep_alive = True
         self._out = WriteQueue()
         self._unsent = False  # of a response that is complete; the next exchange waits for it
@@ -67,9 +68,11 @@ class HTTP1Output(Idleness):
         request = self._request
         if request is None or request.event.http_version == "1.0":
             return
-        # RFC 9110 10.1.1: needless once content has arrived.
-        if status == 100 and (self._input is not IN_BODY or self._unconsumed or self._buffer):
-            return
+        if status == 100:
+            # RFC 9110 10.1.1: needless once content has arrived.
+            if not self._awaits_continue:
+                return
+            self._awaits_continue = False
         self._out.put(http1_response.head(status, headers, b""))
 
     def send_headers(
@@ -85,7 +88,7 @@ class HTTP1Output(Idleness):
             request.event.method, status, headers, http10=http10
         )
         self._output = mode
-        framing += self._persistence(request, options, http10=http10)
+        framing += self._persistence(options, http10=http10)
         self._out.put(http1_response.head(status, sent, framing))
         if end_stream:
             self.send_data(stream_id, b"", True)
@@ -125,16 +128,16 @@ class HTTP1Output(Idleness):
         else:
             self._output = CHUNKED
             framing = http1_response.CHUNKED_LINE
-        framing += self._persistence(request, _NO_OPTIONS, http10=http10)
+        framing += self._persistence(_NO_OPTIONS, http10=http10)
         self._out.put(http1_response.joined(status, given.lines, added.block, framing))
         if end_stream:
             self.send_data(stream_id, content, True)
 
-    def _persistence(self, request: Request, options: frozenset[bytes], *, http10: bool) -> bytes:
+    def _persistence(self, options: frozenset[bytes], *, http10: bool) -> bytes:
         """The Connection line of a response whose framing is decided (RFC 9112 section 9.3)."""
         if b"close" in options or self._output is UNTIL_CLOSE:
             self._keep_alive = False
-        if self._keep_alive and not self._can_reuse(request):
+        if self._keep_alive and not self._can_reuse():
             self._keep_alive = False
         if not self._keep_alive:
             return b"connection: %b\r\n" % b", ".join([*(options - _CLOSE), b"close"])
@@ -144,11 +147,11 @@ class HTTP1Output(Idleness):
             return b"connection: %b\r\n" % b", ".join(options)
         return b""
 
-    def _can_reuse(self, request: Request) -> bool:
+    def _can_reuse(self) -> bool:
         """Whether what is left of the request body can be read away."""
         if self._input is not IN_BODY:
             return True
-        if request.event.expects_continue and not self._buffer and not self._unconsumed:
+        if self._awaits_continue:
             return False  # the peer may send the body or not: only closing is safe
         return self._body is None or self._body.remaining <= DISCARD_LIMIT
 

@@ -82,8 +82,12 @@ class HTTP2Output(Idleness):
         stream = self._streams.find(stream_id)
         if stream is None or stream.response_started or stream.pushed:  # h2 allows none on a push
             return
-        if status == 100 and (stream.request_ended or stream.buffered):
-            return
+        if status == 100:
+            # RFC 9110 10.1.1: needless once content has arrived.
+            if stream.request_ended or not stream.awaits_continue:
+                return
+            stream.awaits_continue = False
+            stream.touched = True  # the time for the body begins
         self._unsent = True
         self._codec.send_headers(stream_id, [(b":status", b"%d" % status), *headers], False)
 

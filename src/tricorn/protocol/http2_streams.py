@@ -22,6 +22,7 @@ class HTTP2Stream:
     """One exchange. Counts are bytes; ``since`` is seconds on the ticks' clock."""
 
     __slots__ = (
+        "awaits_continue",
         "buffered",
         "connect",
         "credit",
@@ -50,6 +51,7 @@ class HTTP2Stream:
         self.pushed = event.pushed
         self.tunnel = event.protocol is not None
         self.request_ended = event.end_stream
+        self.awaits_continue = event.expects_continue  # the peer may keep its body until asked
         self.released = False  # its application has ended
         self.response_started = False
         self.response_ended = False
@@ -106,10 +108,10 @@ class HTTP2Stream:
         if unsent:
             late = self.waited(now, config.write_timeout)
             return ("peer takes no response data", "write_timeout") if late else None
-        # A tunnel may be silent, and so may a request that is being answered already; with
-        # the application not reading, the silence may be ours.
+        # A tunnel may be silent, and so may a request that is being answered already, or whose
+        # body nobody has asked for; with the application not reading, the silence may be ours.
         silent = not (self.request_ended or self.response_started or self.tunnel or self.buffered)
-        if silent and self.waited(now, config.read_timeout):
+        if silent and not self.awaits_continue and self.waited(now, config.read_timeout):
             return "timed out in the request body", "read_timeout"
         return None
 
@@ -181,6 +183,7 @@ class StreamTable:
 
     def received(self, stream: HTTP2Stream, size: int) -> None:
         """Body bytes arrived."""
+        stream.awaits_continue = False
         stream.buffered += size
         self.buffered += size
 
