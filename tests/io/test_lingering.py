@@ -15,10 +15,10 @@ from helpers.site import Serving, Site
 from tricorn.types import Receive, Scope, Send
 
 LIMIT = 0.06
-LARGE = 3_000_000
+LARGE = 8_000_000  # more than the system holds
 # The time to close begins when the peer has everything, and it takes longer over that.
 HASTE = {"close_timeout": LIMIT, "ssl_shutdown_timeout": LIMIT}
-READS_FOR = 0.005
+RATE = 12_000_000  # bytes a second
 NO_ERROR = 0
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + hyperframe.frame.SettingsFrame(0).serialize()
@@ -68,14 +68,20 @@ def with_window(site: Site) -> HTTP2Client:
 
 def read_slowly(client: HTTP2Client, stream: int) -> Response:
     """Read a response, and say something all the time."""
+    begun = time.monotonic()
 
-    def says_something(_: Response) -> bool:
+    def says_something(response: Response) -> bool:
         client.h2.ping(b"12345678")
         client.flush()
-        time.sleep(READS_FOR)
+        wait_since(begun, len(response.body))
         return False
 
     return client.response(stream, says_something)
+
+
+def wait_since(begun: float, read: int) -> None:
+    """Let the time pass that so many bytes take."""
+    time.sleep(max(0.0, begun + read / RATE - time.monotonic()))
 
 
 @pytest.mark.parametrize("protocol", ["http/1.1"])
@@ -84,11 +90,12 @@ def test_the_last_http1_response_arrives_whole(site: Site) -> None:
     site.serve(large, keep_alive_max_requests=1, **HASTE)
     client = site.connect(receive_buffer=65536)
     received = bytearray()
+    begun = time.monotonic()
     client.sock.sendall(REQUEST)
     while data := client.sock.recv(65536):
         received += data
         client.sock.sendall(REQUEST)
-        time.sleep(READS_FOR)
+        wait_since(begun, len(received))
     assert len(received.partition(b"\r\n\r\n")[2]) == LARGE
 
 

@@ -47,9 +47,10 @@ class Housekeeping(WebSocketHost):
         """Let time pass (seconds, monotonic)."""
         try:
             if not self._lost:
-                # The time for the peer to close begins when it has everything.
+                # The time for the peer to close begins when it has everything, and until then
+                # nothing else is timed but how it takes that.
                 in_flight = self.transport.in_flight() if self._closing else 0
-                if not in_flight:
+                if not in_flight and (self._closing or not self.http.closing):
                     self.http.held = self._peer_takes()
                     self._dispatch(self.http.handle_timeout(now))
                 for stream in list(self._streams.values()):
