@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 
@@ -71,12 +72,17 @@ def read_slowly(client: HTTP2Client, stream: int) -> Response:
     begun = time.monotonic()
 
     def says_something(response: Response) -> bool:
-        client.h2.ping(b"12345678")
-        client.flush()
+        say_something(client)
         wait_since(begun, len(response.body))
         return False
 
     return client.response(stream, says_something)
+
+
+def say_something(client: HTTP2Client) -> None:
+    """What an ended connection would answer with a reset."""
+    client.h2.ping(b"12345678")
+    client.flush()
 
 
 def wait_since(begun: float, read: int) -> None:
@@ -97,6 +103,25 @@ def test_the_last_http1_response_arrives_whole(site: Site) -> None:
         client.sock.sendall(REQUEST)
         wait_since(begun, len(received))
     assert len(received.partition(b"\r\n\r\n")[2]) == LARGE
+
+
+def test_nobody_makes_room_who_still_reads(site: Site) -> None:
+    """Its application has ended, and what is left of its response is on the way."""
+    site.serve(large, max_connections=1, write_buffer_high=2 * LARGE)
+    client = with_window(site) if site.http2 else site.connect(receive_buffer=65536)
+    newcomers = 0
+
+    def sees_newcomers(response: Response) -> bool:
+        nonlocal newcomers
+        if isinstance(client, HTTP2Client):
+            say_something(client)
+        if len(response.body) > newcomers * LARGE // 32:
+            newcomers += 1
+            with contextlib.suppress(OSError):
+                site.connect().sock.close()
+        return False
+
+    assert len(client.response(client.start(), sees_newcomers).body) == LARGE
 
 
 @pytest.mark.parametrize("fault", [b"", GOAWAY, DATA_NOWHERE], ids=["idle", "goaway", "error"])

@@ -130,9 +130,20 @@ class Housekeeping(WebSocketHost):
         if self._lost or self._running:
             return None
         if not self._closing:
-            return self.http.idle_since()
+            since = self.http.idle_since()
+            return since if since is None or not self._would_cut() else None
         # One that only waits for its peer to close gives way before all others.
         return -math.inf if self._lingers and not self.unfinished else None
+
+    def _would_cut(self) -> bool:
+        """Whether the peer would lose some of its last response if the connection were closed now.
+
+        What the system has it goes on to send; but over HTTP/2 peers say something as they read,
+        which would be answered with a reset.
+        """
+        if self.transport.unsent():
+            return True
+        return self.http.http_version == "2" and self.transport.in_flight() > 0
 
     def evict(self) -> None:
         """Close the idle connection in favour of another one."""
