@@ -106,7 +106,7 @@ class Connection(Exchanges):
             self.http = self._start_http2()
             self.flush()
         else:
-            self.http = negotiate.http1(worker.config, worker.default_headers)
+            self.http = negotiate.http1(worker.config, worker.default_headers, secure=secure)
             if not secure and worker.config.h2_prior_knowledge:
                 self._sniff = b""
         registry.add(self)

@@ -47,7 +47,12 @@ class HTTP1Connection(HTTP1Output):
     """Server side of one HTTP/1.1 connection (RFC 9112)."""
 
     def __init__(
-        self, codec: HTTP1Codec, config: Config, defaults: Callable[[], Headers] = list
+        self,
+        codec: HTTP1Codec,
+        config: Config,
+        defaults: Callable[[], Headers] = list,
+        *,
+        secure: bool = False,
     ) -> None:
         super().__init__()
         self._codec = codec
@@ -60,7 +65,7 @@ class HTTP1Connection(HTTP1Output):
         self._max_unconsumed = config.request_buffer_size
         self._max_requests = config.keep_alive_max_requests or 0
         self._raw_headers = config.h11_pass_raw_headers
-        self._h2c_upgrade = config.h2c_upgrade
+        self._h2c_upgrade = config.h2c_upgrade and not secure  # RFC 7540 3.3: TLS has ALPN
         self._defaults = defaults  # fields of our own answers
         self._peer_closed = False
         self.can_early_hint = config.early_hints_http1

@@ -32,9 +32,15 @@ def codecs(config: Config) -> dict[str, choice.Codec]:
     return {slot: choice.choose(slot, name) for slot, name in wanted.items()}
 
 
-def http1(config: Config, defaults: Callable[[], Headers] = list) -> HTTP1Connection:
-    """A new HTTP/1.1 connection; ``defaults`` gives the fields of its own answers."""
-    return HTTP1Connection(choice.http1(config.http1_codec)(), config, defaults)
+def http1(
+    config: Config, defaults: Callable[[], Headers] = list, *, secure: bool = False
+) -> HTTP1Connection:
+    """A new HTTP/1.1 connection, over TLS where ``secure``.
+
+    :param defaults: gives the fields of its own answers.
+    """
+    codec = choice.http1(config.http1_codec)()
+    return HTTP1Connection(codec, config, defaults, secure=secure)
 
 
 def http2(
