@@ -5,14 +5,46 @@ from __future__ import annotations
 import socket
 
 import pytest
+from hyperframe.frame import Frame, GoAwayFrame, HeadersFrame, PingFrame, SettingsFrame
 
 from helpers.apps import hello
+from helpers.clients import open_socket
+from helpers.serving import eventually
 from helpers.site import Serving
 
 HEAD = b"GET %b HTTP/1.1\r\nhost: localhost\r\n"
 OFFER = b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: \r\n\r\n"
 UPGRADE = HEAD % b"/" + OFFER
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SettingsFrame(0).serialize()
 SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\n"
+
+
+def frames_of(data: bytes) -> tuple[list[Frame], bytes]:
+    """The whole frames at the beginning, and what is left."""
+    found = []
+    while len(data) >= 9:
+        frame, size = Frame.parse_frame_header(memoryview(data[:9]))
+        if len(data) < 9 + size:
+            break
+        frame.parse_body(memoryview(data[9 : 9 + size]))
+        found.append(frame)
+        data = data[9 + size :]
+    return found, data
+
+
+def until_closed(sock: socket.socket, data: bytes) -> list[Frame]:
+    """All frames the server sends; its PINGs are answered."""
+    seen = []
+    while True:
+        found, data = frames_of(data)
+        for frame in found:
+            if isinstance(frame, PingFrame):
+                sock.sendall(PingFrame(0, frame.opaque_data, flags=("ACK",)).serialize())
+        seen += found
+        more = sock.recv(65536)
+        if not more:
+            return seen
+        data += more
 
 
 def read_past(sock: socket.socket, end: bytes) -> tuple[bytes, bytes]:
@@ -34,3 +66,28 @@ def test_it_is_for_cleartext(serving: Serving, tls: bool) -> None:
     sock.sendall(UPGRADE)
     head, _ = read_past(sock, b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK\r\n" if tls else SWITCHED)
+
+
+def test_what_begins_in_a_drain_ends_with_it(serving: Serving) -> None:
+    served = serving(hello, h2c_upgrade=True, drain_idle_timeout=5.0)
+    with open_socket(served.address) as sock:
+        sock.sendall(HEAD % b"/" + b"\r\n")
+        read_past(sock, b"hello")
+        served.stop()
+        eventually(lambda: is_refused(served.address), "the end of accepting")
+        sock.sendall(UPGRADE + PREFACE)
+        head, data = read_past(sock, b"\r\n\r\n")
+        assert head.startswith(SWITCHED)
+        seen = until_closed(sock, data)
+        assert [frame.stream_id for frame in seen if isinstance(frame, HeadersFrame)] == [1]
+        assert [f.last_stream_id for f in seen if isinstance(f, GoAwayFrame)] == [2**31 - 1, 1]
+    served.wait()
+
+
+def is_refused(address: tuple[str, int]) -> bool:
+    """Whether nobody listens there."""
+    try:
+        open_socket(address).close()
+    except OSError:
+        return True
+    return False

@@ -103,7 +103,7 @@ class Connection(Exchanges):
         self.tunnel: Callable[[bytes], bool] | None = None
         self.http: HTTPConnection
         if alpn == "h2":
-            self.http = self._start_http2()
+            self._start_http2()
             self.flush()
         else:
             self.http = negotiate.http1(worker.config, worker.default_headers, secure=secure)
@@ -121,10 +121,15 @@ class Connection(Exchanges):
         worker = self.worker
         return negotiate.http2(worker.config, worker.default_headers, secure=self.secure)
 
-    def _start_http2(self) -> HTTPConnection:
+    def _start_http2(self) -> None:
         http = self._new_http2()
         http.initiate()
-        return http
+        self._go_on_in(http)
+
+    def _go_on_in(self, http: HTTP2Connection) -> None:
+        self.http = http
+        if self.worker.draining:
+            http.drain()
 
     # From the transport
 
@@ -145,9 +150,7 @@ class Connection(Exchanges):
                 return
             self._sniff = None
             if choice:
-                self.http = self._start_http2()
-                if self.worker.draining:
-                    self.http.drain()
+                self._start_http2()
         try:
             events = self.http.receive_data(data)
             if events:
@@ -268,7 +271,7 @@ class Connection(Exchanges):
             self.report(PeerFault(0, str(exc), limit=exc.limit))
             self.transport.close()
             return
-        self.http = http
+        self._go_on_in(http)
         self._dispatch(http.take_events())
         if event.rest:
             self._dispatch(http.receive_data(event.rest))
