@@ -5,12 +5,15 @@ from __future__ import annotations
 import socket
 
 import pytest
+from compliance.fuzzing.memory import serve
 from hyperframe.frame import Frame, GoAwayFrame, HeadersFrame, PingFrame, SettingsFrame
 
-from helpers.apps import hello
+from helpers.apps import hello, reply
 from helpers.clients import open_socket
 from helpers.serving import eventually
 from helpers.site import Serving
+from tricorn import Config
+from tricorn.types import Receive, Scope, Send
 
 HEAD = b"GET %b HTTP/1.1\r\nhost: localhost\r\n"
 OFFER = b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: \r\n\r\n"
@@ -91,3 +94,25 @@ def is_refused(address: tuple[str, int]) -> bool:
     except OSError:
         return True
     return False
+
+
+def test_settings_follow_at_once_behind_another_request() -> None:
+    """The upgrade waits for that one's answer, and nobody waits for its own."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/first":
+            await reply(send, b"first")
+        else:
+            while (await receive())["type"] == "http.request":
+                pass
+
+    loop, transport, connection = serve(app, Config(h2c_upgrade=True))
+    connection.bytes_received(HEAD % b"/first" + b"\r\n" + UPGRADE)
+    loop.run()
+    first, _, rest = b"".join(transport.writes).partition(SWITCHED)
+    assert first.endswith(b"first")
+    frames, left = frames_of(rest.partition(b"\r\n\r\n")[2])
+    assert isinstance(frames[0], SettingsFrame)
+    assert left == b""
+    transport.lose()
+    loop.run()

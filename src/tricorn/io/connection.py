@@ -355,6 +355,7 @@ class Connection(Exchanges):
                 self._dispatch(http.take_events())
             finally:
                 self._taking = False
+            http = self.http  # an upgrade may have waited
         if kick:
             transport.kick()
         if self._sending:
