@@ -199,6 +199,10 @@ class MemoryTransport(Transport):
         self._loop.call_soon(callback)
         return True
 
+    def later(self, callback: Callable[[], object]) -> None:
+        """In the next turn."""
+        self._loop.call_soon(callback)
+
     def unsent(self) -> int:
         """Bytes the peer has not read."""
         return self._buffered

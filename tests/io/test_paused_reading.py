@@ -52,7 +52,7 @@ class FullTransport(Transport):
     drain = turn = unsent = in_flight = write_eof = close = close_at_once = abort = waiter = (
         unwanted
     )
-    soon = unwanted  # type: ignore[assignment]
+    soon = later = unwanted  # type: ignore[assignment]
 
 
 def connection(**options: Any) -> tuple[Connection, FullTransport]:

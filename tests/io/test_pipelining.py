@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import socket
 
+import anyio.lowlevel
 import pytest
+from compliance.fuzzing.memory import serve
 
-from helpers.apps import reply
+from helpers.apps import hello, reply
 from helpers.serving import Gate, settled
 from helpers.site import Site
+from tricorn import Config
 from tricorn.types import Application, Receive, Scope, Send
 
 pytestmark = pytest.mark.parametrize("protocol", ["http/1.1"])
@@ -75,6 +78,58 @@ def test_answers_of_our_own_do_not_fill_the_stack(
     sock.sendall(WAIT + b"GET %b HTTP/1.1\r\nhost: %b\r\n\r\n" % (path, host) * count + LAST)
     gate.open()
     assert read_all(sock).count(b"HTTP/1.1 ") == count + 2
+
+
+def test_answers_of_our_own_leave_the_others_their_turn(site: Site, gate: Gate) -> None:
+    """However many requests wait to be answered."""
+    count = 1500
+    turns, last = 0, False
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal turns, last
+        if scope["path"] == "/wait":
+            await gate.wait()
+            await reply(send)
+            while not last:
+                turns += 1
+                await anyio.lowlevel.checkpoint()
+        else:
+            last = True
+            await reply(send)
+
+    site.serve(app, livez_path="/livez")
+    sock = site.connect().sock
+    sock.sendall(WAIT + b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n" * count + LAST)
+    gate.open()
+    assert read_all(sock).count(b"HTTP/1.1 ") == count + 2
+    assert turns > count // 32
+
+
+@pytest.mark.parametrize("body", [b"", b"body"])
+def test_all_that_waits_is_answered_whatever_comes_meanwhile(protocol: str, body: bytes) -> None:
+    """More requests, and the end of the peer, before the loop has turned."""
+    count = 50
+    post = b"POST / HTTP/1.1\r\nhost: elsewhere.example\r\ncontent-length: %d\r\n\r\n%b"
+    wire = post % (len(body), body) * count
+    loop, transport, connection = serve(hello, Config(server_names=["localhost"]))
+    connection.bytes_received(wire)
+    assert 0 < b"".join(transport.writes).count(b"HTTP/1.1 421 ") < count
+    connection.bytes_received(wire)
+    connection.eof_received()
+    assert b"".join(transport.writes).count(b"HTTP/1.1 421 ") < 2 * count
+    loop.run()
+    assert b"".join(transport.writes).count(b"HTTP/1.1 421 ") == 2 * count
+    assert transport.closed
+
+
+@pytest.mark.parametrize("closes", range(10, 24))
+def test_the_last_answer_of_many_leaves_before_the_end(protocol: str, closes: int) -> None:
+    get = b"GET / HTTP/1.1\r\nhost: elsewhere.example\r\n"
+    loop, transport, connection = serve(hello, Config(server_names=["localhost"]))
+    connection.bytes_received((get + b"\r\n") * closes + get + b"connection: close\r\n\r\n")
+    loop.run()
+    assert b"".join(transport.writes).count(b"HTTP/1.1 421 ") == closes + 1
+    assert transport.closed
 
 
 def test_a_body_that_was_refused_is_read_away(site: Site, gate: Gate) -> None:

@@ -359,6 +359,10 @@ class AnyioTransport(Transport):
         """Not needed: what is queued during a write leaves together with the next."""
         return False
 
+    def later(self, callback: Callable[[], object]) -> None:
+        """In a later turn of the loop."""
+        self._call_soon(callback)
+
     def unsent(self) -> int:
         """Bytes not yet given to the operating system."""
         # What is left of a file counts by itself: it shows that the peer reads.

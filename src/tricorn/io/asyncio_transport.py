@@ -329,6 +329,10 @@ class AsyncioTransport(Transport):
         self._loop.call_soon(callback)
         return True
 
+    def later(self, callback: Callable[[], object]) -> None:
+        """In the next turn of the loop."""
+        self._loop.call_soon(callback)
+
     def unsent(self) -> int:
         """Bytes not yet given to the operating system."""
         file = self.file.count if self.file is not None else 0

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 _MISDIRECTED: Final = 421
 # Messages an application may answer before the loop turns, where the answers wait for that.
 _DEFERRED: Final = 64
+# Requests that waited, taken in one go: the server may answer them all itself.
+_TAKEN: Final = 16
 
 _Stream: TypeAlias = HTTPStream | WebSocketStream
 
@@ -326,6 +328,12 @@ class Connection(Exchanges):
         self._flush_scheduled = self.transport.soon(self._scheduled_flush)
         return self._flush_scheduled
 
+    def _flush_later(self) -> None:
+        """Flush in another turn of the loop, on any transport."""
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            self.transport.later(self._scheduled_flush)
+
     def _scheduled_flush(self) -> None:
         self._flush_scheduled = False
         try:
@@ -334,10 +342,13 @@ class Connection(Exchanges):
             self._fault()
 
     def _flush_now(self, *, kick: bool = True) -> None:
-        if self._lost:
+        # An answer of our own flushes; were it to take the next request, each would be on the
+        # stack of the one before.
+        if self._lost or self._taking:
             return
         transport = self.transport
         http = self.http
+        taken = 0
         while True:
             drained = self._closing  # what comes behind the end stays unsent
             while not (self._paused or self._closing):
@@ -346,9 +357,7 @@ class Connection(Exchanges):
                     drained = True
                     break
                 transport.write(buffers)
-            # An answer of our own flushes; were it to take the next request, each would be on
-            # the stack of the one before.
-            if self._taking or not http.has_events:
+            if not http.has_events:
                 break
             self._taking = True
             try:
@@ -356,6 +365,12 @@ class Connection(Exchanges):
             finally:
                 self._taking = False
             http = self.http  # an upgrade may have waited
+            taken += 1
+            if taken == _TAKEN:
+                # The next waits for the answer to this one, and that for the next turn.
+                drained = False
+                self._flush_later()
+                break
         if kick:
             transport.kick()
         if self._sending:

@@ -41,6 +41,10 @@ class Transport(ABC):
         """Run ``callback`` at the end of this turn of the loop; False to run it now."""
 
     @abstractmethod
+    def later(self, callback: Callable[[], object]) -> None:
+        """Run ``callback`` in another turn of the loop, behind what is to run by now."""
+
+    @abstractmethod
     def unsent(self) -> int:
         """Bytes taken and not yet given to the operating system."""
 
