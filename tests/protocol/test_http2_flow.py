@@ -34,6 +34,7 @@ from tricorn.protocol.http2_errors import (
     CANCEL,
     ENHANCE_YOUR_CALM,
     FLOW_CONTROL_ERROR,
+    INTERNAL_ERROR,
     NO_ERROR,
     PROTOCOL_ERROR,
 )
@@ -118,6 +119,32 @@ class TestRFC9113Section5_2ReceiveWindows:
         server = self.filled()
         server.receive(reset(1))
         assert server.frames() == [("WINDOW_UPDATE", 0, 65536)]
+
+    @pytest.mark.parametrize(
+        "end",
+        [
+            Call("reset", 1, INTERNAL_ERROR),
+            Call("send_headers", 1, 204, [], True),
+            respond(1, body=b"x"),
+        ],
+    )
+    def test_what_nobody_read_of_a_stream_we_end_is_free_again(self, end):
+        server = self.filled()
+        server.receive(data(1, end=True))
+        end(server.connection)
+        # The application's end takes what it left unread, from a stream that is gone already.
+        server.connection.consumed(1, 65536)
+        assert ("WINDOW_UPDATE", 0, 65536) in server.frames()
+        server.receive(headers(5, POST, end=False), data(5, bytes(16384)))
+        assert not server.connection.closing
+
+    def test_what_a_stream_that_is_late_had_buffered_is_free_again(self):
+        server = self.filled()
+        server.connection.send_headers(1, 204, [], True)
+        server.frames()
+        server.connection.handle_timeout(0)
+        server.connection.handle_timeout(Config().close_timeout)
+        assert server.frames() == [("RST_STREAM", 1, NO_ERROR), ("WINDOW_UPDATE", 0, 65536)]
 
 
 class TestRFC9113Section6_9SendWindows:

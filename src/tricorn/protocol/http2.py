@@ -109,8 +109,7 @@ class HTTP2Connection(HTTP2Output):
             if codec.glitches:
                 self._fail(self._floods.charge(codec), events)
             more, data = codec.has_more and not self.closing, b""
-        self._unsent = True
-        self._codec.open_connection_window(self._limits.window - self._streams.buffered)
+        self._open_window()
         return events
 
     def receive_eof(self) -> list[Event]:

@@ -55,6 +55,7 @@ class HTTP2Output(Idleness):
         self._streams = StreamTable(self._pushes)
         self._ended: list[HTTP2Stream] = []  # their END_STREAM is framed, and has not left
         self._unsent = True  # the codec may have something to send
+        self._freed = False  # body bytes went with their stream: the window for all may open
         self._requests = 0
         self._floods = FloodGuard(config)
         self._drain = Drain()
@@ -188,6 +189,8 @@ class HTTP2Output(Idleness):
         self._codec.reset(stream_id, errors.NO_ERROR)
 
     def _drop(self, stream_id: int, stream: HTTP2Stream, *, completed: bool = False) -> None:
+        if stream.buffered:
+            self._unsent = self._freed = True
         self._streams.close(stream_id, stream, completed=completed)
         if completed and not stream.pushed:
             self._floods.completed()
@@ -196,13 +199,18 @@ class HTTP2Output(Idleness):
         if not self._streams.by_id:
             self._close_if_done()
 
+    def _open_window(self) -> None:
+        """Let the peer send what may be buffered besides what is."""
+        self._unsent = True
+        self._freed = False
+        self._codec.open_connection_window(self._limits.window - self._streams.buffered)
+
     def consumed(self, stream_id: int, n: int) -> None:
         """The application has taken ``n`` body bytes."""
         if (stream := self._streams.find(stream_id)) is None:
             return
         self._streams.consumed(stream, n)
-        self._unsent = True
-        self._codec.open_connection_window(self._limits.window - self._streams.buffered)
+        self._open_window()
         if not stream.request_ended:
             stream.touched = True
             stream.credit += n
@@ -221,6 +229,8 @@ class HTTP2Output(Idleness):
 
     def data_to_send(self) -> list[bytes]:
         """Buffers to write now."""
+        if self._freed and not self.closing:
+            self._open_window()
         buffers: list[bytes] = self._take(_WRITE_SIZE)
         if not buffers:
             self._unsent = False  # what waits needs more of a window
