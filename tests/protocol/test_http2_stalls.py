@@ -2,7 +2,7 @@
 
 import pytest
 from playbook import next_output, respond
-from playbook_http2 import GET, POST, Server, data, headers, window
+from playbook_http2 import GET, POST, Server, data, headers, on_h2, window
 
 from tricorn.protocol.events import PeerFault, StreamReset
 from tricorn.protocol.http2_errors import ENHANCE_YOUR_CALM, NO_ERROR
@@ -68,6 +68,38 @@ class TestWindowsOfOneByte:
             server.receive(data(1, b"y"))
             assert server.connection.handle_timeout(second) == []
         assert resets(server.connection.handle_timeout(30)) == [1]
+
+    @pytest.mark.parametrize("upload", [False, True])
+    def test_nor_does_an_end_that_waits_for_one(self, upload):
+        server = Server(client_settings={0x4: 5}, write_timeout=30)
+        server.receive(headers(1, POST, end=False))
+        server.connection.send_headers(1, 200, [])
+        server.connection.send_data(1, b"hello")
+        server.frames()
+        server.connection.send_data(1, b"", True)
+        waits = server.frames() == []  # h2 sends an empty frame without a window
+        assert waits is not on_h2()
+        found = []
+        for second in range(32):
+            if upload:
+                server.receive(data(1, b"y"))
+            found += server.connection.handle_timeout(second)
+        assert resets(found) == [1] * waits
+        assert [e.limit for e in found if type(e) is PeerFault] == ["write_timeout"] * waits
+        assert server.connection.idle
+
+    def test_an_end_that_has_its_window_is_no_stall(self):
+        server = Server(client_settings={0x4: 5}, write_timeout=30)
+        server.receive(headers(1, POST, end=False))
+        server.connection.send_headers(1, 200, [])
+        server.connection.send_data(1, b"hello")
+        server.frames()
+        server.connection.send_data(1, b"", True)
+        server.connection.handle_timeout(0)
+        server.receive(window(1, 1), data(1, end=True))
+        server.frames()
+        assert server.connection.handle_timeout(30) == []
+        assert server.connection.idle
 
     def test_a_peer_that_takes_its_share_keeps_it(self):
         server = self.begun(write_timeout=30)

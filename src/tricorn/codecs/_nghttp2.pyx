@@ -176,7 +176,8 @@ cdef class Nghttp2Codec(Sender):
         cdef Stream stream = self._find(stream_id)
         if stream is None or stream.over:
             return 0, 0
-        return stream.size, stream.sent
+        # The end of a response may wait for a window as well.
+        return stream.size if stream.size or not stream.ended else 1, stream.sent
 
     def windows(self, stream_id):
         cdef Stream stream = self._find(stream_id)

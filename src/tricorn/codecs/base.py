@@ -333,13 +333,16 @@ class HTTP2Codec(Protocol):
         ...
 
     def backlog(self, stream_id: int) -> tuple[int, int]:
-        """Bytes buffered for the stream, and bytes of it that were framed."""
+        """Bytes buffered for the stream, and bytes of it that were framed.
+
+        Where the end of the response is all that waits, it counts as one.
+        """
         ...
 
     def windows(self, stream_id: int) -> tuple[int, int]:
         """Bytes that the stream's own window lets us send, and that of the connection.
 
-        The stream has bytes buffered.
+        The stream has a backlog.
         """
         ...
 
