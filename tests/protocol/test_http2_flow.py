@@ -120,6 +120,19 @@ class TestRFC9113Section5_2ReceiveWindows:
         server.receive(reset(1))
         assert server.frames() == [("WINDOW_UPDATE", 0, 65536)]
 
+    def test_data_behind_a_reset_is_given_back_once(self):
+        """However much comes for a stream that is over, the bound on what is buffered holds."""
+        server = Server(h2_stream_window_size=131072, h2_connection_window_size=262144)
+        server.receive(headers(1, POST, end=False), headers(3, POST, end=False))
+        server.connection.reset(1, INTERNAL_ERROR)
+        server.receive(*[data(3, bytes(16384))] * 8)  # nobody reads it
+        window = 262144 - 131072
+        for _ in range(50):
+            server.receive(data(1, bytes(16384)))
+            given = sum(frame[2] for frame in server.frames("WINDOW_UPDATE") if frame[1] == 0)
+            window += given - 16384
+            assert 16384 <= window <= 131072
+
     @pytest.mark.parametrize(
         "end",
         [

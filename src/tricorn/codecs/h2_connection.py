@@ -9,6 +9,7 @@ import h2.connection
 import h2.exceptions
 import h2.settings
 from h2.settings import SettingCodes
+from h2.windows import WindowManager
 
 from tricorn.codecs.base import HTTP2Settings
 
@@ -40,6 +41,17 @@ class _LocalSettings(h2.settings.Settings):
         return changes
 
 
+class _ConnectionWindow(WindowManager):
+    """The connection's receive window, which is opened above.
+
+    h2 would do so too for DATA on a stream that is over, and give the same bytes twice.
+    """
+
+    def process_bytes(self, size: int) -> int | None:
+        """Bytes came that nobody is to have."""
+        return None
+
+
 def announced(settings: HTTP2Settings) -> dict[SettingCodes | int, int]:
     """What our SETTINGS frame says."""
     return {
@@ -68,6 +80,7 @@ def new_connection(
     connection.local_settings = _LocalSettings(
         {**announced, SettingCodes.MAX_CONCURRENT_STREAMS: _UNLIMITED_STREAMS}
     )
+    connection._inbound_flow_control_window_manager = _ConnectionWindow(_USUAL_WINDOW)
     # h2 copied these from its default settings when it was made.
     connection.max_inbound_frame_size = settings.max_frame_size
     connection.decoder.max_header_list_size = settings.max_header_list_size
