@@ -362,13 +362,22 @@ class TestRFC9113Section6_8Goaway:
         play >> respond(1) << Frames(OK) << State(closing=False)
         return play >> respond(3) << Frames((OK[0], 3, *OK[2:])) << State(closing=True)
 
+    @pytest.mark.parametrize(
+        ("fault", "code"),
+        [
+            (raw(0x10, 0, 0), FRAME_SIZE_ERROR),
+            (window(0, 2**31 - 1), FLOW_CONTROL_ERROR),
+            (raw(0x0, 0x8, 1, b"\x05abc"), PROTOCOL_ERROR),
+            (b"\xff\xff\xff\0\0\0\0\0\0", FRAME_SIZE_ERROR),
+        ],
+    )
     @conversation
-    def test_what_a_goaway_says_never_goes_up(self):
-        play = http2() >> headers(1) << Request(1) >> Call("drain")
+    def test_what_a_goaway_says_never_goes_up(self, fault, code):
+        play = http2() >> headers(1, POST, end=False) << Request(1) >> Call("drain")
         play << Frames(("GOAWAY", 2**31 - 1, NO_ERROR), ("PING", b"tricorn\0"))
         play >> ping(b"tricorn\0", ack=True) << Frames(("GOAWAY", 1, NO_ERROR))
-        play >> headers(3) << Frames(("RST_STREAM", 3, 7)) >> raw(0x10, 0, 0) << Fault(None)
-        return play << StreamReset(1) << Frames(("GOAWAY", 1, FRAME_SIZE_ERROR))
+        play >> headers(3) << Frames(("RST_STREAM", 3, 7)) >> fault << Fault(None)
+        return play << StreamReset(1) << Frames(("GOAWAY", 1, code)) << State(closing=True)
 
     @conversation
     def test_a_drain_of_an_idle_connection_waits_for_the_round_trip(self):

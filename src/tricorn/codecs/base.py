@@ -325,7 +325,10 @@ class HTTP2Codec(Protocol):
         ...
 
     def goaway(self, last_stream_id: int, code: int, debug: bytes = b"") -> None:
-        """Queue a GOAWAY; streams go on."""
+        """Queue a GOAWAY; streams go on.
+
+        It names no higher stream than one before it (RFC 9113 section 6.8).
+        """
         ...
 
     def data_to_send(self, limit: int) -> list[bytes]:

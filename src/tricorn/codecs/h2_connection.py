@@ -6,6 +6,7 @@ from typing import Final
 
 import h2.config
 import h2.connection
+import h2.errors
 import h2.exceptions
 import h2.settings
 from h2.settings import SettingCodes
@@ -52,6 +53,13 @@ class _ConnectionWindow(WindowManager):
         return None
 
 
+class _Connection(h2.connection.H2Connection):
+    """One that leaves the GOAWAY of its errors to be written above."""
+
+    def _terminate_connection(self, error_code: h2.errors.ErrorCodes) -> None:
+        """h2 would name the last stream that came, even if an earlier GOAWAY ruled it out."""
+
+
 def announced(settings: HTTP2Settings) -> dict[SettingCodes | int, int]:
     """What our SETTINGS frame says."""
     return {
@@ -67,7 +75,7 @@ def new_connection(
     settings: HTTP2Settings, announced: dict[SettingCodes | int, int]
 ) -> h2.connection.H2Connection:
     """The server side of a connection that checks no fields and no stream limit."""
-    connection = h2.connection.H2Connection(
+    connection = _Connection(
         h2.config.H2Configuration(
             client_side=False,
             header_encoding=None,

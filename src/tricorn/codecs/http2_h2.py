@@ -52,6 +52,7 @@ from tricorn.types import Headers
 # Any peer takes frames of this size (RFC 9113 section 4.2).
 _USUAL_FRAME = 16384
 _NO_RFC7540_PRIORITIES = 0x9
+_MAX_STREAM_ID = 2**31 - 1
 _DEFAULT_WEIGHT = 16
 # The peer may offer us a compression table of 4 GiB; hpack would fill it and search it
 # field by field (RFC 7541 4.2 lets the encoder use less).
@@ -76,6 +77,7 @@ class H2Codec(Scheduled):
         self._scanner = FrameScanner(settings.max_frame_size, settings.max_continuation_frames)
         self._pieces: deque[Piece] = deque()  # frames that wait
         self._failed = False
+        self._last_told = _MAX_STREAM_ID  # by GOAWAY
         self._held: list[bytes] = []
         self._held_size = 0
         self._outbound: dict[int, SendBuffer | None] = {}  # None: nothing buffered yet
@@ -165,10 +167,8 @@ class H2Codec(Scheduled):
         try:
             received = self._connection.receive_data(data)
         except h2.exceptions.ProtocolError as exc:
-            # h2 has queued the GOAWAY.
-            self._failed = True
             reason = shortened(str(exc)) or type(exc).__name__
-            events.append(CodecFailed(int(exc.error_code), reason, limit_of(self._connection, exc)))
+            self._fail(events, int(exc.error_code), reason, limit_of(self._connection, exc))
             return
         except Exception as exc:
             # h2 and hpack let a few plain exceptions through on malformed input.
@@ -366,7 +366,8 @@ class H2Codec(Scheduled):
     def goaway(self, last_stream_id: int, code: int, debug: bytes = b"") -> None:
         """Queue a GOAWAY (RFC 9113 section 6.8); open streams go on."""
         if not self._failed:
-            frame = hyperframe.frame.GoAwayFrame(0, last_stream_id, code, debug)
+            self._last_told = min(self._last_told, last_stream_id)
+            frame = hyperframe.frame.GoAwayFrame(0, self._last_told, code, debug)
             self._hold(frame.serialize())
 
     def data_to_send(self, limit: int) -> list[bytes]:

@@ -261,7 +261,7 @@ class HTTP2Connection(HTTP2Output):
         if failure is None or self.closing:
             return
         self._unsent = True
-        last = self._drain.last_taken(self._codec)
+        last = self._codec.highest_stream_id
         self._codec.goaway(last, failure.code, failure.reason.encode()[:64])
         self._on_failed(failure, events)
 

@@ -56,10 +56,6 @@ class Drain:
             self.last_stream_id = codec.highest_stream_id
             codec.goaway(self.last_stream_id, NO_ERROR)
 
-    def last_taken(self, codec: HTTP2Codec) -> int:
-        """What a GOAWAY may say: never more than one before it said (RFC 9113 6.8)."""
-        return codec.highest_stream_id if self.last_stream_id is None else self.last_stream_id
-
     def refuses(self, stream_id: int) -> bool:
         """Whether a new stream comes after the last one taken."""
         return self.last_stream_id is not None and stream_id > self.last_stream_id

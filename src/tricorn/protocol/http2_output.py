@@ -277,5 +277,5 @@ class HTTP2Output(Idleness):
     def end_idle(self) -> None:
         """Close with no stream open."""
         self._unsent = True
-        self._codec.goaway(self._drain.last_taken(self._codec), errors.NO_ERROR)
+        self._codec.goaway(self._codec.highest_stream_id, errors.NO_ERROR)
         self._close()
