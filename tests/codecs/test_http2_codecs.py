@@ -11,6 +11,7 @@ from playbook_http2 import (
     goaway,
     headers,
     ping,
+    priority,
     priority_update,
     raw,
     read_frames,
@@ -128,6 +129,9 @@ def test_mid_frame_tells_a_peer_that_stops(fresh):
         (data(1, b"x", padding=9), 0),
         (data(1, end=True), 0),
         (priority_update(1, b"u=1"), 1),
+        (priority(1, 0), 1),
+        (reset(1), 1),
+        (goaway(), 1),
     ],
 )
 def test_frames_without_use_are_counted(codec, frame, cost):

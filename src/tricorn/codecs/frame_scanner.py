@@ -144,8 +144,8 @@ class FrameScanner:
         payload = frame[9:]
         if self._in_headers or stream_id:
             return CodecFailed(_PROTOCOL_ERROR, "frame out of place")
+        self.glitches += 1
         if kind == _PRIORITY_UPDATE:
-            self.glitches += 1
             return PriorityUpdateFrame(payload)
         if len(payload) < 8:
             return CodecFailed(_FRAME_SIZE_ERROR, "short GOAWAY")
