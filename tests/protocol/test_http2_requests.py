@@ -392,6 +392,16 @@ class TestRFC8441ExtendedConnect:
         refusal = ("HEADERS", 1, [(b":status", b"403")], True)
         return play << Frames(refusal, ("RST_STREAM", 1, 0)) << State(idle=True, closing=False)
 
+    @pytest.mark.parametrize("accepted", [True, False])
+    @conversation
+    def test_rfc9113_8_5_a_tunnel_has_no_trailers(self, accepted):
+        play = http2() >> headers(1, CONNECT, end=False) << Request(1)
+        if accepted:
+            play >> Call("upgrade", 1, 200, []) << Frames(answered(end=False))
+        play >> headers(1, [(b"a", b"b")]) << Fault(None, stream_id=1)
+        play << StreamReset(1, PROTOCOL_ERROR) << Frames(("RST_STREAM", 1, PROTOCOL_ERROR))
+        return play << State(closing=False, idle=True)
+
     @pytest.mark.parametrize("missing", [2, 3, 4])
     @conversation
     def test_4_an_incomplete_extended_connect_is_malformed(self, missing):

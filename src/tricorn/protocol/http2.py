@@ -171,6 +171,8 @@ class HTTP2Connection(HTTP2Output):
         if (stream := self._streams.find(frame.stream_id)) is None:
             return
         try:
+            if stream.connect:
+                raise RemoteProtocolError("trailers on a tunnel")  # RFC 9113 section 8.5
             # Behind the response nobody counts what comes.
             check_trailers(frame, None if stream.sent else stream.still_due, self._limits)
         except RemoteProtocolError as exc:
