@@ -296,7 +296,8 @@ class Options(Record, kw_only=True):
         "Streams a peer may have open; one more is refused.", "RFC 9113 section 6.5.2", low=1,
         flags=("--http2-max-concurrent-streams",))
     h2_max_header_list_size: int = option(Kind.SIZE, HTTP2, 65536,
-        "Largest field section, counted as RFC 9113 section 6.5.2 does.", "Hypercorn, h2", low=1024)
+        "Largest field section, counted as RFC 9113 section 6.5.2 does.", "Hypercorn, h2",
+        low=1024, high=2**32 - 1)
     h2_max_inbound_frame_size: int = option(Kind.SIZE, HTTP2, 16384,
         "Largest frame a peer may send.", "RFC 9113 section 6.5.2", low=2**14, high=2**24 - 1)
     h2_stream_window_size: int = option(Kind.SIZE, HTTP2, 262144,

@@ -38,6 +38,9 @@ from playbook_http2 import (
     window_errors_end_the_connection,
 )
 
+from tricorn.config import OPTIONS
+from tricorn.config_options import HTTP2
+from tricorn.config_values import Kind
 from tricorn.protocol.events import DataReceived, PeerFault, StreamEnded, StreamReset
 from tricorn.protocol.http2_errors import (
     COMPRESSION_ERROR,
@@ -51,6 +54,8 @@ from tricorn.protocol.http2_errors import (
 
 pytestmark = pytest.mark.usefixtures("http2_codec")
 
+#: Options of HTTP/2 that are whole numbers.
+NUMBERS = [o for o in OPTIONS.values() if o.section == HTTP2 and o.kind in (Kind.COUNT, Kind.SIZE)]
 OK = ("HEADERS", 1, [(b":status", b"200"), (b"content-length", b"0")], True)
 
 
@@ -77,6 +82,12 @@ class TestRFC9113Section3Starting:
         play << Frames(("SETTINGS", announced), ("WINDOW_UPDATE", 0, 1_000_000 - 65_535),
                        windows=True)  # fmt: skip
         play.run()
+
+    @pytest.mark.parametrize("option", NUMBERS, ids=lambda option: option.name)
+    def test_options_can_be_what_they_may_be_at_most(self, option):
+        """SETTINGS and windows have their width on the wire, and in the codecs."""
+        server = Server(**{option.name: int(option.high)})
+        assert server.receive(headers(1)) == [Request(1)]
 
     @conversation
     def test_3_4_the_clients_settings_are_acknowledged(self):
