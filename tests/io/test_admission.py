@@ -136,6 +136,24 @@ def test_at_max_connections_an_idle_one_makes_room(site: Site) -> None:
     assert busy.response(stream).text == "hello"
 
 
+def test_at_max_connections_one_that_has_said_nothing_makes_room(site: Site) -> None:
+    served = site.serve(hello, max_connections=1)
+    context = site.serving.certificate.client() if site.tls else None
+
+    def newcomer() -> bool:
+        try:
+            return site.connect().get().text == "hello"
+        except OSError:
+            return False  # no tick had seen the silent one
+
+    with open_socket(served.address, context, site.protocol) as silent:
+        eventually(newcomer, "a place")
+        # It is told: over HTTP/2 there is something to read before the end.
+        with contextlib.suppress(ConnectionResetError):
+            while silent.recv(65536):
+                pass
+
+
 def test_at_max_connections_one_that_only_has_to_be_closed_makes_room(site: Site) -> None:
     site.serve(hello, max_connections=1, keep_alive_max_requests=1, **PATIENT)
     first = site.connect()

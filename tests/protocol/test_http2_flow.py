@@ -11,6 +11,7 @@ from playbook_http2 import (
     SETTINGS_ACK,
     Frames,
     Server,
+    connect_http2,
     data,
     headers,
     http2,
@@ -317,6 +318,18 @@ class TestTimeouts:
     def test_an_open_stream_keeps_it_open(self):
         play = http2() >> headers(1) << Request(1) >> Tick(0) >> Tick(10_000)
         return play << State(closing=False)
+
+    def test_a_connection_that_says_nothing_is_idle_once_a_tick_has_seen_it(self):
+        connection = connect_http2(secure=True)()
+        assert connection.idle_since() is None
+        connection.handle_timeout(5.0)
+        connection.handle_timeout(6.0)
+        assert connection.idle_since() == 5.0
+        connection.receive_data(PREFACE[:1])
+        assert connection.idle_since() is None
+        connection.receive_data(PREFACE[1:] + settings() + SETTINGS_ACK)
+        connection.handle_timeout(7.0)
+        assert connection.idle_since() == 7.0
 
     @conversation
     def test_a_header_block_that_stops_ends_the_connection(self):

@@ -92,6 +92,7 @@ class HTTP2Connection(HTTP2Output):
         events: list[Event] = []
         if self.closing:
             return events
+        self._heard = True
         codec, more = self._codec, True
         while more:
             received: list[HTTP2Event] = self._receive(data)
@@ -302,6 +303,10 @@ class HTTP2Connection(HTTP2Output):
         return event.stream_id
 
     # Time
+
+    @property
+    def _silent(self) -> bool:
+        return not self._heard
 
     def _phase_now(self) -> tuple[object, float | None]:
         if self.lingering:

@@ -50,6 +50,7 @@ class HTTP2Output(Idleness):
         self._limits = Limits(config)
         self._scheme = b"https" if secure else b"http"
         self.closing = self.lingering = self.has_events = False
+        self._heard = False  # the peer has said something
         self._events: list[Event] = []
         self._pushes = PushPolicy(config.h2_max_pushes)
         self._streams = StreamTable(self._pushes)

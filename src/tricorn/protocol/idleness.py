@@ -19,7 +19,7 @@ class Idleness(HTTPConnection):
 
     @property
     def _silent(self) -> bool:
-        """Whether the peer has said nothing of a request head."""
+        """Whether the peer has said nothing of a request head, or of HTTP/2's preface."""
         return False
 
     @property
