@@ -321,14 +321,18 @@ def test_a_response_behind_an_informational_one(codec):
     assert [frame[:2] for frame in told(codec)] == [("HEADERS", 1), ("HEADERS", 1), ("DATA", 1)]
 
 
-def test_a_response_on_a_push_waits_for_its_place(codec):
+def test_a_response_on_a_push_is_one_like_others(codec):
     codec.receive_data(settings({0x3: 1}) + headers(1))
     codec.data_to_send(1 << 20)
     assert codec.push(1, GET) == 2
-    codec.respond(2, [(b":status", b"200")], b"pushed")
-    codec.respond(1, [(b":status", b"200")], b"x")
-    sent = [frame for frame in told(codec) if frame[0] == "DATA"]
-    assert sorted(sent) == [("DATA", 1, b"x", True), ("DATA", 2, b"pushed", True)]
+    assert codec.respond(2, [(b":status", b"200")], b"pushed") is False
+    assert codec.respond(1, [(b":status", b"200")], b"x") is False
+    assert told(codec)[1:] == [
+        ("HEADERS", 2, [(b":status", b"200")], False),
+        ("DATA", 2, b"pushed", True),
+        ("HEADERS", 1, [(b":status", b"200")], False),
+        ("DATA", 1, b"x", True),
+    ]
 
 
 def test_a_codec_that_says_it_is_quiet_is(codec):

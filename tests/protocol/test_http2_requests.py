@@ -34,7 +34,7 @@ from tricorn.protocol.events import (
     StreamReset,
     TrailersReceived,
 )
-from tricorn.protocol.http2_errors import NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM
+from tricorn.protocol.http2_errors import CANCEL, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM
 
 pytestmark = pytest.mark.usefixtures("http2_codec")
 
@@ -511,21 +511,36 @@ class TestRFC9113Section8_4Push:
         server.frames()
         assert server.connection.push(1, b"/x", []) == 6
 
-    def test_a_push_that_waited_for_another_to_end_begins_with_its_head(self):
-        server = Server(client_settings={0x3: 100, 0x4: 100})
+    def test_a_push_above_a_lowered_limit_is_withdrawn(self):
+        server = Server(client_settings={0x3: 100})
         server.receive(headers(1))
-        pushed = [server.connection.push(1, path, []) for path in (b"/a", b"/b")]
+        assert [server.connection.push(1, path, []) for path in (b"/a", b"/b")] == [2, 4]
         server.receive(settings({0x3: 1}))
-        for stream_id in pushed:
-            server.connection.send_headers(stream_id, 200, [])
-        server.connection.send_data(2, bytes(100))
-        server.connection.send_data(4, b"b", True)
-        frames = server.frames()
-        server.connection.send_data(2, b"", True)  # without a window
-        frames += server.frames()
-        assert ("DATA", 2, b"", True) in frames
-        of_the_other = [frame for frame in frames if frame[1:2] == (4,)]
-        assert of_the_other == [answered(4, end=False), ("DATA", 4, b"b", True)]
+        respond(1)(server.connection)
+        server.frames()
+        respond(2, body=bytes(100_000))(server.connection)
+        assert server.connection.has_events
+        assert server.connection.take_events() == [StreamReset(2, CANCEL)]
+        respond(4, body=b"b")(server.connection)
+        assert server.frames() == [
+            ("RST_STREAM", 2, CANCEL),
+            answered(4, (b"content-length", b"1"), end=False),
+            ("DATA", 4, b"b", True),
+        ]
+        assert server.connection.idle
+        assert not server.connection.closing
+
+    @pytest.mark.parametrize("size", [0, 70_000])
+    def test_no_push_waits_for_a_limit_to_rise(self, size):
+        server = Server()
+        server.receive(headers(1))
+        assert server.connection.push(1, b"/a", []) == 2
+        server.receive(settings({0x3: 0}))
+        server.frames()
+        server.connection.send_headers(2, 200, [], not size)
+        server.connection.send_data(2, bytes(size), True)
+        assert server.frames() == [("RST_STREAM", 2, CANCEL)]
+        assert server.connection.busy_streams == 1
 
     def test_nothing_is_pushed_from_a_push_or_behind_the_end(self):
         server = Server()

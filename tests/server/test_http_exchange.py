@@ -6,6 +6,7 @@ import contextvars
 import sys
 from typing import Any
 
+import h2.settings
 import pytest
 
 from helpers.apps import body, echo, hello, read_body, reply, start
@@ -15,7 +16,7 @@ from helpers.site import Site
 from tricorn.exceptions import ClientDisconnected, InvalidMessage
 from tricorn.types import Receive, Scope, Send
 
-INTERNAL_ERROR = 2
+INTERNAL_ERROR, CANCEL = 2, 8
 
 
 def test_whole_response(site: Site) -> None:
@@ -173,6 +174,33 @@ def test_push(site: Site) -> None:
     assert pushed_scope["query_string"] == b"v=1"
     assert pushed_scope["method"] == "GET"
     assert "http.response.push" not in pushed_scope["extensions"]
+
+
+@pytest.mark.parametrize("protocol", ["h2"])
+def test_push_above_a_limit_that_was_lowered(plain: Site) -> None:
+    seen = Inbox()
+    gate = plain.gate()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/":
+            await send({"type": "http.response.push", "path": "/a.css", "headers": []})
+            await reply(send, b"page")
+            return
+        await gate.wait()
+        await start(send)
+        await body(send, b"style", more=True)
+        seen.put([(await receive())["type"] for _ in range(2)][-1])
+
+    client = plain.open(app)
+    assert isinstance(client, HTTP2Client)
+    assert client.get("/").text == "page"
+    ((pushed, _),) = client.promised.items()
+    client.h2.update_settings({h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 0})
+    client.ping()  # they have arrived
+    gate.open()
+    assert seen.take() == "http.disconnect"
+    assert client.response(pushed).reset_code == CANCEL
+    assert client.get("/").text == "page"
 
 
 @pytest.mark.parametrize("protocol", ["http/1.1", "h2"])

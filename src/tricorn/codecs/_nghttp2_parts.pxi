@@ -129,7 +129,6 @@ cdef class Stream:
     """What is kept of a stream until libnghttp2 closes it."""
 
     cdef int32_t id
-    cdef bint opened  # the response's first HEADERS has left
     cdef bint half_closed  # nothing more is to come from the peer
     cdef bint over  # nothing more is sent
     cdef bint scheduled  # the scheduler knows it

@@ -35,8 +35,6 @@ cdef class Sender(Receiver):
             # Longer than it sends, say.
             self._reset(stream, INTERNAL_ERROR)
             return False
-        if stream.id & 1:
-            stream.opened = True
         if end_stream:
             self._quiet(stream)
         return True
@@ -59,7 +57,8 @@ cdef class Sender(Receiver):
                 raise MemoryError
         try:
             # The pointers are into objects of ``headers``: no Python code runs before they
-            # are copied.
+            # are copied. Those of a push are in any case: libnghttp2 would keep the head of one
+            # above the peer's limit, which the protocol floor does not send.
             point_to(headers, count, fields, not promise and stream_id & 1)
             if promise:
                 result = nghttp2_submit_push_promise(
@@ -124,8 +123,7 @@ cdef class Sender(Receiver):
             return False
         self._enter()
         try:
-            # That of a push waits until the peer allows it.
-            if stream.id & 1 and not stream.size and self._goes_at_once(stream, len(body)):
+            if not stream.size and self._goes_at_once(stream, len(body)):
                 self._submit_response(stream, headers, body)
                 return False
             if self._submit_headers(stream, headers, False):
@@ -150,7 +148,6 @@ cdef class Sender(Receiver):
         finally:
             self._turn = None
             self._turn_data = None
-        stream.opened = True
         return self._quiet(stream)
 
     cdef bint _send_at_once(self, Stream stream, bytes data) except -1:
@@ -159,7 +156,7 @@ cdef class Sender(Receiver):
         Most responses are of this kind, and need neither the buffer nor the scheduler.
         """
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
-        if not stream.opened or not self._goes_at_once(stream, size):
+        if not self._goes_at_once(stream, size):
             return False
         self._turn_data = data
         return self._submit_data(stream, size, True)
@@ -251,7 +248,7 @@ cdef class Sender(Receiver):
         cdef Py_ssize_t room = min(self._room(stream), max(rest, USUAL_FRAME))
         cdef Py_ssize_t size = min(room, stream.size)
         cdef bint last = stream.ended and size == stream.size and stream.trailers is None
-        if not stream.opened or (not room and (stream.size or not self._ends_without(stream))):
+        if not room and (stream.size or not self._ends_without(stream)):
             self._held_back = True
             self._had_its_turn(stream, True)
             return 0

@@ -17,7 +17,7 @@ cdef class Session:
     cdef bint _fair  # the peer has shown no priorities: the scheduler knows no streams yet
     cdef list _queue  # till then: streams that are ready, whose turn is next at the front
     cdef bint _ready  # one may be ready
-    cdef bint _held_back  # a window, or a limit, keeps a stream from sending
+    cdef bint _held_back  # a window keeps a stream from sending
     cdef dict _streams
     # Those of _streams opened last, by their ids, or NULL: an exchange takes several calls.
     # They are owned: the collector may empty _streams while somebody still asks.
@@ -128,12 +128,6 @@ cdef class Session:
                     # For DATA there is one such error, that it passed the window.
                     limit = "h2_stream_window_size" if self._passed else None
                     events.append(ResetFrame(stream.id, number(frame + HEADER), True, limit))
-            elif frame[3] == NGHTTP2_HEADERS and not stream_of(frame) & 1:
-                # That of a push waits while the peer has as many open as it allows.
-                stream = self._streams.get(stream_of(frame))
-                if stream is not None and not stream.opened:
-                    stream.opened = True
-                    self._mark_ready(stream)
         if size < 0:
             self._fail(events, INTERNAL_ERROR, described(self._error, size), None)
         return 0

@@ -12,7 +12,7 @@ from typing import Any, Final
 from tricorn.codecs.base import HTTP2Codec
 from tricorn.config import Config
 from tricorn.protocol import http2_errors as errors
-from tricorn.protocol.events import Event
+from tricorn.protocol.events import Event, StreamReset
 from tricorn.protocol.flow import Buffer
 from tricorn.protocol.http2_drain import Drain
 from tricorn.protocol.http2_flood import FloodGuard
@@ -124,6 +124,9 @@ class HTTP2Output(Idleness):
         self, stream: HTTP2Stream, status: int, fields: Headers, content: Buffer, end_stream: bool
     ) -> None:
         """The final response head; where it ends the stream, with the content."""
+        if stream.pushed and self._pushes.open > self._codec.peer_max_streams:
+            self._withdraw(stream)
+            return
         stream.response_started = stream.touched = True
         stream.tunnel = stream.tunnel and status < 300  # a refused CONNECT opens none
         self._unsent = True
@@ -133,6 +136,15 @@ class HTTP2Output(Idleness):
         self._codec.send_headers(stream.id, fields, end_stream)
         if end_stream:
             self._response_ended(stream.id, stream)
+
+    def _withdraw(self, stream: HTTP2Stream) -> None:
+        """The peer has lowered its limit below what was promised to it (RFC 9113 5.1.2).
+
+        What it wants of that it can ask for; the limit may never rise again.
+        """
+        self.reset(stream.id, errors.CANCEL)
+        self._events.append(StreamReset(stream.id, errors.CANCEL))
+        self.has_events = True
 
     def send_data(self, stream_id: int, data: Buffer, end_stream: bool = False) -> None:
         """Body or tunnel bytes, behind the head."""
