@@ -150,6 +150,7 @@ CALLS: list[Callable[[Any, random.Random], object]] = [
     lambda c, r: c.take_progress(),
     lambda c, r: c.windows(_stream(r)),
     lambda c, r: (c.backlog(_stream(r)), c.buffered(_stream(r)), c.pending()),
+    lambda c, r: c.partial_data(),
     lambda c, r: (c.push_enabled, c.peer_max_streams, c.highest_stream_id, c.mid_frame, c.quiet()),
     lambda c, r: c.prioritize(_stream(r), r.randrange(9), r.random() < 0.5),
     lambda c, r: c.reprioritize(_stream(r), _stream(r), r.randrange(300), r.random() < 0.5),

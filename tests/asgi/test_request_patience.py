@@ -244,3 +244,19 @@ def held_and_refused(stream, status, held, too_much):
         stream.tick(10.0)
     assert stream.status == status
     return step(waiting)
+
+
+@pytest.mark.parametrize(("rate", "late"), [(110, False), (60, True)])
+def test_what_comes_of_a_frame_counts_before_it_is_whole(rate, late):
+    host = HTTP2Host(min_body_rate=100, min_body_rate_grace=5)
+    host.receive(headers(1, POST, end=False))
+    stream = host.streams[1]
+    waiting = stream.receive()
+    assert step(waiting) == BLOCKED
+    frame = data(1, bytes(16384))
+    for second in range(30):
+        host.receive(frame[second * rate : (second + 1) * rate])
+        stream.tick(second)
+    assert stream.complete is late
+    assert [fault.limit for fault in host.faults] == ["min_body_rate"] * late
+    waiting.close()

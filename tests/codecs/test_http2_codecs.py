@@ -116,6 +116,30 @@ def test_mid_frame_tells_a_peer_that_stops(fresh):
     assert not codec.mid_frame
 
 
+def test_what_has_come_of_a_data_frame_is_told(fresh):
+    fresh.initiate()
+    assert fresh.partial_data() == (0, 0)
+    fresh.receive_data(PREFACE[:12])
+    assert fresh.partial_data() == (0, 0)
+    fresh.receive_data(PREFACE[12:] + settings() + headers(3, end=False)[:12])
+    assert fresh.partial_data() == (0, 0)
+    frame = data(3, bytes(1000), padding=9)
+    fresh.receive_data(headers(3, end=False)[12:] + frame[:9])
+    assert fresh.partial_data() == (0, 0)
+    fresh.receive_data(frame[9:10])
+    assert fresh.partial_data() == (3, 1)
+    assert fresh.receive_data(frame[10:509]) == []
+    assert fresh.partial_data() == (3, 500)
+    (event,) = fresh.receive_data(frame[509:] + frame[:19])
+    assert event == DataFrame(3, bytes(1000), 1010, False)
+    assert fresh.partial_data() == (3, 10)
+    fresh.receive_data(frame[19:])
+    assert fresh.partial_data() == (0, 0)
+    fresh.receive_data(b"\xff\xff\xff" + frame[3:30])
+    fresh.partial_data()  # whatever it says behind the end
+    fresh.end_input()
+
+
 @pytest.mark.parametrize(
     ("frame", "cost"),
     [

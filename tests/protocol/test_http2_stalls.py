@@ -169,6 +169,22 @@ def test_a_stream_that_moves_is_left_alone(unsent):
         now += 29
 
 
+def test_what_comes_of_a_frame_is_progress_before_it_is_whole():
+    server = Server(read_timeout=30)
+    server.receive(headers(1, POST, end=False), headers(3, POST, end=False))
+    frame = data(1, bytes(16384))
+    found = []
+    for second in range(60):
+        assert server.receive(frame[100 * second : 100 * second + 100]) == []
+        found += resets(server.connection.handle_timeout(second))
+    assert found == [3]
+    assert server.connection.arriving(1) == 6000 - 9
+    assert server.connection.arriving(3) == 0
+    # From its last piece on, half a frame is as silent as none.
+    assert resets(server.connection.handle_timeout(88)) == []
+    assert resets(server.connection.handle_timeout(89)) == [1]
+
+
 class TestTurns:
     """Whose turn it is: a response waits for others, or a request for their window."""
 

@@ -117,7 +117,8 @@ class HTTPStream(HTTPResponse):
             self._patience = Patience(limits, now)
         waits = bool(self._waiters) and not self._request_ended and not self._disconnected
         waits = waits and self._http.may_receive
-        refusal = self._patience.ends(now, self.bytes_received, waits_for_body=waits)
+        received = self.bytes_received + self._http.arriving(self.stream_id)
+        refusal = self._patience.ends(now, received, waits_for_body=waits)
         if refusal is not None:
             self._overrule(refusal)
             if refusal is NO_RESPONSE:

@@ -36,6 +36,15 @@ cdef class Receiver(Session):
             self._scanned < len(self._input) or self._scanned_block or not self._greeted
         )
 
+    def partial_data(self):
+        cdef Py_ssize_t size = len(self._input) - self._scanned - HEADER
+        cdef const uint8_t* frame = (
+            <const uint8_t*>PyBytes_AS_STRING(self._input) + self._scanned
+        )
+        if size <= 0 or frame[3] != NGHTTP2_DATA:
+            return 0, 0
+        return stream_of(frame), size
+
     @property
     def has_more(self):
         return self._position < self._scanned and self._session != NULL

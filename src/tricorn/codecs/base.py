@@ -253,6 +253,10 @@ class HTTP2Codec(Protocol):
         """Whether the peer is inside a frame, a header block or the preface."""
         ...
 
+    def partial_data(self) -> tuple[int, int]:
+        """The stream of a DATA frame that has come in part, and its bytes so far; 0 and 0: none."""
+        ...
+
     def initiate(self) -> None:
         """Queue our SETTINGS and the opening of the connection window."""
         ...

@@ -54,6 +54,14 @@ class FrameScanner:
         """Whether the peer is inside a frame, a header block or the preface, SETTINGS included."""
         return bool(self._partial or self._in_headers or not self._greeted)
 
+    @property
+    def partial_data(self) -> tuple[int, int]:
+        """The stream of a DATA frame that has come in part, and its bytes so far; 0 and 0: none."""
+        partial = self._partial
+        if len(partial) <= 9 or partial[3] != _DATA:
+            return 0, 0
+        return int.from_bytes(partial[5:9], "big") & 0x7FFFFFFF, len(partial) - 9
+
     def scan(self, data: bytes) -> list[Piece]:
         """What ``data`` completes, in order: runs of whole frames, frames kept from the
         codec, or a connection error, behind which nothing follows.

@@ -129,6 +129,10 @@ class H2Codec(Scheduled):
         """Whether the peer is inside a frame, a header block or the preface."""
         return self._scanner.mid_frame
 
+    def partial_data(self) -> tuple[int, int]:
+        """The stream of a DATA frame that has come in part, and its bytes so far."""
+        return self._scanner.partial_data
+
     @property
     def has_more(self) -> bool:
         """Whether frames wait that ``receive_data`` has not looked at."""

@@ -49,6 +49,10 @@ class HTTPConnection(ABC):
         """Whether the peer may send body bytes, whatever other exchanges hold of them."""
         return True
 
+    def arriving(self, stream_id: int) -> int:
+        """Body bytes that have come and are no event yet."""
+        return 0
+
     @property
     @abstractmethod
     def has_output(self) -> bool:

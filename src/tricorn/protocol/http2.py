@@ -46,6 +46,7 @@ class HTTP2Connection(HTTP2Output):
         secure: bool,
     ) -> None:
         super().__init__(codec, config, defaults, secure=secure)
+        self._partial = 0  # bytes of the DATA frame that had come in part at the last tick
 
     def __repr__(self) -> str:
         state = "closing" if self.closing else "draining" if self._drain.begun else "open"
@@ -81,6 +82,11 @@ class HTTP2Connection(HTTP2Output):
     def may_receive(self) -> bool:
         """Whether other streams leave any of the connection's window to a request body."""
         return self._streams.may_grow(self._limits.window)
+
+    def arriving(self, stream_id: int) -> int:
+        """Body bytes that have come and are no event yet."""
+        partial, size = self._codec.partial_data()
+        return size if partial == stream_id else 0
 
     @property
     def pause_limit(self) -> str:
@@ -348,6 +354,11 @@ class HTTP2Connection(HTTP2Output):
 
     def _check_streams(self, now: float, events: list[Event]) -> None:
         """Reset streams on which nothing has moved for too long."""
+        partial, size = self._codec.partial_data()
+        if size != self._partial:
+            self._partial = size
+            if (coming := self._streams.find(partial)) is not None:
+                coming.touched = True
         for late in self._streams.overdue(now, self._codec, self._config, self.held):
             events.append(late)
             stream_id = late.stream_id
