@@ -55,7 +55,8 @@ def test_json_access_line_has_the_keys_of_the_reference(hello: Path) -> None:
     page = (DOCS / "reference" / "access-log.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`[^|]*) \|", page.partition("## Keys of a JSON line")[2], re.MULTILINE)
     documented = {key for row in rows for key in re.findall(r"`(\w+)`", row)}
-    arguments = ("hello:app", *LOCAL, "--accesslog", "-", "--log-format", "json")
+    ids = ("--request-id", "generate", "--trace-context")
+    arguments = ("hello:app", *LOCAL, "--accesslog", "-", "--log-format", "json", *ids)
     with command(hello, *arguments) as serving:
         assert httpx.get(serving.urls[0]).status_code == 200
         assert serving.process.stdout is not None

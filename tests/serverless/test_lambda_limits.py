@@ -164,7 +164,7 @@ def test_failure_below_a_limit(handler_of: HandlerOf, records: Records) -> None:
 def test_invocation_may_end_before_its_response_has_to_begin(
     handler_of: HandlerOf, records: Records
 ) -> None:
-    records.expect("took too long")
+    records.expect("took too long", "blocks its event loop")
     handler = handler_of(thinks, timeout_margin=0.15, config={"response_timeout": 10})
     event = event_for("function-url")
     assert handler(event, InvocationContext(0.2))["statusCode"] == 504

@@ -35,9 +35,9 @@ def test_response_that_is_not_taken(
         if not ends:
             await body(send)
 
-    run(app, {"streaming": True}, timeout_margin=1.0, config={"worker_class": loop})
+    run(app, {"streaming": True}, timeout_margin=1.2, config={"worker_class": loop})
     api.takes.clear()
-    api.invoke(event_for("function-url", target="/large"), seconds=1.5)
+    api.invoke(event_for("function-url", target="/large"), seconds=2)
     for _ in range(2):
         api.asked.get(timeout=PATIENCE)
     api.takes.set()
@@ -76,8 +76,8 @@ def test_nothing_is_written_behind_the_end(
             except OSError:
                 told.set()
 
-    handler = handler_of(app, timeout_margin=0.15)
-    handler.invoke(event_for("function-url"), InvocationContext(0.2), Sink)
+    handler = handler_of(app, timeout_margin=0.6)
+    handler.invoke(event_for("function-url"), InvocationContext(1.0), Sink)
     free.set()
     assert told.wait(PATIENCE)
     assert steps == ["half", "close Tricorn.Timeout"]
