@@ -293,11 +293,33 @@ def test_a_response_in_one_frame_where_the_peer_takes_it(codec, largest, count):
 
 
 def test_pending_counts_what_is_queued(codec):
-    assert codec.pending() == 0
+    assert codec.pending() == (0, 0)
     codec.receive_data(ping() * 3)
-    assert codec.pending() == 3 * 17
+    assert codec.pending() == (3 * 17, 0)
     codec.data_to_send(0)
-    assert codec.pending() == 0
+    assert codec.pending() == (0, 0)
+
+
+def test_pending_tells_responses_from_control_frames(codec):
+    codec.receive_data(ping() + b"".join(headers(n) for n in (1, 3, 5, 7, 9)))
+    codec.data_to_send(1 << 16)
+    codec.receive_data(ping() * 2)
+    codec.respond(1, [(b":status", b"200"), (b"a", b"b")], bytes(1000))
+    codec.send_headers(3, [(b":status", b"204")], True)
+    codec.send_headers(5, [(b":status", b"200")], False)
+    codec.send_data(5, bytes(500), True)
+    codec.send_headers(7, [(b":status", b"103")], False)
+    codec.push(7, GET)
+    codec.send_headers(9, [(b":status", b"200")], False)
+    codec.send_data(9, bytes(500), False)  # not framed yet
+    codec.receive_data(ping())
+    codec.goaway(9, 0)
+    control, responses = codec.pending()
+    assert control == 3 * 17 + 17
+    assert control + responses == sum(map(len, codec.data_to_send(0)))
+    assert codec.pending() == (0, 0)
+    assert [frame[1] for frame in told(codec)] == [9]
+    assert codec.pending() == (0, 0)
 
 
 def told(codec, limit=1 << 20):

@@ -38,7 +38,7 @@ from playbook_http2 import (
     window_errors_end_the_connection,
 )
 
-from tricorn.config import OPTIONS
+from tricorn.config import OPTIONS, Config
 from tricorn.config_options import HTTP2
 from tricorn.config_values import Kind
 from tricorn.protocol.events import DataReceived, PeerFault, StreamEnded, StreamReset
@@ -483,4 +483,29 @@ class TestRFC9113Section10_5Floods:
         server.receive(ping())
         assert not server.connection.wants_data
         server.frames()
+        assert server.connection.wants_data
+
+    def test_reading_goes_on_while_the_peer_is_to_take_small_responses(self):
+        server = Server()
+        ids = range(1, 2 * Config().h2_max_concurrent_streams, 2)
+        server.receive(*map(headers, ids))
+        for stream_id in ids:
+            respond(stream_id, 200, [(b"x-a", b"%0300d" % stream_id)], bytes(1000))(
+                server.connection
+            )
+            assert server.connection.wants_data
+
+    def test_reading_stops_while_the_peer_does_not_take_its_responses(self):
+        """Those without content are over at once, so the number of streams is no bound."""
+        server = Server()
+        stream_id = 0
+        while server.connection.wants_data:
+            stream_id += 1
+            server.receive(headers(2 * stream_id - 1))
+            fields = [(b"x-a", b"%0100d" % stream_id)]
+            server.connection.send_headers(2 * stream_id - 1, 304, fields, True)
+            assert stream_id < 10_000
+        assert server.connection.busy_streams == 0
+        written = sum(map(len, server.connection.data_to_send()))
+        assert 100_000 < written < 200_000
         assert server.connection.wants_data

@@ -230,7 +230,8 @@ cdef class Nghttp2Codec(Sender):
                 self._leave()
 
     def pending(self):
-        return self._out_size
+        cdef Py_ssize_t responses = min(self._responses, self._out_size)
+        return self._out_size - responses, responses
 
     @property
     def push_enabled(self):

@@ -50,6 +50,7 @@ cdef class Sender(Receiver):
         cdef nghttp2_nv[FIELDS_AT_ONCE] few
         cdef nghttp2_nv* fields = few
         cdef Py_ssize_t count = len(headers)
+        cdef Py_ssize_t before = self._out_size
         cdef int32_t result
         if count > FIELDS_AT_ONCE:
             fields = <nghttp2_nv*>PyMem_Malloc(count * sizeof(nghttp2_nv))
@@ -78,6 +79,7 @@ cdef class Sender(Receiver):
                 PyMem_Free(fields)
         self._not_sent = False
         self._pump(None)
+        self._responses += self._out_size - before
         return result
 
     def push(self, parent_id, list headers):
@@ -159,6 +161,7 @@ cdef class Sender(Receiver):
         if not self._goes_at_once(stream, size):
             return False
         self._turn_data = data
+        self._responses += size + HEADER
         return self._submit_data(stream, size, True)
 
     cdef bint _goes_at_once(self, Stream stream, Py_ssize_t size) except -1:

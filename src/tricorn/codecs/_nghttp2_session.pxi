@@ -35,6 +35,7 @@ cdef class Session:
     cdef bint _not_sent  # libnghttp2 refused to send what was submitted
     cdef PyObject* _out  # a bytes object that is being filled
     cdef Py_ssize_t _out_size, _out_room
+    cdef Py_ssize_t _responses  # bytes of _out: heads, and bodies framed with them
 
     def __cinit__(self, *args, **kwargs):
         self._streams = {}
@@ -355,7 +356,7 @@ cdef class Session:
         cdef Py_ssize_t size = self._out_size
         if not size:
             return []
-        self._out_size = 0
+        self._out_size = self._responses = 0
         if self._out_room <= SMALL_OUTPUT:
             return [PyBytes_FromStringAndSize(raw_bytes(self._out), size)]
         self._out_room = 0

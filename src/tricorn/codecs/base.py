@@ -364,8 +364,8 @@ class HTTP2Codec(Protocol):
         """Bytes buffered for the stream."""
         ...
 
-    def pending(self) -> int:
-        """Bytes of control frames not yet given out."""
+    def pending(self) -> tuple[int, int]:
+        """Bytes queued and not yet given out: of control frames, and of responses."""
         ...
 
     @property

@@ -19,6 +19,9 @@ from tricorn.codecs.base import HTTP2Settings
 _UNLIMITED_STREAMS = 2**31 - 1
 # What a stream may send before its peer knows our SETTINGS (RFC 9113 section 6.9.2).
 _USUAL_WINDOW: Final = 65535
+# The peer may offer us a compression table of 4 GiB; hpack would fill it and search it
+# field by field (RFC 7541 4.2 lets the encoder use less).
+_MAX_ENCODER_TABLE: Final = 4096
 
 
 class _LocalSettings(h2.settings.Settings):
@@ -93,6 +96,19 @@ def new_connection(
     connection.max_inbound_frame_size = settings.max_frame_size
     connection.decoder.max_header_list_size = settings.max_header_list_size
     return connection
+
+
+def bound_encoder(connection: h2.connection.H2Connection) -> None:
+    """Use no larger compression table than we want, whatever the peer's SETTINGS have allowed."""
+    encoder = connection.encoder
+    if encoder.header_table_size > _MAX_ENCODER_TABLE:
+        encoder.header_table_size = _MAX_ENCODER_TABLE
+    sizes = encoder.table_size_changes
+    if sizes:
+        # RFC 7541 4.2: of several changes the smallest and the last are told. hpack would
+        # tell all, some of which the peer has taken back, or none if the last is repeated.
+        sizes[:] = [min(sizes), sizes[-1]] if min(sizes) < sizes[-1] else sizes[-1:]
+        encoder.header_table.resized = True
 
 
 def limit_of(

@@ -42,7 +42,7 @@ from tricorn.codecs.base import (
     SettingsReceived,
 )
 from tricorn.codecs.frame_scanner import FrameScanner, Piece
-from tricorn.codecs.h2_connection import announced, limit_of, new_connection
+from tricorn.codecs.h2_connection import announced, bound_encoder, limit_of, new_connection
 from tricorn.codecs.scheduled import Scheduled
 from tricorn.codecs.send_buffer import SendBuffer
 from tricorn.exceptions import RemoteProtocolError
@@ -54,9 +54,6 @@ _USUAL_FRAME = 16384
 _NO_RFC7540_PRIORITIES = 0x9
 _MAX_STREAM_ID = 2**31 - 1
 _DEFAULT_WEIGHT = 16
-# The peer may offer us a compression table of 4 GiB; hpack would fill it and search it
-# field by field (RFC 7541 4.2 lets the encoder use less).
-_MAX_ENCODER_TABLE = 4096
 # A window of fewer bytes than this with more to send makes work, not progress
 # (CVE-2019-9511).
 _TINY = 256
@@ -80,6 +77,7 @@ class H2Codec(Scheduled):
         self._last_told = _MAX_STREAM_ID  # by GOAWAY
         self._held: list[bytes] = []
         self._held_size = 0
+        self._responses = 0  # bytes of heads, and of bodies framed with them, that are queued
         self._outbound: dict[int, SendBuffer | None] = {}  # None: nothing buffered yet
         self._finished: list[int] = []
         self._at_once = 0  # bytes that may be framed before data_to_send asks again
@@ -227,15 +225,7 @@ class H2Codec(Scheduled):
         self, event: h2.events.RemoteSettingsChanged, events: list[HTTP2Event]
     ) -> None:
         self._mark_all_ready()
-        encoder = self._connection.encoder
-        if encoder.header_table_size > _MAX_ENCODER_TABLE:
-            encoder.header_table_size = _MAX_ENCODER_TABLE
-        sizes = encoder.table_size_changes
-        if sizes:
-            # RFC 7541 4.2: of several changes the smallest and the last are told. hpack would
-            # tell all, some of which the peer has taken back, or none if the last is repeated.
-            sizes[:] = [min(sizes), sizes[-1]] if min(sizes) < sizes[-1] else sizes[-1:]
-            encoder.header_table.resized = True
+        bound_encoder(self._connection)
         changed = event.changed_settings.get(_NO_RFC7540_PRIORITIES)
         value = changed.new_value if changed is not None else 0
         if value not in (0, 1):
@@ -264,9 +254,16 @@ class H2Codec(Scheduled):
         """Queue a response head, or an informational one."""
         if self._failed or stream_id not in self._outbound:
             return
+        self._responses -= self._queued
         self._connection.send_headers(stream_id, headers, end_stream)
+        self._responses += self._queued
         if end_stream:
             self.forget(stream_id)
+
+    @property
+    def _queued(self) -> int:
+        """Bytes that h2 has queued."""
+        return len(self._connection._data_to_send)
 
     def respond(self, stream_id: int, headers: Headers, data: bytes) -> bool:
         """``send_headers``, and ``send_data`` that ends the stream."""
@@ -303,6 +300,7 @@ class H2Codec(Scheduled):
         if size > min(window, connection.max_outbound_frame_size):
             return False
         self._at_once -= size + 9
+        self._responses += size + 9
         self.framed += size
         connection.send_data(stream_id, data, True)
         self.forget(stream_id)
@@ -322,7 +320,9 @@ class H2Codec(Scheduled):
     def push(self, parent_id: int, headers: Headers) -> int:
         """Queue a PUSH_PROMISE; the promised stream id."""
         promised = self._connection.get_next_available_stream_id()
+        self._responses -= self._queued
         self._connection.push_stream(parent_id, promised, headers)
+        self._responses += self._queued
         self._outbound[promised] = None
         self._scheduler.insert(promised)
         return promised
@@ -384,6 +384,7 @@ class H2Codec(Scheduled):
                     break
                 written += self._write_frame(stream_id, limit - written)
         self._at_once = limit or self._at_once
+        self._responses = 0
         queued = self._connection.data_to_send()
         if not self._held:
             return [queued] if queued else []
@@ -464,10 +465,9 @@ class H2Codec(Scheduled):
         out = self._outbound.get(stream_id)
         return 0 if out is None else out.size
 
-    def pending(self) -> int:
-        """Bytes of frames queued and not yet given out."""
-        self._hold(b"")
-        return self._held_size
+    def pending(self) -> tuple[int, int]:
+        """Bytes queued and not yet given out: of control frames, and of responses."""
+        return self._held_size + self._queued - self._responses, self._responses
 
     @property
     def push_enabled(self) -> bool:

@@ -16,7 +16,7 @@ from tricorn.protocol.events import Event, StreamReset
 from tricorn.protocol.flow import Buffer
 from tricorn.protocol.http2_drain import Drain
 from tricorn.protocol.http2_flood import FloodGuard
-from tricorn.protocol.http2_limits import Limits
+from tricorn.protocol.http2_limits import WRITE_SIZE, Limits
 from tricorn.protocol.http2_push import PushPolicy
 from tricorn.protocol.http2_response import joined_fields, response_fields
 from tricorn.protocol.http2_streams import CREDIT_STEP, HTTP2Stream, StreamTable
@@ -25,8 +25,6 @@ from tricorn.protocol.outbound import CONNECTION, FieldList
 from tricorn.protocol.timer import PhaseTimer
 from tricorn.types import Headers
 
-# One write (bytes). From 128 KiB on malloc would map its memory anew each time.
-_WRITE_SIZE: Final = 65536
 _NO_CONTENT: Final = 204
 
 
@@ -72,7 +70,11 @@ class HTTP2Output(Idleness):
         """Whether to go on reading: not while answers wait for the peer (CVE-2019-9512)."""
         if self.closing:
             return False
-        return not self._unsent or self._codec.pending() <= self._limits.pending
+        if not self._unsent:
+            return True
+        control, responses = self._codec.pending()
+        limits = self._limits
+        return control + max(responses - limits.responses, 0) <= limits.pending
 
     @property
     def busy_streams(self) -> int:
@@ -244,7 +246,7 @@ class HTTP2Output(Idleness):
         """Buffers to write now."""
         if self._freed and not self.closing:
             self._open_window()
-        buffers: list[bytes] = self._take(_WRITE_SIZE)
+        buffers: list[bytes] = self._take(WRITE_SIZE)
         if not buffers:
             self._unsent = False  # what waits needs more of a window
             return buffers
