@@ -165,6 +165,7 @@ class ServerThread:
 
     async def aclose(self) -> None:
         """``close`` without holding up the caller's event loop; cancelled, it cuts."""
+        self._refuse_own_thread()
         self.stop()
         await self._aside(self.wait)
 

@@ -139,6 +139,28 @@ def test_an_application_may_stop_its_server(config: Config) -> None:
     assert "own thread" in refused[0]
 
 
+def test_an_application_cannot_wait_for_the_end_of_its_server(config: Config) -> None:
+    refused: list[str] = []
+
+    async def leave() -> None:
+        async with server:
+            pass
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for wait in (server.aclose, leave):
+            try:
+                await wait()
+            except RuntimeError as exc:
+                refused.append(str(exc))
+        await reply(send, b"goes on")
+
+    with serve_in_thread(app, config.replace(lifespan="off")) as server:
+        assert fetch(server.url) == "goes on"
+        assert fetch(server.url) == "goes on"
+    assert len(refused) == 4
+    assert all("own thread" in reason for reason in refused)
+
+
 def test_several_beside_each_other() -> None:
     loops = ("asyncio", "uvloop", "trio")
     servers = [serve_in_thread(App(), QUICK.replace(worker_class=loop)) for loop in loops]
