@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from tricorn import collector, first_worker, logs
 from tricorn.cli_command import plain
@@ -49,10 +50,10 @@ def _main(argv: Sequence[str], *, is_command: bool) -> int:
 
         return _print(version_text(command.version))
 
-    def load_config() -> LoadedConfig:
-        return load(command.given, os.environ, command.config)
+    def load_config(*, again: bool) -> LoadedConfig:
+        return load(command.given, os.environ, command.config, again=again)
 
-    loaded = load_config()
+    loaded = load_config(again=False)
     if command.print_config is not None:
         from tricorn import config_docs
 
@@ -60,7 +61,7 @@ def _main(argv: Sequence[str], *, is_command: bool) -> int:
         return _print((config_docs.config_json if as_json else config_docs.config_toml)(loaded))
     if command.check_config:
         return _check(loaded)
-    return _run(loaded, load_config, is_command=is_command)
+    return _run(loaded, partial(load_config, again=True), is_command=is_command)
 
 
 def _print(text: str) -> int:

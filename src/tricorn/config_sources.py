@@ -146,24 +146,26 @@ def read_pyfile(path: str | os.PathLike[str]) -> Layer:
     return _read_attributes(module, where)
 
 
-def read_object(instance: object) -> Layer:
+def read_object(instance: object, *, again: bool = False) -> Layer:
     """The options among the attributes of `instance`, or of the object it names as
-    ``module``, ``module.attribute`` or ``module:attribute``. Raises `ConfigError`."""
+    ``module``, ``module.attribute`` or ``module:attribute``. With `again` the module is imported
+    anew, though not what it imports. Raises `ConfigError`."""
     if isinstance(instance, str):
-        return _read_attributes(_import_object(instance), f"python:{instance}")
+        return _read_attributes(_import_object(instance, again=again), f"python:{instance}")
     return _read_attributes(instance, f"object {type(instance).__name__}")
 
 
-def _import_object(name: str) -> object:
+def _import_object(name: str, *, again: bool) -> object:
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # a console script begins without it
     module_name, colon, attributes = name.partition(":")
     try:
-        if colon or _find_module(module_name):
-            found: object = importlib.import_module(module_name)
-        else:
+        if not colon and not _find_module(module_name):
             module_name, _, attributes = name.rpartition(".")
-            found = importlib.import_module(module_name)
+        if again:
+            sys.modules.pop(module_name, None)
+            importlib.invalidate_caches()
+        found: object = importlib.import_module(module_name)
         for attribute in filter(None, attributes.split(".")):
             found = getattr(found, attribute)
     except (Exception, SystemExit) as exc:
@@ -267,10 +269,10 @@ def _is_python(name: str) -> bool:
     return name.startswith(("python:", "file:")) or name.endswith(".py")
 
 
-def read_named(name: str) -> Layer:
+def read_named(name: str, *, again: bool = False) -> Layer:
     """The options of the file that ``-c`` names: TOML, ``file:x.py`` or ``python:module``."""
     if name.startswith("python:"):
-        return read_object(name.removeprefix("python:"))
+        return read_object(name.removeprefix("python:"), again=again)
     if name.startswith("file:"):
         return read_pyfile(name.removeprefix("file:"))
     if name.endswith(".py"):
@@ -303,15 +305,18 @@ def load(
     environ: Mapping[str, str] | None = None,
     config: str | None = None,
     directory: str = os.curdir,
+    *,
+    again: bool = False,
 ) -> LoadedConfig:
     """The configuration from all sources: `flags` over `environ` over the file.
 
     The file is `config` (as ``-c`` takes it), else the one that ``TRICORN_CONFIG`` names,
-    else a default file in `directory`. Raises `ConfigError`.
+    else a default file in `directory`. With `again`, a module that was imported for it is imported
+    anew. Raises `ConfigError`.
     """
     environ = {} if environ is None else environ
     from_environment, notes = read_environment(environ)
     name = config or environ.get(CONFIG_VARIABLE)
-    from_file = read_named(name) if name else read_default_file(directory)
+    from_file = read_named(name, again=again) if name else read_default_file(directory)
     loaded = merge(from_file, from_environment, read_flags(flags or {}), notes=notes)
     return replace(loaded, ran_code=name is not None and _is_python(name))

@@ -354,6 +354,36 @@ def test_python_module_and_attribute(tmp_path: Path, monkeypatch: pytest.MonkeyP
         sys.modules.pop("shop_settings", None)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["shop_again", "shop_again:Site", "shop_again.Site", "shop_pack.again", "shop_pack.again:Site"],
+)
+def test_a_module_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (tmp_path / "shop_pack").mkdir()
+    paths = [tmp_path / "shop_again.py", tmp_path / "shop_pack" / "again.py"]
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def write(text: str) -> None:
+        for path in paths:
+            path.write_text(text)
+
+    try:
+        write("backlog = 9\nworkers = 3\nclass Site:\n    backlog = 9\n    workers = 3\n")
+        assert load(config=f"python:{name}").config.workers == 3
+        write("backlog = 10\nclass Site:\n    backlog = 10\n")
+        assert load(config=f"python:{name}").config.workers == 3
+        found = load(config=f"python:{name}", again=True).config
+        assert (found.backlog, found.workers) == (10, 1)
+        write("backlog = \n")
+        with pytest.raises(ConfigError, match="SyntaxError"):
+            load(config=f"python:{name}", again=True)
+        write("backlog = 11  # right\nclass Site:\n    backlog = 11\n")
+        assert load(config=f"python:{name}", again=True).config.backlog == 11
+    finally:
+        for module in "shop_again", "shop_pack", "shop_pack.again":
+            sys.modules.pop(module, None)
+
+
 class TestEnvironment:
     def test_an_empty_variable_counts_as_not_set(self) -> None:
         assert read_environment({"TRICORN_WORKERS": "", "OTHER": "1"}) == ({}, [])

@@ -52,6 +52,15 @@ def test_reload_takes_new_code_and_configuration(tmp_path: Path) -> None:
         assert not (tmp_path / "pid").exists()
 
 
+def test_reload_imports_a_configuration_module_again(tmp_path: Path) -> None:
+    (tmp_path / "site_settings.py").write_text("workers = 1\n")
+    with workers(tmp_path, "-c", "python:site_settings") as site:
+        assert len(site.said[0][0]) == 1
+        (tmp_path / "site_settings.py").write_text("workers = 1 + 1\n")
+        site.server.send(signal.SIGHUP)
+        assert len(site.wait_said(2)[0]) == 2
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
