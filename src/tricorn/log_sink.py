@@ -173,15 +173,20 @@ class Sink:
                 self._write_batch(*taken)
         finally:
             with self._lock:
-                self._thread = None
-                self._idle = self._busy = self._stopping = self._abandoned = False
-                self._changed.notify_all()
+                if self._thread is threading.current_thread():
+                    self._let_go()
+
+    def _let_go(self) -> None:
+        self._thread = None
+        self._idle = self._busy = self._stopping = self._abandoned = False
+        self._changed.notify_all()
 
     def _next_batch(self) -> tuple[deque[str], bool] | None:
         """Wait for lines; returns them and whether to reopen afterwards; None: end."""
         with self._lock:
             while not (self._lines or self._reopen):
                 if self._stopping:
+                    self._let_go()  # at once: a line that comes now has another thread started
                     return None
                 self._hurry = False
                 self._idle = True

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -175,6 +176,26 @@ def test_writing_after_stop_starts_again_and_after_close_does_nothing(tmp_path: 
     sink.close(5)
     sink.write("three")
     assert path.read_text() == "one\ntwo\n"
+
+
+def test_a_line_that_comes_as_the_thread_ends_is_written(tmp_path: Path) -> None:
+    class Late(Sink):
+        late = "late"
+
+        def _next_batch(self) -> tuple[deque[str], bool] | None:
+            taken = super()._next_batch()
+            if taken is None and self.late:
+                self.write(self.late)
+                self.late = ""
+            return taken
+
+    path = tmp_path / "a.log"
+    sink = Late(path=str(path))
+    sink.write("one")
+    assert sink.stop(5)
+    assert sink.flush(5)
+    assert path.read_text() == "one\nlate\n"
+    sink.close(5)
 
 
 def test_a_fifo_without_a_reader_is_an_error_and_not_a_wait(tmp_path: Path) -> None:
