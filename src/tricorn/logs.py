@@ -45,6 +45,8 @@ _COLOURS = {10: "\x1b[36m", 20: "\x1b[32m", 30: "\x1b[33m", 40: "\x1b[31m", 50: 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 _sinks: dict[str, Sink] = {}
+# Handlers and filters that a logging configuration has given to our loggers.
+_given: set[object] = set()
 
 
 def _escaped(match: re.Match[str]) -> str:
@@ -160,7 +162,7 @@ def setup(config: Config) -> None:
         raise ConfigError(f"loglevel: {config.loglevel!r} is not a level")
     wanted = {ERROR: config.errorlog, ACCESS: config.accesslog}
     loggers = [logging.getLogger(name) for name in (ERROR, ACCESS, "tricorn")]
-    former = {handler for logger in loggers for handler in logger.handlers}
+    former = _parts(loggers)
     try:
         sinks = {name: _sink(target, name) for name, target in wanted.items() if target}
         if config.logconfig is not None or config.logconfig_dict is not None:
@@ -170,6 +172,7 @@ def setup(config: Config) -> None:
     except ConfigError:
         _close_unused()
         raise
+    _take_back(loggers, given=_parts(loggers) - former)
     for name in (ERROR, ACCESS):
         logger = logging.getLogger(name)
         for old in list(logger.handlers):
@@ -190,6 +193,24 @@ def setup(config: Config) -> None:
         sink.prepare = functools.partial(_hand_over, config)
     atexit.unregister(shutdown)
     atexit.register(shutdown)
+
+
+def _parts(loggers: list[logging.Logger]) -> set[object]:
+    return {part for logger in loggers for part in (*logger.handlers, *logger.filters)}
+
+
+def _take_back(loggers: list[logging.Logger], given: set[object]) -> None:
+    """What a former logging configuration has given goes, as ``given`` by the present one does."""
+    for logger in loggers:
+        for handler in [handler for handler in logger.handlers if handler in _given]:
+            logger.removeHandler(handler)
+            handler.close()
+        for part in [part for part in logger.filters if part in _given]:
+            logger.removeFilter(part)
+        if _given and not given:
+            logger.disabled = False
+    _given.clear()
+    _given.update(given)
 
 
 def wants_access(config: Config) -> bool:

@@ -327,6 +327,41 @@ def test_a_logging_configuration_wins_for_its_loggers(tmp_path: Path, form: str)
         logging.getLogger().handlers[:] = before
 
 
+@pytest.mark.parametrize("extra", [{}, {"disable_existing_loggers": True}], ids=["", "disabling"])
+def test_a_logging_configuration_that_is_gone_leaves_nothing(
+    tmp_path: Path, extra: dict[str, Any]
+) -> None:
+    """As behind a reload, in the supervisor: its handlers, filters and silence go with it."""
+    out, path = tmp_path / "out.log", tmp_path / "error.log"
+    given = table(out) | extra
+    given["filters"] = {"no": {"()": "logging.Filter", "name": "other"}}
+    given["loggers"]["tricorn"] = {"filters": ["no"], "handlers": ["h"]}
+    quiet = table(out) | {"filters": given["filters"]}
+    quiet["loggers"]["tricorn.error"]["filters"] = ["no"]
+    logs.setup(Config(logconfig_dict=given, accesslog=None))
+    error.info("one")
+    logs.setup(Config(logconfig_dict=quiet))
+    error.info("unheard")
+    logs.setup(Config(errorlog=str(path), accesslog=str(tmp_path / "access.log")))
+    error.info("two")
+    access.info("three")
+    assert len(written(path)) == 1
+    assert written(tmp_path / "access.log") == ["three"]
+    assert out.read_text() == "custom one\n"
+
+
+def test_a_logger_that_the_next_configuration_does_not_name_is_ours_again(tmp_path: Path) -> None:
+    path = tmp_path / "error.log"
+    logs.setup(Config(logconfig_dict=table(tmp_path / "out.log")))
+    other = table(tmp_path / "other.log")
+    other["loggers"]["tricorn.access"] = other["loggers"].pop("tricorn.error")
+    logs.setup(Config(logconfig_dict=other, errorlog=str(path)))
+    error.info("once")
+    assert len(written(path)) == 1
+    assert (tmp_path / "out.log").read_text() == ""
+    logs.setup(Config(errorlog=None))
+
+
 @pytest.mark.parametrize("name", ["absent.json", "json:absent", "absent.toml", "absent.ini"])
 def test_a_logging_configuration_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=r"logconfig: .*absent"):
