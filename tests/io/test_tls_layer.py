@@ -12,10 +12,10 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator
 
 import anyio
 import pytest
+from tls_wire import REQUEST, Wire
 
 from helpers.apps import hello, reply
 from helpers.clients import open_socket, reset_socket
@@ -23,7 +23,6 @@ from helpers.serving import PATIENCE, Inbox, Records, Served, eventually
 from helpers.site import Serving
 from tricorn.types import Receive, Scope, Send
 
-REQUEST = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 LAST = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
 
 
@@ -45,90 +44,10 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     await reply(send, body)
 
 
-class Wire:
-    """A TLS client whose records are at hand."""
-
-    def __init__(
-        self, serving: Serving, served: Served, version: ssl.TLSVersion | None = None
-    ) -> None:
-        context = serving.certificate.client()
-        if version is not None:
-            context.minimum_version = context.maximum_version = version
-        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
-        self.sock = open_socket(served.address)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def flush(self) -> None:
-        """Send what there is."""
-        if self.outgoing.pending:
-            self.sock.sendall(self.outgoing.read())
-
-    def more(self) -> bool:
-        """Take what comes; False at the end."""
-        data = self.sock.recv(65536)
-        self.incoming.write(data)
-        return bool(data)
-
-    def begin_handshake(self) -> None:
-        """The first flight, and the beginning of the server's."""
-        with pytest.raises(ssl.SSLWantReadError):
-            self.tls.do_handshake()
-        self.flush()
-        assert self.more()
-
-    def shake(self) -> None:
-        """The handshake."""
-        while True:
-            try:
-                self.tls.do_handshake()
-            except ssl.SSLWantReadError:
-                self.flush()
-                assert self.more()
-            else:
-                self.flush()
-                return
-
-    def records(self, *pieces: bytes) -> bytes:
-        """These pieces, each encrypted as a record."""
-        for piece in pieces:
-            self.tls.write(piece)
-        return self.outgoing.read()
-
-    def read(self) -> bytes:
-        """Bytes, b"" behind close_notify; raises SSLEOFError at the end of TCP without it."""
-        while True:
-            try:
-                return self.tls.read(65536)
-            except ssl.SSLWantReadError:
-                if not self.more():
-                    self.incoming.write_eof()
-            except ssl.SSLZeroReturnError:
-                return b""
-
-    def until(self, end: bytes) -> bytes:
-        """What comes, up to an end."""
-        data = b""
-        while not data.endswith(end):
-            piece = self.read()
-            assert piece, data
-            data += piece
-        return data
-
-
 @pytest.fixture
-def wires(serving: Serving) -> Iterator[list[Wire]]:
-    made: list[Wire] = []
-    yield made
-    for wire in made:
-        wire.sock.close()
-
-
-@pytest.fixture
-def opened(serving: Serving, wires: list[Wire], version: ssl.TLSVersion) -> Wire:
+def opened(serving: Serving, version: ssl.TLSVersion) -> Wire:
     """A connection to the greeting, its handshake done."""
     wire = Wire(serving, serving(hello, tls=True), version)
-    wires.append(wire)
     wire.shake()
     return wire
 
@@ -148,10 +67,9 @@ def test_one_record_byte_by_byte(opened: Wire) -> None:
 
 
 def test_the_first_request_comes_with_the_handshake(
-    serving: Serving, wires: list[Wire], version: ssl.TLSVersion
+    serving: Serving, version: ssl.TLSVersion
 ) -> None:
     wire = Wire(serving, serving(hello, tls=True), version)
-    wires.append(wire)
     if version is ssl.TLSVersion.TLSv1_2:
         wire.shake()  # the server has the last word
     else:
@@ -336,7 +254,7 @@ def test_what_comes_behind_our_close_is_not_wanted(opened: Wire) -> None:
         assert opened.sock.recv(1) == b""
 
 
-def test_the_answer_is_whole_where_the_reader_is_slow(serving: Serving, wires: list[Wire]) -> None:
+def test_the_answer_is_whole_where_the_reader_is_slow(serving: Serving) -> None:
     """The time for the peer's close_notify begins when it has taken everything."""
     size = 8_000_000
 
@@ -345,7 +263,6 @@ def test_the_answer_is_whole_where_the_reader_is_slow(serving: Serving, wires: l
 
     served = serving(app, tls=True, ssl_shutdown_timeout=0.1, write_buffer_high=2 * size)
     wire = Wire(serving, served)
-    wires.append(wire)
     wire.shake()
     wire.sock.sendall(wire.records(LAST))
     got = 0
@@ -357,7 +274,7 @@ def test_the_answer_is_whole_where_the_reader_is_slow(serving: Serving, wires: l
     assert got >= size
 
 
-def test_truncated(serving: Serving, wires: list[Wire]) -> None:
+def test_truncated(serving: Serving) -> None:
     """TCP ends without close_notify: the application is told, and ours is sent."""
     inbox = Inbox()
 
@@ -367,7 +284,6 @@ def test_truncated(serving: Serving, wires: list[Wire]) -> None:
         inbox.put("left")
 
     wire = Wire(serving, serving(app, tls=True))
-    wires.append(wire)
     wire.shake()
     wire.sock.sendall(wire.records(REQUEST))
     assert inbox.take() == "begun"
@@ -387,9 +303,7 @@ def end_of(wire: Wire, *, notified: bool) -> None:
 
 @pytest.mark.parametrize("notified", [False, True], ids=["cut", "close_notify"])
 @pytest.mark.parametrize("moment", ["before", "while"])
-def test_what_came_before_the_end_is_read(
-    serving: Serving, wires: list[Wire], notified: bool, moment: str
-) -> None:
+def test_what_came_before_the_end_is_read(serving: Serving, notified: bool, moment: str) -> None:
     """The end comes before the application reads on, or in the turn in which it does."""
     inbox = Inbox()
     gate: anyio.Event = serving.portal.call(anyio.Event)
@@ -406,7 +320,6 @@ def test_what_came_before_the_end_is_read(
 
     served = serving(app, tls=True, request_buffer_size=4096)
     wire = Wire(serving, served)
-    wires.append(wire)
     wire.shake()
     head = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % size
     wire.sock.sendall(wire.records(head, b"x" * size))
@@ -428,9 +341,7 @@ def test_what_came_before_the_end_is_read(
 
 
 @pytest.mark.parametrize("notified", [False, True], ids=["cut", "close_notify"])
-def test_a_request_that_comes_with_the_end_is_read(
-    serving: Serving, wires: list[Wire], notified: bool
-) -> None:
+def test_a_request_that_comes_with_the_end_is_read(serving: Serving, notified: bool) -> None:
     """The application that waits for it has it before it hears that the peer has left."""
     inbox = Inbox()
 
@@ -440,7 +351,6 @@ def test_a_request_that_comes_with_the_end_is_read(
             inbox.put((await receive())["type"])
 
     wire = Wire(serving, serving(app, tls=True))
-    wires.append(wire)
     wire.shake()
     request = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nbody"
     wire.tls.write(request)
@@ -455,7 +365,7 @@ def test_a_request_that_comes_with_the_end_is_read(
 # Limits
 
 
-def test_silent_peers_cost_no_session(serving: Serving, wires: list[Wire]) -> None:
+def test_silent_peers_cost_no_session(serving: Serving) -> None:
     served = serving(hello, tls=True, ssl_handshake_timeout=PATIENCE)
     socks = [open_socket(served.address) for _ in range(5)]
     with contextlib.ExitStack() as stack:
@@ -473,10 +383,9 @@ def test_silent_peers_cost_no_session(serving: Serving, wires: list[Wire]) -> No
         served.wait()
 
 
-def test_a_server_that_stops_waits_for_handshakes(serving: Serving, wires: list[Wire]) -> None:
+def test_a_server_that_stops_waits_for_handshakes(serving: Serving) -> None:
     served = serving(hello, tls=True)
     wire = Wire(serving, served)
-    wires.append(wire)
     wire.begin_handshake()
     served.stop()
     wire.shake()
@@ -498,9 +407,7 @@ def refuses(served: Served) -> bool:
     return False
 
 
-def test_what_follows_a_handshake_has_graceful_timeout(
-    serving: Serving, wires: list[Wire], records: Records
-) -> None:
+def test_what_follows_a_handshake_has_graceful_timeout(serving: Serving, records: Records) -> None:
     records.expect("1 connections still open after graceful_timeout")
     started = Inbox()
 
@@ -510,7 +417,6 @@ def test_what_follows_a_handshake_has_graceful_timeout(
 
     served = serving(app, tls=True, graceful_timeout=0.5, drain_idle_timeout=PATIENCE)
     wire = Wire(serving, served)
-    wires.append(wire)
     wire.begin_handshake()
     served.stop()
     eventually(lambda: refuses(served), "no connection is taken")
@@ -520,21 +426,17 @@ def test_what_follows_a_handshake_has_graceful_timeout(
     served.wait()
 
 
-def test_a_handshake_that_does_not_go_on_has_graceful_timeout(
-    serving: Serving, wires: list[Wire]
-) -> None:
+def test_a_handshake_that_does_not_go_on_has_graceful_timeout(serving: Serving) -> None:
     served = serving(hello, tls=True, graceful_timeout=0.1, ssl_handshake_timeout=3 * PATIENCE)
     wire = Wire(serving, served)
-    wires.append(wire)
     wire.begin_handshake()
     served.stop()
     served.wait()
 
 
-def test_a_handshake_that_stops_in_the_middle(serving: Serving, wires: list[Wire]) -> None:
+def test_a_handshake_that_stops_in_the_middle(serving: Serving) -> None:
     served = serving(hello, tls=True, ssl_handshake_timeout=0.1)
     wire = Wire(serving, served)
-    wires.append(wire)
     with pytest.raises(ssl.SSLWantReadError):
         wire.tls.do_handshake()
     wire.flush()
@@ -544,8 +446,9 @@ def test_a_handshake_that_stops_in_the_middle(serving: Serving, wires: list[Wire
     assert serving.connect(served).get().status == 200
 
 
-def test_more_handshakes_than_a_turn_takes(serving: Serving, wires: list[Wire]) -> None:
+def test_more_handshakes_than_a_turn_takes(serving: Serving) -> None:
     served = serving(hello, tls=True)
+    wires: list[Wire] = []
     for _ in range(20):
         wire = Wire(serving, served)
         wires.append(wire)
@@ -578,7 +481,7 @@ def split(data: bytes, chance: random.Random) -> list[bytes]:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_connections_do_not_meet_in_what_they_share(
-    serving: Serving, wires: list[Wire], version: ssl.TLSVersion, seed: int
+    serving: Serving, version: ssl.TLSVersion, seed: int
 ) -> None:
     """OpenSSL's buffers are those of the loop: whatever each connection leaves half done."""
     chance = random.Random(seed)
@@ -594,7 +497,6 @@ def test_connections_do_not_meet_in_what_they_share(
     lines: list[tuple[Wire, list[bytes]]] = []
     for number in range(12):
         wire = Wire(serving, served, version)
-        wires.append(wire)
         wire.shake()
         body = bytes((65 + number,)) * chance.choice((10, 5000, 40_000, 400_000))
         path = b"/slow" if number % 3 == 0 else b"/"
