@@ -432,3 +432,20 @@ class HTTP2Client:
     def close(self) -> None:
         """Close the socket."""
         self.sock.close()
+
+
+def post(protocol: str, body: bytes = b"", *, tls: bool = True, more: bool = False) -> bytes:
+    """All that a client sends at first, where its bytes have to be at hand.
+
+    :param more: the body goes on.
+    """
+    if protocol != "h2":
+        size = len(body) + more
+        return b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % size + body
+    client = h2.connection.H2Connection()
+    client.initiate_connection()
+    scheme = "https" if tls else "http"
+    head = [(":method", "POST"), (":scheme", scheme), (":authority", "a"), (":path", "/")]
+    client.send_headers(1, head)
+    client.send_data(1, body, end_stream=not more)
+    return client.data_to_send()

@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from helpers.apps import body, hello, reply, start
-from helpers.clients import HTTP2Client, open_socket, reset_socket
+from helpers.clients import HTTP2Client, open_socket, post, reset_socket
 from helpers.serving import Inbox, Records
 from helpers.site import Serving, Site
 from tricorn.asgi.health import Health
@@ -55,6 +55,28 @@ def test_leaving_reaches_a_waiting_receive_at_once(site: Site) -> None:
     if site.http2:
         assert client.get("/").text == "fine"
     assert site.connect().get("/").text == "fine"
+
+
+def test_a_request_that_comes_with_the_end_is_read(serving: Serving) -> None:
+    """HTTP/2 has no half-close: the application has it all the same, if it takes it at once."""
+    inbox = Inbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        inbox.put(await receive())
+        inbox.put((await receive())["type"])
+
+    served = serving(app)
+    for _ in range(5):  # trio runs the tasks of a turn in any order
+        with open_socket(served.address) as sock:
+
+            def come_and_go(sock: socket.socket = sock) -> None:
+                sock.sendall(post("h2", b"body", tls=False))
+                sock.shutdown(socket.SHUT_WR)
+
+            served.portal.call(come_and_go)  # the server finds both
+            message = inbox.take()
+            assert (message["type"], message.get("body")) == ("http.request", b"body")
+            assert inbox.take() == "http.disconnect"
 
 
 async def has_left(receive: Receive) -> bool:

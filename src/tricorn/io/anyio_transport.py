@@ -205,11 +205,15 @@ class AnyioTransport(Transport):
                 size = pacing.next_size(size, len(data) == size, took)
                 if pacing.is_dear(took):
                     await self._registry.slow_lane.turn()
-        except anyio.EndOfStream:
+        except GONE as exc:
+            # An application that waits for the last of it, or begins with it, takes that before;
+            # trio runs the tasks of one turn in any order.
+            await self._means.checkpoint()
+            await self._means.checkpoint()
+            if not isinstance(exc, anyio.EndOfStream):
+                return
             self._catch_up()
             connection.eof_received()
-        except GONE:
-            return
         if self._tls is None:
             # Our side stays open; the driver's close ends the wait.
             await anyio.sleep(math.inf)
