@@ -238,7 +238,8 @@ class AsyncioTLS(Handshake):
 
     def write(self, data: Any) -> None:
         """Encrypt bytes and hand them on."""
-        if self._state != OPEN:
+        if self._state != OPEN or self._error is not None:
+            self._drop()
             return
         size = len(data)
         if size > _PIECE:
@@ -248,7 +249,8 @@ class AsyncioTLS(Handshake):
 
     def writelines(self, buffers: Sequence[Any]) -> None:
         """Encrypt pieces, joined so that they share records."""
-        if self._state != OPEN:
+        if self._state != OPEN or self._error is not None:
+            self._drop()
             return
         records: list[bytes] = []
         part: list[Any] = []
@@ -279,6 +281,14 @@ class AsyncioTLS(Handshake):
             self._take()
             raise
         return cast("bytes", self._take())
+
+    def _drop(self) -> None:
+        """Nothing can be encrypted any more."""
+        if self._state == OPEN:
+            # Behind what is no TLS. Who writes hears of it, though it may not have read all that
+            # came before.
+            self._paused = False
+            self._schedule()
 
     def pause_reading(self) -> None:
         """Give nothing more to the connection.
