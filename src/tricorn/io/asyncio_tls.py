@@ -23,6 +23,9 @@ from tricorn.io.tls import TOGETHER
 
 # A record is this large at most (RFC 8446 section 5.1).
 _PIECE: Final = 16384
+# Bytes that TLS may answer by itself while the peer does not take what was written before: some
+# 600 KeyUpdates. Honest peers send one in millions of records (RFC 8446 section 5.5).
+_MOST_ANSWERS: Final = 16384
 
 
 class AsyncioTLS(Handshake):
@@ -54,6 +57,7 @@ class AsyncioTLS(Handshake):
         self._ended = False  # by the peer's close_notify, or what is no TLS: none comes behind it
         self._eof = False  # nothing more comes from the socket; what has come is to be decrypted
         self._fresh = False  # the application may not have seen yet what the connection got last
+        self._answers = 0  # bytes that TLS has answered by itself since the peer took anything
 
     # From the loop's transport
 
@@ -110,6 +114,7 @@ class AsyncioTLS(Handshake):
 
     def resume_writing(self) -> None:
         """Below low water."""
+        self._answers = 0
         if self._upper is not None:
             self._upper.resume_writing()
 
@@ -202,6 +207,23 @@ class AsyncioTLS(Handshake):
             self.close()
         else:
             self._finish(self._error)
+
+    def _clear(self) -> None:
+        """Leave OpenSSL's buffers empty.
+
+        What TLS answers by itself, a KeyUpdate by one of ours, waits beyond high water too: to
+        read no more could stop two honest peers. So it has a bound of its own.
+        """
+        answer = self._outgoing.pending
+        super()._clear()
+        if not answer or self._state not in (OPEN, CLOSING):
+            return
+        behind = self._raw.get_write_buffer_size() - answer > 0
+        self._answers = self._answers + answer if behind else 0
+        if self._answers > _MOST_ANSWERS:
+            reason = "TLS messages whose answers the peer does not take"
+            self._handshakes.worker.report(reason, self._client)
+            self._cut(ConnectionAbortedError(reason))
 
     def _schedule(self) -> None:
         if not self._scheduled:
@@ -327,8 +349,12 @@ class AsyncioTLS(Handshake):
         self._resume_raw()
 
     def get_write_buffer_size(self) -> int:
-        """Bytes not yet given to the operating system."""
-        return int(self._raw.get_write_buffer_size())
+        """Bytes not yet given to the operating system.
+
+        Without TLS's own answers, which would pass for a sign that the peer takes anything.
+        """
+        size: int = self._raw.get_write_buffer_size()
+        return max(size - self._answers, 1) if size else 0
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """High and low water, of twice as much: what waits is encrypted already.
