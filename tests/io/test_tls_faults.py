@@ -1,4 +1,4 @@
-"""What a peer may do to an open TLS connection: break it, or let TLS answer without end."""
+"""What a peer may do to an open TLS connection: break it, let TLS answer without end, stay."""
 
 from __future__ import annotations
 
@@ -175,3 +175,27 @@ def test_key_updates_of_a_peer_that_reads(serving: Serving, tmp_path: Path) -> N
     while size < pieces * len(PIECE):
         wire.sock.sendall(updates.take(2))
         size += len(wire.read())
+
+
+# Ends
+
+
+def test_a_peer_that_says_goodbye_and_takes_nothing(serving: Serving, tmp_path: Path) -> None:
+    """Without a limit for the close it has that of a response; then its place is free."""
+    inbox = Inbox()
+    options = {"ssl_shutdown_timeout": None, "write_timeout": 0.3, "max_connections": 1}
+    wire = downloading(serving, tmp_path / "keys", inbox, **options)
+    with pytest.raises(ssl.SSLWantReadError):
+        wire.tls.unwrap()
+    wire.flush()
+    eventually(lambda: told(inbox), "the application is told")
+
+    def serves() -> bool:
+        with contextlib.suppress(OSError, AssertionError):
+            other = Wire(serving, wire.served)
+            with other.sock:
+                other.shake()
+                return True
+        return False
+
+    eventually(serves, "its place is free")

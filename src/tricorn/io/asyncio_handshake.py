@@ -320,7 +320,10 @@ class Handshake:
             self._error = error
         if self._state != OVER:
             self._state = OVER
-            self._restart_timer(self._handshakes.worker.config.ssl_shutdown_timeout)
+            config = self._handshakes.worker.config
+            limit = config.ssl_shutdown_timeout
+            # No connection is above it any more whose ticks would look after write_timeout.
+            self._restart_timer(limit if limit is not None else config.write_timeout)
             self._raw.close()
 
     def _cut(self, error: BaseException) -> None:

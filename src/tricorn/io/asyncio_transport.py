@@ -229,7 +229,8 @@ class AsyncioTransport(Transport):
         self._place.leave()
         # So says TLS; the system's own timeouts have a number.
         if isinstance(exc, TimeoutError) and exc.errno is None:
-            self._worker.counters.limit("ssl_shutdown_timeout")
+            given = self._worker.config.ssl_shutdown_timeout is not None
+            self._worker.counters.limit("ssl_shutdown_timeout" if given else "write_timeout")
         if self._sender is not None:
             self._sender.close()
             self._sender = self.file = None
