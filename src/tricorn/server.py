@@ -23,7 +23,7 @@ from tricorn.asgi.lifespan import Lifespan
 from tricorn.config import Config
 from tricorn.counters import Counters
 from tricorn.event_loop import run_on
-from tricorn.exceptions import ConfigError, TricornError
+from tricorn.exceptions import ConfigError, only_tricorn_error
 from tricorn.health_server import HealthServer
 from tricorn.io import ending
 from tricorn.io.accepting import Acceptor, Intake
@@ -94,18 +94,10 @@ async def run_server(
     try:
         await server.run(shutdown_trigger, install_signal_handlers, task_status)
     except BaseExceptionGroup as group:
-        error = _only_tricorn_error(group)
+        error = only_tricorn_error(group)
         if error is None:
             raise
         raise error from error.__cause__
-
-
-def _only_tricorn_error(group: BaseExceptionGroup[BaseException]) -> TricornError | None:
-    """Our own error out of the groups the task groups wrapped it in."""
-    inner: BaseException = group
-    while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
-        inner = inner.exceptions[0]
-    return inner if isinstance(inner, TricornError) else None
 
 
 def run(app: Application | None, config: Config | None = None) -> None:
@@ -376,18 +368,22 @@ class Server:
             async with anyio.create_task_group() as connections:
                 self._acceptor = anyio_acceptor = AnyioAcceptor(self._intake, connections)
                 try:
-                    async with anyio.create_task_group() as loops:
-                        for listener in self._listeners:
-                            await loops.start(anyio_acceptor.accept, listener)
-                        yield
-                        loops.cancel_scope.cancel()
+                    try:
+                        async with anyio.create_task_group() as loops:
+                            for listener in self._listeners:
+                                await loops.start(anyio_acceptor.accept, listener)
+                            yield
+                            loops.cancel_scope.cancel()
+                    finally:
+                        self._stop_listening()
+                    await self._drain()
                 finally:
-                    self._stop_listening()
-                await self._drain()
-                await self._cut()
-                if self._stuck and self._lifespan is not None:
-                    # This task group never ends: what comes behind it comes now.
-                    await self._end(self._lifespan)
+                    # Else a connection that waits for its peer, shielded, kept the group.
+                    with anyio.CancelScope(shield=True):
+                        await self._cut()
+                        if self._stuck and self._lifespan is not None:
+                            # This task group never ends: what comes behind it comes now.
+                            await self._end(self._lifespan)
 
     def _stop_listening(self) -> None:
         """New connections are refused from here on; a Unix socket's path stays to the end."""

@@ -199,3 +199,22 @@ def test_a_peer_that_says_goodbye_and_takes_nothing(serving: Serving, tmp_path: 
         return False
 
     eventually(serves, "its place is free")
+
+
+def test_a_cancelled_server_waits_for_no_peer(serving: Serving) -> None:
+    """One that has not taken its last response yet, let alone the close."""
+    inbox = Inbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        # Less than ``send`` waits for is left with the system.
+        await reply(send, b"z" * 200_000, headers=[(b"connection", b"close")])
+        inbox.put("ended")
+
+    served = serving(app, tls=True, ssl_shutdown_timeout=0.05, write_timeout=None)
+    wire = Wire(serving, served, receive_buffer=4096)
+    wire.shake()
+    wire.sock.sendall(wire.records(REQUEST))
+    assert inbox.take() == "ended"
+    begin = time.monotonic()
+    served.cancel()
+    assert time.monotonic() - begin < 2
