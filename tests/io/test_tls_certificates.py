@@ -26,6 +26,7 @@ from tricorn.io.tls import TLSContext
 from tricorn.types import Receive, Scope, Send
 
 QUICK = {"certificate_watch": 0.03}
+NOT_ASCII = "-----BEGIN CERTIFICATE-----\n\xfc\n-----END CERTIFICATE-----\n"
 
 
 @pytest.fixture(scope="session")
@@ -264,6 +265,7 @@ def test_look(tls: tuple[TLSContext, Pair], authority: trustme.CA, records: Reco
     ("name", "content", "said"),
     [
         ("certfile", "no PEM", "certfile: expected a PEM certificate chain, got "),
+        ("certfile", NOT_ASCII, "certfile: expected a PEM certificate chain, got "),
         ("keyfile", "no PEM", "keyfile: expected a PEM private key, got "),
         ("certfile", None, "certfile: cannot read "),
         ("keyfile", None, "keyfile: cannot read "),

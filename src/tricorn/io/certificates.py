@@ -109,7 +109,7 @@ def _is_chain(text: str) -> bool:
     blocks = _PEM.findall(text)
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata="".join(blocks))
-    except (ssl.SSLError, ValueError):
+    except (ssl.SSLError, ValueError, TypeError):  # TypeError: of what is not ASCII
         return False
     return True
 
