@@ -225,6 +225,37 @@ def test_clients_certificates_are_checked_by_the_new_authorities(
         sock.recv(1)
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_resumed_session_has_the_certificate(
+    serving: Serving, tmp_path: Path, authority: trustme.CA, version: ssl.TLSVersion
+) -> None:
+    """The client does not send it again."""
+    seen: list[dict[str, Any]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope["extensions"]["tls"])
+        await reply(send)
+
+    pair = Pair(tmp_path / "pair", authority, "a.example")
+    trusted = tmp_path / "clients.pem"
+    authority.cert_pem.write_to_path(trusted)
+    served = serving(app, **pair.options, ca_certs=str(trusted), verify_mode="CERT_REQUIRED")
+    context = certified(authority, authority)
+    context.minimum_version = context.maximum_version = version
+    session = None
+    for resumed in (False, True):
+        with (
+            socket.create_connection(served.address, timeout=10) as plain,
+            context.wrap_socket(plain, session=session) as sock,
+        ):
+            assert HTTP1Client(sock).get().status == 200
+            assert sock.session_reused is resumed
+            session = sock.session
+    first, second = seen
+    assert second["client_cert_chain"][0] == first["client_cert_chain"][0]
+    assert second["client_cert_name"] == first["client_cert_name"]
+
+
 # The watch itself
 
 

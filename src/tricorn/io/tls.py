@@ -233,8 +233,10 @@ class TLSContext:
         chain: tuple[str, ...] = ()
         name = None
         # Python's chain of a peer without a certificate is none at all, or a list of None.
-        if self._asks_client and connection.getpeercert(True) is not None:
-            chain = _peer_chain(connection)
+        own = connection.getpeercert(True) if self._asks_client else None
+        if own is not None:
+            # Of a session that is resumed OpenSSL has kept the client's own certificate only.
+            chain = _peer_chain(connection) or (ssl.DER_cert_to_PEM_cert(own),)
             name = _distinguished_name(connection.getpeercert() or {})
         return {
             "server_cert": self._server_certs.get(connection.context),
