@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import socket
 
 import pytest
@@ -12,7 +14,11 @@ from helpers.clients import Client, HTTP1Client, HTTP2Client, open_socket
 from helpers.serving import Inbox, Records, eventually
 from helpers.site import Serving, Site
 from tricorn import Config
+from tricorn.asgi.host import Worker
+from tricorn.io.accepting import Intake
 from tricorn.io.admission import Admission
+from tricorn.io.listener import bind_all
+from tricorn.io.registry import Registry
 from tricorn.types import Receive, Scope, Send
 
 PATIENT = {"close_timeout": 60.0, "ssl_shutdown_timeout": 60.0}
@@ -74,6 +80,28 @@ def test_the_longest_idle_goes_first() -> None:
     assert young.evicted
     assert entered(admission, "192.0.2.9") == [False]
     assert told == [("connection over max_connections", "192.0.2.9")]
+
+
+class Reset(socket.socket):
+    """A socket of macOS whose peer has gone since it was accepted."""
+
+    def setsockopt(self, *what: object) -> None:  # type: ignore[override]
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+
+def test_a_reset_behind_the_accept_loses_nobody() -> None:
+    """Neither that connection's place nor the others of its batch."""
+    listener, *_ = bind_all(Config(bind="127.0.0.1:0"))
+    worker = Worker(hello, Config())
+    intake = Intake(worker, Registry(), None, lambda reason: None)
+    with contextlib.closing(listener), contextlib.closing(intake):
+        listener.socket.listen()
+        with open_socket(listener.socket.getsockname()), open_socket(listener.socket.getsockname()):
+            found, rest = intake.accept(listener, Reset)
+            assert (len(found), intake.admission.open, rest) == (2, 2, 0.0)
+            for accepted in found:
+                accepted.close()
+    assert intake.admission.open == 0
 
 
 def test_one_that_came_to_life_meanwhile_stays() -> None:

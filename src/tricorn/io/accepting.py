@@ -7,6 +7,7 @@ somebody may not come in before the TLS handshake is paid for.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import select
@@ -157,7 +158,8 @@ class Intake:
             sock.setblocking(False)
             if client is not None:
                 # Nagle's algorithm off: asyncio does it for some sockets only, anyio for none.
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                with contextlib.suppress(OSError):  # macOS, of one that is reset already
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             found.append(Accepted(listener, sock, client, place))
         return found, 0.0
 
