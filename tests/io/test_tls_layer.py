@@ -12,6 +12,7 @@ import socket
 import ssl
 import subprocess
 import time
+from pathlib import Path
 
 import anyio
 import pytest
@@ -19,7 +20,7 @@ from tls_wire import REQUEST, Wire
 
 from helpers.apps import hello, reply
 from helpers.clients import open_socket, post, reset_socket
-from helpers.serving import PATIENCE, Inbox, Records, Served, eventually
+from helpers.serving import PATIENCE, Inbox, Records, eventually
 from helpers.site import Serving
 from tricorn.types import Receive, Scope, Send
 
@@ -399,10 +400,10 @@ def test_a_server_that_stops_waits_for_handshakes(serving: Serving) -> None:
     served.wait()
 
 
-def refuses(served: Served) -> bool:
+def refuses(address: tuple[str, int] | str) -> bool:
     """Whether new connections are refused."""
     try:
-        open_socket(served.address).close()
+        open_socket(address).close()
     except ConnectionRefusedError:
         return True
     except ConnectionResetError:
@@ -422,11 +423,30 @@ def test_what_follows_a_handshake_has_graceful_timeout(serving: Serving, records
     wire = Wire(serving, served)
     wire.begin_handshake()
     served.stop()
-    eventually(lambda: refuses(served), "no connection is taken")
+    eventually(lambda: refuses(served.address), "no connection is taken")
     wire.shake()
     wire.sock.sendall(wire.records(REQUEST))
     started.take()
     served.wait()
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_handshake_over_a_unix_socket_goes_on_at_the_stop(
+    serving: Serving, tmp_path: Path, records: Records, backend: str, begun: bool
+) -> None:
+    """What is told of the connection is asked of a listener that is closed by then."""
+    if backend == "asyncio-anyio":
+        records.expect("Exception in callback Future.set_result")  # anyio's own race
+    path = str(tmp_path / "server.sock")
+    served = serving(hello, tls=True, bind=f"unix:{path}", drain_idle_timeout=PATIENCE)
+    wire = Wire(serving, served, address=path)
+    # Behind the answer to another one this connection is taken.
+    (wire if begun else Wire(serving, served, address=path)).begin_handshake()
+    served.stop()
+    eventually(lambda: refuses(path), "no connection is taken")
+    wire.shake()
+    wire.sock.sendall(wire.records(REQUEST))
+    assert wire.until(b"hello").startswith(b"HTTP/1.1 200")
 
 
 def test_a_handshake_that_does_not_go_on_has_graceful_timeout(serving: Serving) -> None:

@@ -39,6 +39,8 @@ class Listener:
         self.kind = (int(sock.family), int(sock.type), sock.proto)
         #: Whether this is a Unix socket.
         self.is_unix = sock.family == socket.AF_UNIX
+        # Asked for now: connections on their way at a stop want it when the socket is closed.
+        self._path = sock.getsockname() if self.is_unix else None
 
     @property
     def health(self) -> bool:
@@ -48,7 +50,7 @@ class Listener:
     @property
     def address(self) -> tuple[str, int | None]:
         """``server`` of the ASGI scope; a Unix socket has its path and no port."""
-        name = self.socket.getsockname()
+        name = self.socket.getsockname() if self._path is None else self._path
         if isinstance(name, tuple):
             return str(name[0]), int(name[1])
         return (name if isinstance(name, str) else os.fsdecode(name)), None
