@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import socket
@@ -20,6 +21,7 @@ from helpers.serving import BACKENDS, PATIENCE, Inbox, Records, address_of
 from helpers.site import Serving, Site
 from tricorn import Config, serve
 from tricorn.exceptions import BindError, ConfigError
+from tricorn.io.listener import another, bind_all
 from tricorn.types import Receive, Scope, Send
 
 
@@ -57,6 +59,32 @@ def test_every_interface_of_both_families(serving: Serving) -> None:
     assert sorted(address_of(url)[0] for url in served.urls) == ["0.0.0.0", "::"]
     port = ports.pop()
     assert fetch(("127.0.0.1", port)) == fetch(("::1", port)) == "hello"
+
+
+def link_local() -> tuple[str, str] | None:
+    """An address of one link of this machine, and the link's name."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/net/if_inet6").read_text().splitlines():
+            digits, _, _, scope, _, name = line.split()
+            if scope == "20":
+                return socket.inet_ntop(socket.AF_INET6, bytes.fromhex(digits)), name
+    return None
+
+
+def test_an_address_of_one_link(serving: Serving) -> None:
+    """RFC 4007 section 11: it means nothing without its zone."""
+    # The system knows the zone; without one it would say that the argument is invalid.
+    with pytest.raises(BindError, match="this machine has no such address"):
+        serving(hello, bind=f"[fe80::dead%{socket.if_nameindex()[0][1]}]:0")
+    found = link_local()
+    if found is not None:
+        host, link = found
+        served = serving(hello, bind=f"[{host}%{link}]:0", reuse_port=True)
+        info = socket.getaddrinfo(f"{host}%{link}", served.address[1], type=socket.SOCK_STREAM)
+        assert fetch(info[0][4]) == "hello"
+        [listener] = bind_all(served.config)
+        with listener.socket, another(listener).socket as second:
+            assert second.getsockname() == listener.socket.getsockname()
 
 
 @pytest.fixture

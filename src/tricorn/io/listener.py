@@ -9,12 +9,15 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
+from typing import Any, TypeAlias
 
 from tricorn.config import Bind, Config, parse_bind
 from tricorn.exceptions import BindError
 from tricorn.privileges import group_id, user_id
 from tricorn.systemd import named_sockets
 
+# Host and port; of IPv6 also flow and scope.
+_SocketAddress: TypeAlias = tuple[Any, ...]
 _OVERLAPS = "this address, or one that overlaps, is in use by another process or by this one"
 
 
@@ -199,26 +202,28 @@ def _bind(bind: Bind, config: Config) -> Iterator[Listener]:
     else:
         port = bind.port
         for family, address in _resolve(bind):
-            sock = _tcp(family, (address, port), shared=config.reuse_port)
+            # Whatever is behind the port stays: the scope of a link-local address.
+            address = address[0], port, *address[2:]
+            sock = _tcp(family, address, shared=config.reuse_port)
             # With port 0 all addresses of one bind share the port the first one got.
             port = sock.getsockname()[1]
             yield Listener(sock, bind, False)
 
 
-def _resolve(bind: Bind) -> list[tuple[int, str]]:
+def _resolve(bind: Bind) -> list[tuple[int, _SocketAddress]]:
     """Families and addresses of a host; an empty one is every interface of both families."""
     if not bind.host:
-        families = [(int(socket.AF_INET), "0.0.0.0")]
+        every: list[tuple[int, _SocketAddress]] = [(int(socket.AF_INET), ("0.0.0.0", bind.port))]
         if _has_ipv6():
-            families.append((int(socket.AF_INET6), "::"))
-        return families
+            every.append((int(socket.AF_INET6), ("::", bind.port)))
+        return every
     # As bytes it is taken as it is: a str goes through the IDNA codec, which takes a megabyte.
     host = bind.host.encode() if bind.host.isascii() else bind.host
     found = socket.getaddrinfo(host, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    unique: dict[tuple[int, str], None] = {}
+    unique: dict[tuple[int, _SocketAddress], None] = {}
     for family, _, _, _, address in found:
         if family == socket.AF_INET or (family == socket.AF_INET6 and _has_ipv6()):
-            unique[int(family), str(address[0])] = None
+            unique[int(family), address] = None
     if not unique:
         raise OSError(errno.EADDRNOTAVAIL, "no usable address")
     return list(unique)
@@ -236,14 +241,13 @@ def _has_ipv6() -> bool:
 def another(listener: Listener) -> Listener:
     """A second socket at the address of a TCP listener, made with ``reuse_port``: with a queue
     of its own. Raises OSError."""
-    name = listener.socket.getsockname()
-    sock = _tcp(listener.socket.family, (name[0], name[1]), shared=True)
+    sock = _tcp(listener.socket.family, listener.socket.getsockname(), shared=True)
     made = Listener(sock, listener.bind, listener.secure)
     made.option = listener.option
     return made
 
 
-def _tcp(family: int, address: tuple[str, int], *, shared: bool = False) -> socket.socket:
+def _tcp(family: int, address: _SocketAddress, *, shared: bool = False) -> socket.socket:
     # The protocol is named: asyncio turns Nagle's algorithm off on such sockets only.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
