@@ -141,7 +141,7 @@ DRIVER = tuple(
     f"tricorn/{folder}{name}.py"
     for folder, names in {
         "asgi/": "exchange forwarded host hosts http http_response messages preload replies "
-        "request_limits runner scope stopping websocket websocket_options",
+        "request_limits runner scope stopping websocket websocket_options websocket_wire",
         "codecs/": "base chunked http1_httptools websocket_base websocket_deflate",
         "io/": "accepting accepting_asyncio admission asyncio_handshake asyncio_tls "
         "asyncio_transport connection ending exchanges housekeeping pacing registry transport",

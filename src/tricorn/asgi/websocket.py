@@ -1,49 +1,25 @@
-"""One WebSocket: protocol events to ASGI messages and back (ASGI WebSocket 2.5).
-
-Its wire is stream data, on HTTP/1.1 the connection after 101, on HTTP/2 the DATA of an
-extended CONNECT stream. Wire bytes are parsed only while the application's queue has
-room, and credited to the peer as they are parsed: a slow application slows its peer.
-"""
+"""One WebSocket, from the opening handshake to its end: ASGI to its wire (ASGI WebSocket 2.5)."""
 
 from __future__ import annotations
 
 import enum
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Literal
 
 from tricorn.asgi import messages
-from tricorn.asgi.exchange import BaseStream
 from tricorn.asgi.host import WebSocketHost
 from tricorn.asgi.scope import websocket_scope
 from tricorn.asgi.websocket_options import compression, limits
+from tricorn.asgi.websocket_wire import WebSocketWire
 from tricorn.codecs import choice
 from tricorn.counters import WEBSOCKETS
 from tricorn.exceptions import ClientDisconnected, InvalidMessage, LocalProtocolError
-from tricorn.protocol.events import (
-    DataReceived,
-    Event,
-    PeerFault,
-    RequestReceived,
-    StreamEnded,
-    StreamReset,
-)
-from tricorn.protocol.http2_errors import CANCEL, INTERNAL_ERROR
-from tricorn.protocol.websocket import (
-    ABNORMAL_CLOSURE,
-    CloseReceived,
-    ConnectionFailed,
-    WebSocketConnection,
-    WebSocketEvent,
-)
+from tricorn.protocol.events import RequestReceived
+from tricorn.protocol.http2_errors import INTERNAL_ERROR
+from tricorn.protocol.websocket import ABNORMAL_CLOSURE
 from tricorn.protocol.websocket_handshake import WebSocketHandshake
 from tricorn.types import Headers, Message
 
-# Compressed input is inflated in slices of this size (bytes), so that one read cannot
-# turn into more messages than the queue should hold.
-_SLICE: Final = 16384
-# What a message takes of the queue's room (bytes) besides its length.
-_MESSAGE_ROOM: Final = 64
 _SERVICE_RESTART: Final = 1012
 
 
@@ -62,7 +38,7 @@ class _State(enum.Enum):
 _OPEN: Final = _State.OPEN
 
 
-class WebSocketStream(BaseStream):
+class WebSocketStream(WebSocketWire):
     """Runs one WebSocket between an HTTP connection and an application."""
 
     def __init__(self, host: WebSocketHost, request: RequestReceived) -> None:
@@ -73,21 +49,10 @@ class WebSocketStream(BaseStream):
         version: Literal["1.1", "2"] = "2" if request.http_version == "2" else "1.1"
         self._handshake = WebSocketHandshake.from_request(version, request.method, request.headers)
         super().__init__(host, request)
-        self._driver = host  # as one that tunnels
         self.scope = websocket_scope(host, request, self._handshake.subprotocols)
         identity = host.worker.identity
         self._identity = identity.apply(self.scope) if identity is not None else []
-        self._connection: WebSocketConnection | None = None
         self._state = _State.CONNECTING
-        self._room = host.worker.config.websocket_max_queue_size
-        self._told_connect = False
-        self._told_disconnect = False
-        self._wire: deque[bytes] = deque()  # not parsed for want of room
-        self._queue: deque[str | bytes] = deque()
-        self._queued = 0  # bytes of messages the application has not taken
-        self._unheard = False  # the application has ended
-        self._disconnect: tuple[int, str] | None = None
-        self._ended = False  # our side of the stream has ended
         self._sent_headers: Headers = []
         self._denial_discard = False
         self._connecting_since: float | None = None
@@ -101,136 +66,11 @@ class WebSocketStream(BaseStream):
         return self._sent_headers
 
     @property
-    def disconnected(self) -> bool:
-        """Whether the peer left without a closing handshake."""
-        return self._lost
-
-    @property
-    def complete(self) -> bool:
-        """Whether nothing more will happen on the wire."""
-        return self._lost or self._ended
-
-    @property
     def abandoned(self) -> bool:
         """Whether the WebSocket is over, and not by the application's own close."""
         return (self._lost or self._disconnect is not None) and self._state is not _State.CLOSED
 
     # From the connection
-
-    def feed(self, event: Event) -> None:
-        """Take an event of this stream."""
-        kind = type(event)
-        if kind is DataReceived:
-            self._wire.append(event.data)  # type: ignore[union-attr]
-            self._pump()
-        elif kind is StreamEnded:
-            self._peer_ended()
-        else:
-            self._lost = self._lost or kind is StreamReset
-            self._gone()
-
-    def _take_bytes(self, data: bytes) -> bool:
-        """Parse bytes that came through a tunnel of our own, and are credited to nobody.
-
-        Gives False where they have to wait for room, or for nothing at all.
-        """
-        if self._wire or self._queued >= self._room or self._ended or len(data) > _SLICE:
-            return False
-        connection = self._connection
-        assert connection is not None
-        self.bytes_received += len(data)
-        self._take(connection.receive_data(data, bool(self._queue)))
-        if connection.has_output:
-            self._flush_wire()
-            self.host.flush()
-        return True
-
-    def _pump(self, *, answering: bool = False) -> None:
-        """Parse what the queue has room for; with ``answering`` one was taken from it just now."""
-        connection = self._connection
-        if connection is None:
-            return
-        room = self._room
-        while self._wire and self._queued < room:
-            data = self._wire.popleft()
-            if len(data) > _SLICE:
-                self._wire.appendleft(data[_SLICE:])
-                data = data[:_SLICE]
-            self.bytes_received += len(data)
-            self._http.consumed(self.stream_id, len(data))
-            self._take(connection.receive_data(data, answering or bool(self._queue)))
-        if self._wire:
-            self.host.worker.counters.limit("websocket_max_queue_size")
-        self._flush_wire()
-
-    def _take(self, events: list[WebSocketEvent]) -> None:
-        for event in events:
-            kind = event.__class__
-            if kind is str or kind is bytes:
-                if not self._unheard:
-                    self._queue.append(event)  # type: ignore[arg-type]
-                    # An empty message takes room too.
-                    self._queued += len(event) + _MESSAGE_ROOM  # type: ignore[arg-type]
-            elif kind is CloseReceived:
-                self._closed(event.code, event.reason)  # type: ignore[union-attr]
-            elif kind is ConnectionFailed:
-                self._failed(event)  # type: ignore[arg-type]
-        if events:
-            self._wake()
-
-    def _failed(self, event: ConnectionFailed) -> None:
-        self._closed(event.code, event.reason)
-        # A peer that just went away has broken no rule.
-        if event.limit is not None or event.code != ABNORMAL_CLOSURE:
-            reason = f"WebSocket: {event.reason or event.code}"
-            self.host.report(PeerFault(self.stream_id, reason, None, event.limit))
-
-    def _flush_wire(self) -> None:
-        """Hand on what the sans-IO WebSocket has queued, and end the stream behind it."""
-        connection = self._connection
-        if connection is None or self._ended or self._lost:
-            return
-        if connection.owes_pongs_only:
-            high = self.host.worker.config.write_buffer_high
-            if self._http.buffered(self.stream_id) > high:
-                return  # the peer reads nothing; they leave with a message, or at a tick
-        data = connection.data_to_send()
-        self.bytes_sent += len(data)
-        if connection.closed:
-            self._ended = True
-            if connection.wants_abort:
-                self._http.reset(self.stream_id, CANCEL)
-            else:
-                self._http.send_data(self.stream_id, data, True)
-            self._log()
-        elif data:
-            self._http.send_data(self.stream_id, data)
-
-    def _peer_ended(self) -> None:
-        if self._connection is None:
-            self._gone()
-            return
-        # Parse what came before the end, whatever the queue holds: nothing follows.
-        while self._wire:
-            data = self._wire.popleft()
-            self._http.consumed(self.stream_id, len(data))
-            self._take(self._connection.receive_data(data))
-        self._take(self._connection.receive_eof())
-        self._flush_wire()
-
-    def _gone(self) -> None:
-        """The peer is gone without a closing handshake."""
-        if self._connection is not None:
-            self._take(self._connection.receive_eof())
-        self._closed(1006, "")
-        self._wire.clear()
-        self._log()
-        self._wake()
-
-    def _closed(self, code: int, reason: str) -> None:
-        if self._disconnect is None:
-            self._disconnect = (code, reason)
-            self.close_code = code
 
     def shutdown(self) -> None:
         """The server is draining: close with 1012 (IANA: service restart)."""
@@ -241,11 +81,7 @@ class WebSocketStream(BaseStream):
         """Let time pass (seconds, monotonic): pings, pong and close deadlines."""
         connection = self._connection
         if connection is not None:
-            room, sent, taken = self._queued < self._room, self.bytes_sent, 0
-            if connection.ping_sent is not None or connection.close_sent:
-                taken = sent - self._driver.untaken(self.stream_id)
-            self._take(connection.handle_timeout(now, reading=room, sent=sent, taken=taken))
-            self._flush_wire()
+            self._keep_time(connection, now)
             return
         limit = self.host.worker.config.websocket_handshake_timeout
         if self._connecting_since is None:
@@ -258,35 +94,6 @@ class WebSocketStream(BaseStream):
             self.host.end_application(self.stream_id)
 
     # The application's callables
-
-    async def receive(self) -> Message:
-        """The next ``websocket.connect``, ``.receive`` or ``.disconnect``."""
-        if not self._told_connect:
-            self._told_connect = True
-            return {"type": "websocket.connect"}
-        queue = self._queue
-        while not queue:
-            connection = self._connection
-            if connection is not None and connection.has_held and self._disconnect is None:
-                # What came before a fault has been taken: now the fault.
-                self._take(connection.settle())
-                self._flush_wire()
-                self.host.flush()
-            if self._disconnect is not None:
-                code, reason = self._disconnect
-                if self._told_disconnect:
-                    await self.host.turn()  # as with HTTP
-                self._told_disconnect = True
-                return {"type": "websocket.disconnect", "code": code, "reason": reason}
-            await self._news()
-        data = queue.popleft()
-        self._queued -= len(data) + _MESSAGE_ROOM
-        if self._wire:
-            self._pump(answering=True)
-            self.host.flush()
-        if data.__class__ is str:
-            return {"type": "websocket.receive", "text": data}
-        return messages.binary_received(data)  # type: ignore[arg-type]
 
     async def send(self, message: Message) -> None:
         """Take a message of the application.
@@ -437,7 +244,7 @@ class WebSocketStream(BaseStream):
     def _end_without_handshake(self) -> None:
         self._ended = True
         self._state = _State.CLOSED
-        self._closed(1006, "")
+        self._closed(ABNORMAL_CLOSURE, "")
         self._log()
         self._wake()
 
