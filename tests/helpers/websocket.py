@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import socket
+import ssl
 from collections.abc import Sequence
 from typing import Any
 
@@ -179,6 +181,15 @@ class WebSocketClient:
         if isinstance(self.client, HTTP2Client):
             return self.client.responses[self._stream].complete
         return True
+
+    def end(self) -> None:
+        """End this side of the tunnel; over TLS, which has no such end, leave."""
+        if isinstance(self.client, HTTP2Client):
+            self.client.send(self._stream, b"", more=False)
+        elif isinstance(self.client.sock, ssl.SSLSocket):
+            self.client.sock.close()
+        else:
+            self.client.sock.shutdown(socket.SHUT_WR)
 
     def leave(self) -> None:
         """Vanish without a closing handshake."""

@@ -67,8 +67,9 @@ class WebSocketStream(WebSocketWire):
 
     @property
     def abandoned(self) -> bool:
-        """Whether the WebSocket is over, and not by the application's own close."""
-        return (self._lost or self._disconnect is not None) and self._state is not _State.CLOSED
+        """Whether the peer has ended it, or was cut off, before the application closed."""
+        over = self._lost or self._wire_ended or self._disconnect is not None
+        return over and self._state is not _State.CLOSED
 
     # From the connection
 
@@ -120,7 +121,7 @@ class WebSocketStream(WebSocketWire):
                 await self.host.turn()
                 raise ClientDisconnected("the WebSocket is closed")
             raise messages.refuse(self._state.value, message, _TABLE[self._state])
-        if self.abandoned:
+        if self._lost or self._disconnect is not None:
             await self.host.turn()
             raise ClientDisconnected("the client has disconnected")
         flushed = handler(self, taken) or self.host.flush(self.stream_id)

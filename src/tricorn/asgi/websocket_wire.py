@@ -3,6 +3,7 @@
 The wire is stream data, on HTTP/1.1 the connection after 101, on HTTP/2 the DATA of an
 extended CONNECT stream. Its bytes are parsed only while the application's queue has
 room, and credited to the peer as they are parsed: a slow application slows its peer.
+That holds for what the peer sent before its end too: little of it may inflate to much.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class WebSocketWire(BaseStream):
         self._told_connect = False
         self._told_disconnect = False
         self._wire: deque[bytes] = deque()  # not parsed for want of room
+        self._wire_ended = False  # nothing comes behind that
         self._queue: deque[str | bytes] = deque()
         self._queued = 0  # bytes of messages the application has not taken
         self._unheard = False  # the application has ended
@@ -63,7 +65,7 @@ class WebSocketWire(BaseStream):
     @property
     def complete(self) -> bool:
         """Whether nothing more will happen on the wire."""
-        return self._lost or self._ended
+        return self._ended or (self._lost and not self._wire)
 
     # From the connection
 
@@ -73,11 +75,16 @@ class WebSocketWire(BaseStream):
         if kind is DataReceived:
             self._wire.append(event.data)  # type: ignore[union-attr]
             self._pump()
-        elif kind is StreamEnded:
-            self._peer_ended()
+        elif kind is StreamEnded and self._connection is not None:
+            self._wire_ended = True
+            self._pump()
         else:
             self._lost = self._lost or kind is StreamReset
-            self._gone()
+            # What came before the end is still to be had; what a reset cuts off is not.
+            if not self._wire_ended:
+                self._wire.clear()
+            if not self._wire:
+                self._gone()
 
     def _take_bytes(self, data: bytes) -> bool:
         """Parse bytes that came through a tunnel of our own, and are credited to nobody.
@@ -111,6 +118,8 @@ class WebSocketWire(BaseStream):
             self._take(connection.receive_data(data, answering or bool(self._queue)))
         if self._wire:
             self.host.worker.counters.limit("websocket_max_queue_size")
+        elif self._wire_ended:
+            self._gone()
         self._flush_wire()
 
     def _take(self, events: list[WebSocketEvent]) -> None:
@@ -156,24 +165,12 @@ class WebSocketWire(BaseStream):
         elif data:
             self._http.send_data(self.stream_id, data)
 
-    def _peer_ended(self) -> None:
-        if self._connection is None:
-            self._gone()
-            return
-        # Parse what came before the end, whatever the queue holds: nothing follows.
-        while self._wire:
-            data = self._wire.popleft()
-            self._http.consumed(self.stream_id, len(data))
-            self._take(self._connection.receive_data(data))
-        self._take(self._connection.receive_eof())
-        self._flush_wire()
-
     def _gone(self) -> None:
-        """The peer is gone without a closing handshake."""
+        """Nothing more comes from the peer, be it without a closing handshake."""
         if self._connection is not None:
             self._take(self._connection.receive_eof())
+            self._flush_wire()
         self._closed(ABNORMAL_CLOSURE, "")
-        self._wire.clear()
         self._log()
         self._wake()
 

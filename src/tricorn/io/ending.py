@@ -31,7 +31,8 @@ class Ending:
 
     def left(self, stream_id: int) -> None:
         """The peer has left this exchange; its application has its grace from now on."""
-        self._left.setdefault(stream_id, None)
+        if stream_id not in self._cancelled:
+            self._left.setdefault(stream_id, None)
 
     def cancel(self, stream_id: int, task: TaskHandle) -> None:
         """End an application now."""

@@ -57,8 +57,8 @@ class Housekeeping(WebSocketHost):
                     stream.tick(now)
                     if stream.complete and stream.task is None:
                         del self._streams[stream.stream_id]
-                    elif stream.complete and stream.abandoned:
-                        self._leave(stream.stream_id)  # a WebSocket that its peer has closed
+                    elif stream.abandoned:
+                        self._leave(stream.stream_id)  # a WebSocket that its peer has ended
                 self._check_stall(now, in_flight)
                 self._flush_now()
             if self._ending is not None:

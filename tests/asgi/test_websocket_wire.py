@@ -1,0 +1,195 @@
+"""The wire of a WebSocket: what waits for the application's queue, and how it all ends."""
+
+import random
+import struct
+import zlib
+from types import SimpleNamespace
+
+import pytest
+from asgi_host import HTTP2Host, http1_host, receive, request, send
+from playbook_http2 import data, headers, reset
+
+from helpers.codecs import present
+from tricorn.exceptions import ClientDisconnected
+from tricorn.io.ending import Ending
+
+FIELDS = (
+    b"connection: upgrade",
+    b"upgrade: websocket",
+    b"sec-websocket-version: 13",
+    b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+CONNECT = [
+    (b":method", b"CONNECT"), (b":protocol", b"websocket"), (b":scheme", b"http"),
+    (b":path", b"/"), (b":authority", b"a"), (b"sec-websocket-version", b"13"),
+]  # fmt: skip
+DEFLATE = b"permessage-deflate; client_no_context_takeover"
+
+
+def frame(opcode, payload=b"", first=0x80):
+    size = len(payload)
+    length = bytes([0x80 | size]) if size < 126 else b"\xfe" + struct.pack("!H", size)
+    return bytes([first | opcode]) + length + bytes(4) + payload
+
+
+def close_frame(code):
+    return frame(8, struct.pack("!H", code))
+
+
+class HTTP1Peer:
+    """A WebSocket over HTTP/1.1 that is accepted, and its peer."""
+
+    def __init__(self, deflate=False, **options):
+        extensions = (b"sec-websocket-extensions: " + DEFLATE,) if deflate else ()
+        self.host = http1_host(request(b"GET", *FIELDS, *extensions), **options)
+        self.stream = self.host.streams[1]
+
+    def send(self, wire):
+        self.host.receive(wire)
+
+    def end(self):
+        """End the stream, and read on."""
+        self.host.dispatch(self.host.http.receive_eof())
+        self.host.flush()
+
+
+class HTTP2Peer:
+    """The same over HTTP/2."""
+
+    def __init__(self, deflate=False, **options):
+        extensions = [(b"sec-websocket-extensions", DEFLATE)] if deflate else []
+        self.host = HTTP2Host(**options)
+        self.host.receive(headers(1, CONNECT + extensions, end=False))
+        self.stream = self.host.streams[1]
+
+    def send(self, wire):
+        for start in range(0, len(wire), 16384):
+            self.host.receive(data(1, wire[start : start + 16384]))
+
+    def end(self):
+        self.host.receive(data(1, b"", end=True))
+
+
+@pytest.fixture(params=[HTTP1Peer, HTTP2Peer])
+def peer(request):
+    return request.param
+
+
+@pytest.fixture(params=present("websocket"))
+def codec(request):
+    return request.param
+
+
+def accepted(peer, **options):
+    """An accepted WebSocket's peer; the application was told of its connect."""
+    made = peer(**options)
+    receive(made.stream)
+    send(made.stream, type="websocket.accept")
+    made.host.taken()
+    return made
+
+
+def deflated(payload):
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return (deflate.compress(payload) + deflate.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+ROOM = 1000
+# Three, each more than is parsed at a time.
+MESSAGES = frame(2, bytes(20_000)) * 3
+
+
+class TestTheEndOfTheStream:
+    """What the peer sent before it is parsed as the queue has room."""
+
+    # More than one slice of what is inflated at a time.
+    MESSAGE = random.Random(7).randbytes(17_000) + bytes(2**20)
+
+    def test_it_inflates_no_more_than_the_queue_takes(self, peer, codec):
+        options = {"websocket_max_queue_size": ROOM, "websocket_codec": codec}
+        made = accepted(peer, deflate=True, **options)
+        stream, count = made.stream, 12
+        made.send(frame(2, deflated(self.MESSAGE), 0xC0) * count)
+        held = stream._queued
+        assert len(self.MESSAGE) < held < ROOM + len(self.MESSAGE)
+        made.end()
+        for _ in range(count):
+            assert stream._queued <= held
+            assert receive(stream)["bytes"] == self.MESSAGE
+        assert receive(stream)["code"] == 1006
+
+    @pytest.mark.parametrize("code", [1001, None])
+    @pytest.mark.parametrize("lost", [False, True])
+    def test_what_came_before_it_is_told_in_order(self, peer, codec, code, lost):
+        made = accepted(peer, websocket_max_queue_size=ROOM, websocket_codec=codec)
+        texts = [f"{number:0600}" for number in range(20)]
+        made.send(b"".join(frame(1, text.encode()) for text in texts))
+        if code is not None:
+            made.send(close_frame(code))
+        made.end()
+        if lost:
+            made.host.leave()
+        assert made.stream.abandoned
+        assert [receive(made.stream)["text"] for _ in texts] == texts
+        message = receive(made.stream)
+        assert (message["type"], message["code"]) == ("websocket.disconnect", code or 1006)
+        assert made.stream.complete
+        assert made.host.logged == [made.stream]
+        assert made.stream.close_code == (code or 1006)
+
+    def test_messages_before_it_are_answered(self, peer):
+        made = accepted(peer, websocket_max_queue_size=ROOM)
+        made.send(MESSAGES + close_frame(1000))
+        made.end()
+        receive(made.stream)
+        send(made.stream, type="websocket.send", text="first")
+        receive(made.stream)
+        receive(made.stream)
+        with pytest.raises(ClientDisconnected):
+            send(made.stream, type="websocket.send", text="last")
+        output = made.host.taken()
+        assert b"\x81\x05first" in output
+        assert b"\x88\x02" + struct.pack("!H", 1000) in output
+        assert b"last" not in output
+
+    def test_a_lost_connection_takes_no_answers(self, peer):
+        made = accepted(peer, websocket_max_queue_size=ROOM)
+        made.send(MESSAGES)
+        made.end()
+        made.host.leave()
+        receive(made.stream)
+        with pytest.raises(ClientDisconnected):
+            send(made.stream, type="websocket.send", text="hi")
+
+    @pytest.mark.parametrize("lost", [False, True])
+    def test_what_the_application_does_not_take_ends_with_it(self, peer, lost):
+        made = accepted(peer, websocket_max_queue_size=ROOM)
+        made.send(MESSAGES)
+        made.end()
+        if lost:
+            made.host.leave()
+        assert not made.stream.complete
+        made.stream.finished(None)
+        assert made.stream.complete
+        assert made.host.logged == [made.stream]
+
+    def test_what_a_reset_cuts_off_is_dropped(self):
+        made = accepted(HTTP2Peer, websocket_max_queue_size=ROOM)
+        made.send(MESSAGES)
+        made.host.receive(reset(1))
+        assert made.stream.complete
+        assert receive(made.stream)["type"] == "websocket.receive"
+        assert receive(made.stream)["code"] == 1006
+
+    def test_an_application_that_goes_on_is_cancelled_once(self, peer):
+        """However often it is told that its peer has ended."""
+        made = accepted(peer, websocket_max_queue_size=ROOM)
+        made.send(MESSAGES)
+        made.end()
+        cancelled = []
+        made.stream.task = SimpleNamespace(cancel=lambda: cancelled.append(now))
+        ending = Ending(made.host.worker.counters)
+        for now in range(10):
+            ending.left(1)
+            ending.tick(now, 1.0, made.host.streams)
+        assert cancelled == [1]
