@@ -149,7 +149,7 @@ DRIVER = tuple(
         "http1_body http1_output http1_request http1_response http1_state http2 http2_drain "
         "http2_errors http2_flood http2_limits http2_output http2_push http2_request "
         "http2_response http2_streams idleness negotiate outbound scheduler timer websocket "
-        "websocket_handshake",
+        "websocket_handshake websocket_timers",
         "": "plain",
     }.items()
     for name in names.split()

@@ -182,7 +182,7 @@ class WebSocketWire(BaseStream):
     def _keep_time(self, connection: WebSocketConnection, now: float) -> None:
         """Pings, and the deadlines of the answers to a ping and to our close frame."""
         room, sent, taken = self._queued < self._room, self.bytes_sent, 0
-        if connection.ping_sent is not None or connection.close_sent:
+        if connection.awaits_answer:
             taken = sent - self._driver.untaken(self.stream_id)
         self._take(connection.handle_timeout(now, reading=room, sent=sent, taken=taken))
         self._flush_wire()

@@ -29,6 +29,7 @@ from tricorn.codecs.websocket_base import (
     WebSocketCodecFactory,
 )
 from tricorn.exceptions import LocalProtocolError
+from tricorn.protocol.websocket_timers import WebSocketTimers
 
 NO_STATUS_RECEIVED: Final = 1005
 ABNORMAL_CLOSURE: Final = 1006
@@ -169,7 +170,6 @@ class WebSocketConnection:
         self.wants_abort = False
         self.has_output = False  # data_to_send has news, be it that we are closed
         self.has_held = False  # settle has something to do
-        self._limits = limits
         self._codec = (codec_factory or choice.websocket())(
             max_message_size=limits.max_message_size,
             max_frame_size=limits.max_frame_size,
@@ -187,13 +187,10 @@ class WebSocketConnection:
         # time must not cost an object for each.
         self._text: io.StringIO | None = None
         self._bytes: bytearray | None = None
-        self._heard = True
-        self._last_heard = 0.0
-        self.ping_sent: float | None = None  # None: no pong is waited for
-        self._before = 0  # bytes sent up to what is to be answered: our ping or close frame
-        self._taken: int | None = None  # by the peer, when that was last told behind it
+        self._timers = WebSocketTimers(
+            limits.ping_interval, limits.ping_timeout, limits.close_timeout
+        )
         self._pings = 0
-        self._closing_since: float | None = None
 
     @property
     def state(self) -> WebSocketState:
@@ -203,6 +200,11 @@ class WebSocketConnection:
     def closed(self) -> bool:
         """True once the transport should flush and end the stream."""
         return self._state is _CLOSED
+
+    @property
+    def awaits_answer(self) -> bool:
+        """True while a ping or our close frame is not answered."""
+        return self.close_sent or self._timers.ping_sent is not None
 
     @property
     def owes_pongs_only(self) -> bool:
@@ -218,7 +220,7 @@ class WebSocketConnection:
         the failure is held back until ``settle``, so that what they lead to can still be sent.
         Data after the end is ignored, and messages are dropped once our close frame is out.
         """
-        self._heard = True
+        self._timers.heard = True
         events: list[WebSocketEvent] = []
         if self._state is _CLOSED:
             return events
@@ -403,51 +405,20 @@ class WebSocketConnection:
             # The first call may come at any moment; an application has an interval's time.
             late, self._held_late = self._held_late, True
             return self.settle() if late else []
-        if self._heard or not reading:
-            self._heard = False
-            self._last_heard = now
-            self.ping_sent = None
+        timers = self._timers
+        timers.listen(now, reading=reading)
         if self._state is _CLOSING:
-            return self._check_close_timeout(now, sent, taken)
-        if self.ping_sent is not None and self._takes(taken):
-            self.ping_sent = now
-        return self._check_keepalive(now, sent)
-
-    def _takes(self, taken: int) -> bool:
-        before = self._taken
-        self._taken = taken if before is None else max(before, taken)
-        return before is not None and before < min(taken, self._before)
-
-    def _check_close_timeout(self, now: float, sent: int, taken: int) -> list[WebSocketEvent]:
-        if self._closing_since is None:
-            self._closing_since = now
-            self._before, self._taken = sent, taken
-        elif self._takes(taken):
-            self._closing_since = now
-        if now - self._closing_since < self._limits.close_timeout:
-            return []
-        self.wants_abort = True
-        return self._end(ABNORMAL_CLOSURE, "close timeout", "websocket_close_timeout")
-
-    def _check_keepalive(self, now: float, sent: int) -> list[WebSocketEvent]:
-        interval, timeout = self._limits.ping_interval, self._limits.ping_timeout
-        if interval is None:
-            return []
-        if self.ping_sent is None:
-            due = now - self._last_heard >= interval
-        elif timeout is None:
-            due = now - self.ping_sent >= interval
-        elif now - self.ping_sent >= timeout:
+            if not timers.is_late_to_close(now, sent, taken):
+                return []
+            self.wants_abort = True
+            return self._end(ABNORMAL_CLOSURE, "close timeout", "websocket_close_timeout")
+        if timers.is_silent(now, taken):
             # The peer is told 1011; for us it is gone without a close frame.
             reason, limit = "keepalive ping timeout", "websocket_ping_timeout"
             return self._fail(INTERNAL_ERROR, ABNORMAL_CLOSURE, reason, limit)
-        else:
-            due = False
-        if due:
+        if timers.wants_ping(now, sent):
             self._pings += 1
             self._put(self._codec.ping(self._pings.to_bytes(8)))
-            self.ping_sent = now
-            self._before, self._taken = sent, None
         return []
 
     def data_to_send(self) -> bytes:

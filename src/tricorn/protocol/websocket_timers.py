@@ -1,0 +1,76 @@
+"""The times of one WebSocket: keepalive, and how long our close frame waits. No clock.
+
+A ping and a close frame lie behind all that was sent before them. A peer that is at work on that
+is neither silent nor late, however long it takes.
+"""
+
+from __future__ import annotations
+
+
+class WebSocketTimers:
+    """Deadlines, in seconds; the arguments are those of ``WebSocketLimits``.
+
+    ``sent`` are all bytes sent so far, ``taken`` those of them that the peer has taken. Each timer
+    runs from the call after the event that starts it, so it is late by at most one interval
+    between calls.
+    """
+
+    __slots__ = (
+        "_before", "_close_timeout", "_closing_since", "_last_heard", "_ping_interval",
+        "_ping_timeout", "_taken", "heard", "ping_sent",
+    )  # fmt: skip
+
+    def __init__(
+        self, ping_interval: float | None, ping_timeout: float | None, close_timeout: float
+    ) -> None:
+        self._ping_interval = ping_interval
+        self._ping_timeout = ping_timeout
+        self._close_timeout = close_timeout
+        self.heard = True  # a byte from the peer, since the last ``listen``
+        self._last_heard = 0.0
+        self.ping_sent: float | None = None  # None: no pong is waited for
+        self._closing_since: float | None = None
+        self._before = 0  # bytes sent up to what is to be answered: our ping or close frame
+        self._taken: int | None = None  # by the peer, when that was last told behind it
+
+    def listen(self, now: float, *, reading: bool) -> None:
+        """Note whether the peer was heard; one we do not read from is not silent."""
+        if self.heard or not reading:
+            self.heard = False
+            self._last_heard = now
+            self.ping_sent = None
+
+    def is_silent(self, now: float, taken: int) -> bool:
+        """Whether a pong is overdue."""
+        if self.ping_sent is None:
+            return False
+        if self._takes(taken):
+            self.ping_sent = now
+        return self._ping_timeout is not None and now - self.ping_sent >= self._ping_timeout
+
+    def wants_ping(self, now: float, sent: int) -> bool:
+        """Whether it is time for a ping, which is waited for from now on."""
+        if self._ping_interval is None:
+            return False
+        if self.ping_sent is not None and self._ping_timeout is not None:
+            return False
+        since = self._last_heard if self.ping_sent is None else self.ping_sent
+        if now - since < self._ping_interval:
+            return False
+        self.ping_sent = now
+        self._before, self._taken = sent, None
+        return True
+
+    def is_late_to_close(self, now: float, sent: int, taken: int) -> bool:
+        """Whether the answer to our close frame is overdue."""
+        if self._closing_since is None:
+            self._closing_since = now
+            self._before, self._taken = sent, taken
+        elif self._takes(taken):
+            self._closing_since = now
+        return now - self._closing_since >= self._close_timeout
+
+    def _takes(self, taken: int) -> bool:
+        before = self._taken
+        self._taken = taken if before is None else max(before, taken)
+        return before is not None and before < min(taken, self._before)
