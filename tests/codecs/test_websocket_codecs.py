@@ -407,6 +407,41 @@ def test_a_bomb_costs_its_limit_not_its_size():
     assert peak < 8 * limit
 
 
+@pytest.mark.parametrize("takeover", [True, False])
+def test_behind_the_stop_compressed_messages_come_empty(takeover):
+    parameters = DeflateParameters(client_no_context_takeover=not takeover)
+    codec = make_codec(parameters)
+    compressed = deflate("\u03ba\u03cc\u03c3\u03bc\u03b5".encode())
+    bomb = deflate(bytes(64 << 20))
+
+    def wires():
+        # The message under way, cut in a character, goes on to its end.
+        yield frame(TEXT, compressed[:2], rsv=RSV1, fin=False)
+        codec.stop_inflating()
+        yield frame(PING, b"p")
+        yield frame(CONT, compressed[2:])
+        yield frame(TEXT, b"no deflate data", rsv=RSV1)
+        yield frame(BINARY, bomb, rsv=RSV1)
+        yield frame(TEXT, b"plain")
+        yield frame(CLOSE, close_payload(1000))
+
+    tracemalloc.start()
+    try:
+        events = parse(codec, wires())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    end = CloseFrame(1000, "")
+    assert events == [PingFrame(b"p"), "\u03ba\u03cc\u03c3\u03bc\u03b5", "", b"", "plain", end]
+    assert peak < 1 << 20
+
+
+def test_without_deflate_there_is_nothing_to_stop():
+    codec = make_codec()
+    codec.stop_inflating()
+    assert parse(codec, [frame(TEXT, b"plain")]) == ["plain"]
+
+
 def test_endless_final_blocks_are_only_as_long_as_the_message():
     wire = frame(BINARY, b"\x03\x00" * 5000 + b"\x00", rsv=RSV1)
     assert parse(make_codec(DEFLATE), [wire]) == [b""]

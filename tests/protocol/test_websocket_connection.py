@@ -361,6 +361,14 @@ def test_compression_only_from_min_size_on():
     assert inflater.decompress(rest[2:] + b"\0\0\xff\xff") == b"x" * 10
 
 
+def test_behind_our_close_frame_nothing_is_inflated():
+    """Or dropping messages would cost what taking them does."""
+    connection = websocket(WebSocketLimits(), DeflateParameters())
+    connection.send_close(1000)
+    assert connection.receive_data(frame(TEXT, b"no deflate data", rsv1=True)) == []
+    assert connection.receive_data(close_frame(1000)) == [CloseReceived(1000, "")]
+
+
 def test_without_deflate_nothing_is_compressed(connection):
     connection.send_bytes(b"x" * 100)
     assert connection.data_to_send() == b"\x82\x64" + b"x" * 100

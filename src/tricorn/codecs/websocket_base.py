@@ -122,6 +122,9 @@ class WebSocketCodec(Protocol):
         the next call goes on where the one before was left.
         """
 
+    def stop_inflating(self) -> None:
+        """Compressed messages that begin from here on come empty: nobody wants them."""
+
     def text(self, payload: str | bytes, compress: bool) -> bytes:
         """One whole text message, given as a str or in UTF-8, as a frame.
 

@@ -38,7 +38,8 @@ class Inflater:
     """The inflating half; a result of type ``ParseFailure`` ends the connection."""
 
     __slots__ = (
-        "_context_takeover", "_inflater", "_max_message_size", "_size", "_wbits", "_zlib",
+        "_begun", "_context_takeover", "_inflater", "_max_message_size", "_size", "_stopped",
+        "_wbits", "_zlib",
     )  # fmt: skip
 
     def __init__(self, deflate: DeflateParameters, max_message_size: int) -> None:
@@ -50,9 +51,18 @@ class Inflater:
         self._zlib = _zlib()
         self._inflater: zlib._Decompress | None = None
         self._size = 0
+        self._begun = False  # a message
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Take every message that begins from here on for an empty one."""
+        self._stopped = True
 
     def inflate(self, data: bytes) -> bytes | ParseFailure:
         """Inflate ``data``; refuses the message as soon as it is one byte over its limit."""
+        if self._stopped and not self._begun:
+            return b""
+        self._begun = True
         output = b""
         while data:
             inflater = self._inflater
@@ -76,11 +86,14 @@ class Inflater:
 
     def finish(self) -> bytes | ParseFailure:
         """The rest of the message, all of which has come."""
+        if self._stopped and not self._begun:
+            return b""
         # No inflater here means the message ended with a BFINAL block: no cut-off tail.
         rest = b"" if self._inflater is None else self.inflate(_TAIL)
         if not self._context_takeover:
             self._inflater = None
         self._size = 0
+        self._begun = False
         return rest
 
 

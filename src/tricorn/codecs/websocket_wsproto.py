@@ -145,6 +145,11 @@ class _FrameRules(Extension):
         self._fragments = 0
         return rest
 
+    def stop_inflating(self) -> None:
+        """Compressed messages that begin from here on come empty."""
+        if self._inflater is not None:
+            self._inflater.stop()
+
     def _inflated(self, result: bytes | ParseFailure) -> bytes | CloseReason:
         if isinstance(result, bytes):
             return result
@@ -221,6 +226,10 @@ class WsprotoCodec:
             return CloseFrame(None, "")
         code = _BAD_GATEWAY_CODE if self._rules.bad_gateway else int(event.code)
         return CloseFrame(code, event.reason or "")
+
+    def stop_inflating(self) -> None:
+        """Compressed messages that begin from here on come empty: nobody wants them."""
+        self._rules.stop_inflating()
 
     def text(self, payload: str | bytes, compress: bool) -> bytes:
         """One whole text message, given as a str or in UTF-8, as a frame."""

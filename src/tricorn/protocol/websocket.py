@@ -446,6 +446,7 @@ class WebSocketConnection:
         self._write_pongs()
         self._put(self._codec.close(code, reason))
         self.close_sent = True
+        self._codec.stop_inflating()  # messages are dropped from now on
 
     def _end(self, code: int, reason: str, limit: str | None = None) -> list[WebSocketEvent]:
         self._move(_Trigger.ENDED)
