@@ -193,3 +193,47 @@ class TestTheEndOfTheStream:
             ending.left(1)
             ending.tick(now, 1.0, made.host.streams)
         assert cancelled == [1]
+
+
+BEGIN = {
+    "the application's close": lambda stream: send(stream, type="websocket.close", code=1012),
+    "its end": lambda stream: stream.finished(None),
+    "shutdown": lambda stream: stream.shutdown(),
+}
+
+
+class TestOurCloseFrame:
+    """The peer's is looked for behind whatever the application has not taken."""
+
+    @pytest.mark.parametrize("begin", BEGIN.values(), ids=BEGIN)
+    @pytest.mark.parametrize("waits", [False, True])
+    def test_the_answer_is_read_though_the_queue_is_full(self, peer, codec, begin, waits):
+        made = accepted(peer, websocket_max_queue_size=ROOM, websocket_codec=codec)
+        made.send(MESSAGES)
+        if waits:
+            made.send(close_frame(1012))
+        begin(made.stream)
+        assert made.host.taken()
+        if not waits:
+            assert not made.stream.complete
+            made.send(MESSAGES + close_frame(1012))
+        assert made.stream.complete
+        assert made.stream.close_code == 1012
+        for now in range(20):
+            made.stream.tick(now)
+        assert made.host.faults == []
+
+    def test_messages_before_it_are_still_told(self, peer):
+        made = accepted(peer, websocket_max_queue_size=ROOM)
+        made.send(MESSAGES)
+        made.stream.shutdown()
+        made.send(close_frame(1012))
+        assert receive(made.stream)["type"] == "websocket.receive"
+        assert receive(made.stream)["code"] == 1012
+
+    def test_reading_goes_on_behind_it(self):
+        made = accepted(HTTP1Peer, websocket_max_queue_size=ROOM, request_buffer_size=ROOM)
+        made.send(MESSAGES)
+        assert not made.host.http.wants_data
+        made.stream.shutdown()
+        assert made.host.http.wants_data

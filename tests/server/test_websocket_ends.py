@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import anyio
+import wsproto.events
 
 from helpers.serving import Inbox
 from helpers.site import Site
@@ -66,3 +67,32 @@ def test_an_application_that_takes_nothing_has_its_grace(site: Site) -> None:
     client.send_bytes(b"".join(map(binary, SIZES)))
     client.end()
     assert told.take() in ("CancelledError", "Cancelled")
+
+
+def test_a_restart_finds_the_peers_answer_behind_what_waits(site: Site) -> None:
+    gate: Any = None
+    told = Inbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await accept(receive, send)
+        told.put("accepted")
+        await gate.wait()
+        while (message := await receive())["type"] == "websocket.receive":
+            pass
+        told.put(message["code"])
+
+    site.serve(app, websocket_max_queue_size=ROOM, websocket_close_timeout=60)
+    gate = site.gate()
+    client = site.websocket()
+    assert client.handshake() == 200
+    assert told.take() == "accepted"
+    client.send_bytes(b"".join(map(binary, SIZES)) * 4)  # more than is read ahead
+    site.served.stop()
+    event = client.event()
+    assert isinstance(event, wsproto.events.CloseConnection)
+    client.send(event.response())
+    assert client.at_end()
+    gate.open()
+    assert told.take() == 1012
+    client.client.close()
+    site.served.wait()

@@ -200,7 +200,7 @@ class WebSocketStream(WebSocketWire):
             if self._connection.state.value == "open":
                 raise InvalidMessage(f"websocket.close: {exc}") from None
         self._state = _State.CLOSED
-        self._flush_wire()
+        self._pump()
 
     def _begin_close(self, code: int, reason: str) -> None:
         """Start the closing handshake from our side."""
@@ -209,7 +209,7 @@ class WebSocketStream(WebSocketWire):
             self._connection.send_close(code, reason)
         except LocalProtocolError:
             pass  # it has begun already
-        self._flush_wire()
+        self._pump()
 
     def _reject(self, message: dict[str, Any]) -> None:
         """``websocket.close`` before accept is a 403 (ASGI WebSocket)."""
@@ -268,11 +268,8 @@ class WebSocketStream(WebSocketWire):
                 self._begin_close(1011, "internal error")
             self._state = _State.CLOSED
         if self._connection is not None:
-            # Nobody takes what is queued, and the peer's close frame comes behind it.
-            self._unheard = True
-            self._queue.clear()
+            self._queue.clear()  # nobody takes it
             self._queued = 0
-            self._pump()
         self.host.flush()
 
     def refuse(self, status: int, text: bytes, headers: Headers | None = None) -> None:

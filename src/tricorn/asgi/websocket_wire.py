@@ -4,6 +4,7 @@ The wire is stream data, on HTTP/1.1 the connection after 101, on HTTP/2 the DAT
 extended CONNECT stream. Its bytes are parsed only while the application's queue has
 room, and credited to the peer as they are parsed: a slow application slows its peer.
 That holds for what the peer sent before its end too: little of it may inflate to much.
+Behind our close frame no message is wanted, and room for none: the peer's is looked for.
 """
 
 from __future__ import annotations
@@ -53,7 +54,6 @@ class WebSocketWire(BaseStream):
         self._wire_ended = False  # nothing comes behind that
         self._queue: deque[str | bytes] = deque()
         self._queued = 0  # bytes of messages the application has not taken
-        self._unheard = False  # the application has ended
         self._disconnect: tuple[int, str] | None = None
         self._ended = False  # our side of the stream has ended
 
@@ -108,7 +108,7 @@ class WebSocketWire(BaseStream):
         if connection is None:
             return
         room = self._room
-        while self._wire and self._queued < room:
+        while self._wire and (self._queued < room or connection.close_sent):
             data = self._wire.popleft()
             if len(data) > _SLICE:
                 self._wire.appendleft(data[_SLICE:])
@@ -126,10 +126,9 @@ class WebSocketWire(BaseStream):
         for event in events:
             kind = event.__class__
             if kind is str or kind is bytes:
-                if not self._unheard:
-                    self._queue.append(event)  # type: ignore[arg-type]
-                    # An empty message takes room too.
-                    self._queued += len(event) + _MESSAGE_ROOM  # type: ignore[arg-type]
+                self._queue.append(event)  # type: ignore[arg-type]
+                # An empty message takes room too.
+                self._queued += len(event) + _MESSAGE_ROOM  # type: ignore[arg-type]
             elif kind is CloseReceived:
                 self._closed(event.code, event.reason)  # type: ignore[union-attr]
             elif kind is ConnectionFailed:
