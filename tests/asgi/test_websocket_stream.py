@@ -381,6 +381,30 @@ class TestClosing:
         assert stream.host.taken()[2:4] == struct.pack("!H", 1012)
 
 
+ENDS = {
+    "after the application's close": lambda stream: step(stream.send(dict(CLOSE))),
+    "after the peer has left": lambda stream: stream.host.leave(),
+    "before the peer has answered our close": lambda stream: stream.shutdown(),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_sending_on_leaves_the_others_their_turn(end, kind):
+    stream = reach(KINDS[kind](), [ACCEPT])
+    turns = []
+
+    async def turn():
+        turns.append(None)
+
+    stream.host.turn = turn
+    end(stream)
+    for count in range(3):
+        with pytest.raises(ClientDisconnected):
+            step(stream.send(dict(SEND)))
+        assert len(turns) == count + 1
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_pongs_do_not_pile_up_for_a_peer_that_reads_nothing(kind):
     stream = reach(KINDS[kind](), [ACCEPT])

@@ -118,15 +118,18 @@ class WebSocketStream(WebSocketWire):
         handler = _TABLE[self._state].get(kind)
         if handler is None:
             if self._state is _State.CLOSED and kind in _KNOWN:
-                await self.host.turn()
-                raise ClientDisconnected("the WebSocket is closed")
+                await self._too_late("the WebSocket is closed")
             raise messages.refuse(self._state.value, message, _TABLE[self._state])
         if self._lost or self._disconnect is not None:
-            await self.host.turn()
-            raise ClientDisconnected("the client has disconnected")
+            await self._too_late("the client has disconnected")
         flushed = handler(self, taken) or self.host.flush(self.stream_id)
         if flushed is not None:
             await flushed
+
+    async def _too_late(self, reason: str) -> None:
+        """Raise; one who sends again and again must leave the others their turn."""
+        await self.host.turn()
+        raise ClientDisconnected(reason)
 
     # One method for each message
 
@@ -181,7 +184,7 @@ class WebSocketStream(WebSocketWire):
                 raise
             if connection.state.value != "open":
                 # The closing handshake began under the application's hands.
-                raise ClientDisconnected("the WebSocket is closing") from None
+                return self._too_late("the WebSocket is closing")
             raise InvalidMessage(f"websocket.send: {exc}") from None
         wire = connection.data_to_send()
         self.bytes_sent += len(wire)
