@@ -14,6 +14,7 @@ from tricorn.asgi.websocket import WebSocketStream
 from tricorn.config import Config
 from tricorn.protocol import negotiate
 from tricorn.protocol.events import LimitReached, PeerFault, RequestReceived, StreamReset
+from tricorn.protocol.http2_errors import CANCEL
 
 BLOCKED = "blocked"
 
@@ -58,6 +59,7 @@ class MemoryHost(WebSocketHost):
         self.streams = {}
         self.faults = []
         self.ended = []
+        self.cuts = []
         self.logged = []
         self.waiters = weakref.WeakSet()
         self.full = None  # a waiter, where applications that send have to wait
@@ -107,6 +109,10 @@ class MemoryHost(WebSocketHost):
     def write(self, stream_id, data, more):
         self.http.send_data(stream_id, data)
         return self.flush(stream_id)
+
+    def cut(self, stream_id):
+        self.cuts.append(stream_id)
+        self.http.reset(stream_id, CANCEL)
 
     def untaken(self, stream_id):
         return self.http.buffered(stream_id)

@@ -83,6 +83,7 @@ def test_silence_after_the_ping_fails(connection):
         b"keepalive ping timeout"
     )
     assert connection.closed
+    assert not connection.wants_abort
     assert connection.close_code == 1006
     assert connection.handle_timeout(START + 100) == []
     assert connection.data_to_send() == b""
@@ -121,6 +122,7 @@ def test_a_peer_that_takes_no_more_is_silent(connection):
     for second, taken in ((1, 300), (4, 300), (5, 301), (8, 250), (14.9, 301)):
         assert connection.handle_timeout(since + second, sent=1000, taken=taken) == []
     assert connection.handle_timeout(since + 15, sent=1000, taken=301) == [PING_TIMEOUT]
+    assert connection.wants_abort  # the close frame would never get to it
 
 
 def test_what_was_taken_before_an_earlier_pong_is_no_sign_of_life(connection):

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+from functools import partial
 from typing import Any
 
 import anyio
+import anyio.lowlevel
+import pytest
 import wsproto.events
 
 from helpers.serving import Inbox
 from helpers.site import Site
+from helpers.websocket import WebSocketClient
+from tricorn.exceptions import ClientDisconnected
 from tricorn.types import Receive, Scope, Send
 
 ROOM = 1000
@@ -96,3 +102,40 @@ def test_a_restart_finds_the_peers_answer_behind_what_waits(site: Site) -> None:
     assert told.take() == 1012
     client.client.close()
     site.served.wait()
+
+
+@pytest.mark.parametrize("closes", [False, True])
+def test_a_peer_that_reads_nothing_is_cut(site: Site, closes: bool) -> None:
+    """By the ping, or by the application's close frame; what is queued is not waited for."""
+    gate: Any = None
+    told = Inbox()
+    size = 16 * 2**20
+
+    async def try_to(send: Send, **message: Any) -> None:
+        with contextlib.suppress(ClientDisconnected):
+            await send(message)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await accept(receive, send)
+        async with anyio.create_task_group() as tasks:
+            large = partial(try_to, send, type="websocket.send", bytes=bytes(size))
+            tasks.start_soon(large)
+            if closes:
+                await gate.wait()
+                await try_to(send, type="websocket.close")
+            told.put((await receive())["code"])
+
+    times = {"websocket_close_timeout": 0.1, "write_timeout": None}
+    if not closes:
+        times |= {"websocket_ping_interval": 0.1, "websocket_ping_timeout": 0.1}
+    site.serve(app, **times)
+    gate = site.gate()
+    client = WebSocketClient(site.connect(receive_buffer=65536))
+    assert client.handshake() == 200
+    received = len(client._read())
+    gate.open()
+    assert told.take() == 1006
+    with contextlib.suppress(ConnectionError):
+        while data := client._read():
+            received += len(data)
+    assert received < size

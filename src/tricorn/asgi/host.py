@@ -265,5 +265,9 @@ class WebSocketHost(Host):
         """
 
     @abstractmethod
+    def cut(self, stream_id: int) -> None:
+        """End a stream and drop what is queued for it: its peer is not waited for."""
+
+    @abstractmethod
     def untaken(self, stream_id: int) -> int:
         """Bytes of a stream, and of those that share its wire, that the peer has not taken."""

@@ -23,7 +23,6 @@ from tricorn.protocol.events import (
     StreamEnded,
     StreamReset,
 )
-from tricorn.protocol.http2_errors import CANCEL
 from tricorn.protocol.websocket import (
     ABNORMAL_CLOSURE,
     CloseReceived,
@@ -152,14 +151,16 @@ class WebSocketWire(BaseStream):
             high = self.host.worker.config.write_buffer_high
             if self._http.buffered(self.stream_id) > high:
                 return  # the peer reads nothing; they leave with a message, or at a tick
+        if connection.wants_abort:
+            self._ended = True
+            self._driver.cut(self.stream_id)
+            self._log()
+            return
         data = connection.data_to_send()
         self.bytes_sent += len(data)
         if connection.closed:
             self._ended = True
-            if connection.wants_abort:
-                self._http.reset(self.stream_id, CANCEL)
-            else:
-                self._http.send_data(self.stream_id, data, True)
+            self._http.send_data(self.stream_id, data, True)
             self._log()
         elif data:
             self._http.send_data(self.stream_id, data)

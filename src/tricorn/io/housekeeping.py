@@ -12,6 +12,7 @@ from tricorn.compilation import mypyc_attr
 from tricorn.io.ending import Ending
 from tricorn.io.transport import Transport
 from tricorn.protocol.events import Event, PeerFault
+from tricorn.protocol.http2_errors import CANCEL
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -97,6 +98,14 @@ class Housekeeping(WebSocketHost):
         """Bytes of a stream, and of those that share its wire, that the peer has not taken."""
         transport = self.transport
         return self.http.buffered(stream_id) + transport.unsent() + transport.in_flight()
+
+    def cut(self, stream_id: int) -> None:
+        """End a stream and drop what is queued for it: its peer is not waited for."""
+        if self.http.http_version == "1.1":
+            # It has the connection, which would close only behind what the peer does not take.
+            self._abort()
+        else:
+            self.http.reset(stream_id, CANCEL)
 
     def _end_applications(self, ending: Ending, now: float) -> None:
         grace = self.worker.config.disconnect_grace

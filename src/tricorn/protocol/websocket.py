@@ -6,7 +6,8 @@ Bytes go in through ``receive_data`` and come out of ``data_to_send``; time come
 
 Once ``closed`` is true the transport writes what ``data_to_send`` gives and ends the stream
 (RFC 6455 section 7.1.1: the server closes first); where ``wants_abort`` is true as well, the
-peer has not kept to the close handshake and is cut off without waiting.
+peer has not kept to the close handshake, or takes nothing any more, and is cut off: what is
+queued is not waited for.
 """
 
 from __future__ import annotations
@@ -413,7 +414,8 @@ class WebSocketConnection:
             self.wants_abort = True
             return self._end(ABNORMAL_CLOSURE, "close timeout", "websocket_close_timeout")
         if timers.is_silent(now, taken):
-            # The peer is told 1011; for us it is gone without a close frame.
+            # The peer is told 1011 where that gets to it; for us it is gone without a close frame.
+            self.wants_abort = timers.behind
             reason, limit = "keepalive ping timeout", "websocket_ping_timeout"
             return self._fail(INTERNAL_ERROR, ABNORMAL_CLOSURE, reason, limit)
         if timers.wants_ping(now, sent):

@@ -33,6 +33,11 @@ class WebSocketTimers:
         self._before = 0  # bytes sent up to what is to be answered: our ping or close frame
         self._taken: int | None = None  # by the peer, when that was last told behind it
 
+    @property
+    def behind(self) -> bool:
+        """Whether the peer has not taken all that lies before what it is to answer."""
+        return self._taken is None or self._taken < self._before
+
     def listen(self, now: float, *, reading: bool) -> None:
         """Note whether the peer was heard; one we do not read from is not silent."""
         if self.heard or not reading:
