@@ -237,3 +237,50 @@ class TestOurCloseFrame:
         assert not made.host.http.wants_data
         made.stream.shutdown()
         assert made.host.http.wants_data
+
+
+def deny_half(made):
+    kind = "websocket.http.response"
+    send(made.stream, type=f"{kind}.start", status=401, headers=[])
+    send(made.stream, type=f"{kind}.body", body=b"no", more_body=True)
+
+
+def accept(made):
+    send(made.stream, type="websocket.accept")
+
+
+def close(made):
+    accept(made)
+    send(made.stream, type="websocket.close", code=3000)
+
+
+# What the application has done, what the peer does then; status, disconnected and close code.
+LOGGED = {
+    "leaves before the accept": (None, lambda made: made.host.leave(), (None, True, 1006)),
+    "ends before the accept": (None, lambda made: made.end(), (None, True, 1006)),
+    "leaves half a denial": (deny_half, lambda made: made.host.leave(), (401, True, 1006)),
+    "leaves": (accept, lambda made: made.host.leave(), (200, True, 1006)),
+    "ends": (accept, lambda made: made.end(), (200, True, 1006)),
+    "closes": (accept, lambda made: made.send(close_frame(1001)), (200, False, 1001)),
+    "breaks a rule": (accept, lambda made: made.send(frame(7)), (200, False, 1002)),
+    "leaves our close unanswered": (close, lambda made: made.host.leave(), (200, True, 1006)),
+    "answers our close": (close, lambda made: made.send(close_frame(3000)), (200, False, 3000)),
+}
+
+
+@pytest.mark.parametrize(("before", "then", "expected"), LOGGED.values(), ids=LOGGED)
+def test_the_access_log_tells_of_a_peer_that_left(peer, before, then, expected):
+    made = peer()
+    told = []
+
+    def log(stream):
+        told.append((stream.status, stream.disconnected, stream.close_code))
+
+    made.stream._access_log = log
+    if before is not None:
+        before(made)
+    then(made)
+    status, *rest = expected
+    if status == 200 and peer is HTTP1Peer:
+        status = 101
+    assert told == [(status, *rest)]

@@ -68,6 +68,28 @@ def test_bytes_that_were_sent_before_the_peer_left(plain: Site, records: Records
     gate.open()
 
 
+@pytest.mark.parametrize("accepts", [True, False])
+def test_a_websocket_whose_peer_vanishes(site: Site, records: Records, accepts: bool) -> None:
+    told = Inbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        if accepts:
+            await send({"type": "websocket.accept"})
+        told.put("there")
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+
+    site.serve(app, accesslog="-", access_log_format="%(s)s %(disconnected)x %(close_code)x")
+    client = site.websocket()
+    assert told.take() == "there"
+    if accepts:
+        assert client.handshake() == 200
+    client.leave()
+    status = (200 if site.http2 else 101) if accepts else 499
+    assert lines(records, 1) == [f"{status} True 1006"]
+
+
 def test_failure_and_refusal_have_their_line(plain: Site, records: Records) -> None:
     records.expect("application failed")
 

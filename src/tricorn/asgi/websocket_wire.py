@@ -54,12 +54,13 @@ class WebSocketWire(BaseStream):
         self._queue: deque[str | bytes] = deque()
         self._queued = 0  # bytes of messages the application has not taken
         self._disconnect: tuple[int, str] | None = None
+        self._vanished = False  # it came without a closing handshake
         self._ended = False  # our side of the stream has ended
 
     @property
     def disconnected(self) -> bool:
         """Whether the peer left without a closing handshake."""
-        return self._lost
+        return self._vanished
 
     @property
     def complete(self) -> bool:
@@ -136,9 +137,10 @@ class WebSocketWire(BaseStream):
             self._wake()
 
     def _failed(self, event: ConnectionFailed) -> None:
-        self._closed(event.code, event.reason)
+        vanished = event.code == ABNORMAL_CLOSURE
+        self._closed(event.code, event.reason, vanished=vanished)
         # A peer that just went away has broken no rule.
-        if event.limit is not None or event.code != ABNORMAL_CLOSURE:
+        if event.limit is not None or not vanished:
             reason = f"WebSocket: {event.reason or event.code}"
             self.host.report(PeerFault(self.stream_id, reason, None, event.limit))
 
@@ -170,14 +172,15 @@ class WebSocketWire(BaseStream):
         if self._connection is not None:
             self._take(self._connection.receive_eof())
             self._flush_wire()
-        self._closed(ABNORMAL_CLOSURE, "")
+        self._closed(ABNORMAL_CLOSURE, "", vanished=True)
         self._log()
         self._wake()
 
-    def _closed(self, code: int, reason: str) -> None:
+    def _closed(self, code: int, reason: str, *, vanished: bool = False) -> None:
         if self._disconnect is None:
             self._disconnect = (code, reason)
             self.close_code = code
+            self._vanished = vanished
 
     def _keep_time(self, connection: WebSocketConnection, now: float) -> None:
         """Pings, and the deadlines of the answers to a ping and to our close frame."""
