@@ -284,3 +284,29 @@ def test_the_access_log_tells_of_a_peer_that_left(peer, before, then, expected):
     if status == 200 and peer is HTTP1Peer:
         status = 101
     assert told == [(status, *rest)]
+
+
+PING = {"websocket_ping_interval": 2, "websocket_ping_timeout": 2}
+WINDOW = {"h2_connection_window_size": 65536, "h2_stream_window_size": 65536}
+POST = [(b":method", b"POST"), *CONNECT[2:5]]
+
+
+@pytest.mark.parametrize("closes", [False, True])
+@pytest.mark.parametrize("window", [False, True])
+def test_a_peer_without_a_window_has_nothing_to_answer_in(closes, window):
+    """Another exchange, which nobody reads, has used it up."""
+    made = accepted(HTTP2Peer, websocket_close_timeout=2, **PING, **WINDOW)
+    if closes:
+        made.stream.shutdown()
+    made.host.receive(headers(3, POST, end=False))
+    for _ in range(4 - window):
+        made.host.receive(data(3, bytes(16200)))
+    for now in range(10):
+        made.stream.tick(now)
+    assert made.stream.complete is window
+    assert len(made.host.faults) == window
+    if not window:
+        receive(made.host.streams[3])
+        for now in range(10, 20):
+            made.stream.tick(now)
+        assert made.stream.complete

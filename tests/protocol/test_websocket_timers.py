@@ -211,6 +211,14 @@ def test_what_was_taken_before_the_close_frame_is_no_progress(connection):
     assert connection.handle_timeout(START + 27, sent=2000, taken=900) == [CLOSE_TIMEOUT]
 
 
+def test_a_peer_that_can_say_nothing_is_not_late_to_close(connection):
+    connection.send_close(1000)
+    for second in range(100):
+        assert connection.handle_timeout(START + second, reading=False) == []
+    assert connection.handle_timeout(START + 103.9) == []
+    assert connection.handle_timeout(START + 104) == [CLOSE_TIMEOUT]
+
+
 def test_close_in_time_needs_no_abort(connection):
     connection.send_close(1000)
     connection.handle_timeout(START)

@@ -184,10 +184,13 @@ class WebSocketWire(BaseStream):
 
     def _keep_time(self, connection: WebSocketConnection, now: float) -> None:
         """Pings, and the deadlines of the answers to a ping and to our close frame."""
-        room, sent, taken = self._queued < self._room, self.bytes_sent, 0
+        sent, taken = self.bytes_sent, 0
         if connection.awaits_answer:
             taken = sent - self._driver.untaken(self.stream_id)
-        self._take(connection.handle_timeout(now, reading=room, sent=sent, taken=taken))
+        # A peer that was left no window has nothing to answer in.
+        reading = self._queued < self._room or connection.close_sent
+        reading = reading and self._http.may_receive
+        self._take(connection.handle_timeout(now, reading=reading, sent=sent, taken=taken))
         self._flush_wire()
 
     # To the application

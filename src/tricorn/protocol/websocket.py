@@ -395,8 +395,8 @@ class WebSocketConnection:
         """Tell the time: ``now`` in seconds of a monotonic clock, every second or oftener.
 
         All timers run from the call after the event that starts them, so they are late by at
-        most one interval between calls. ``reading`` is False while the transport has paused
-        reading: a peer we do not listen to is not silent. Nor is one that is at work on what
+        most one interval between calls. ``reading`` is False while we do not listen to the peer,
+        or let it say nothing: it is neither silent nor late. Nor is one that is at work on what
         lies before our ping or close frame: ``taken`` of all the bytes ``sent``, asked for
         behind those only.
         """
@@ -409,7 +409,7 @@ class WebSocketConnection:
         timers = self._timers
         timers.listen(now, reading=reading)
         if self._state is _CLOSING:
-            if not timers.is_late_to_close(now, sent, taken):
+            if not timers.is_late_to_close(now, sent, taken, reading=reading):
                 return []
             self.wants_abort = True
             return self._end(ABNORMAL_CLOSURE, "close timeout", "websocket_close_timeout")

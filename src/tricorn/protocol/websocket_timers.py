@@ -39,7 +39,7 @@ class WebSocketTimers:
         return self._taken is None or self._taken < self._before
 
     def listen(self, now: float, *, reading: bool) -> None:
-        """Note whether the peer was heard; one we do not read from is not silent."""
+        """Note whether the peer was heard; one that we let say nothing is not silent."""
         if self.heard or not reading:
             self.heard = False
             self._last_heard = now
@@ -66,14 +66,14 @@ class WebSocketTimers:
         self._before, self._taken = sent, None
         return True
 
-    def is_late_to_close(self, now: float, sent: int, taken: int) -> bool:
+    def is_late_to_close(self, now: float, sent: int, taken: int, *, reading: bool) -> bool:
         """Whether the answer to our close frame is overdue."""
         if self._closing_since is None:
             self._closing_since = now
             self._before, self._taken = sent, taken
-        elif self._takes(taken):
+        elif self._takes(taken) or not reading:
             self._closing_since = now
-        return now - self._closing_since >= self._close_timeout
+        return reading and now - self._closing_since >= self._close_timeout
 
     def _takes(self, taken: int) -> bool:
         before = self._taken
