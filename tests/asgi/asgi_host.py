@@ -60,6 +60,7 @@ class MemoryHost(WebSocketHost):
         self.faults = []
         self.ended = []
         self.cuts = []
+        self.in_flight = 0  # bytes that the peer has not taken
         self.logged = []
         self.waiters = weakref.WeakSet()
         self.full = None  # a waiter, where applications that send have to wait
@@ -115,7 +116,7 @@ class MemoryHost(WebSocketHost):
         self.http.reset(stream_id, CANCEL)
 
     def untaken(self, stream_id):
-        return self.http.buffered(stream_id)
+        return self.http.buffered(stream_id) + self.in_flight
 
     def taken(self):
         """The output since the last look."""

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from asgi_host import HTTP2Host, http1_host, receive, request, send
-from playbook_http2 import data, headers, reset
+from playbook_http2 import data, headers, reset, window
 
 from helpers.codecs import present
 from tricorn.exceptions import ClientDisconnected
@@ -292,21 +292,41 @@ POST = [(b":method", b"POST"), *CONNECT[2:5]]
 
 
 @pytest.mark.parametrize("closes", [False, True])
-@pytest.mark.parametrize("window", [False, True])
-def test_a_peer_without_a_window_has_nothing_to_answer_in(closes, window):
+@pytest.mark.parametrize("given", [False, True])
+def test_a_peer_without_a_window_has_nothing_to_answer_in(closes, given):
     """Another exchange, which nobody reads, has used it up."""
     made = accepted(HTTP2Peer, websocket_close_timeout=2, **PING, **WINDOW)
     if closes:
         made.stream.shutdown()
     made.host.receive(headers(3, POST, end=False))
-    for _ in range(4 - window):
+    for _ in range(4 - given):
         made.host.receive(data(3, bytes(16200)))
     for now in range(10):
         made.stream.tick(now)
-    assert made.stream.complete is window
-    assert len(made.host.faults) == window
-    if not window:
+    assert made.stream.complete is given
+    assert len(made.host.faults) == given
+    if not given:
         receive(made.host.streams[3])
         for now in range(10, 20):
             made.stream.tick(now)
         assert made.stream.complete
+
+
+@pytest.mark.parametrize("closes", [False, True])
+def test_the_frame_to_be_answered_lies_behind_other_streams(closes):
+    """They keep the wire full; the peer takes as much of them as they send."""
+    made = accepted(HTTP2Peer, websocket_close_timeout=2, **PING)
+    host, piece = made.host, bytes(10_000)
+    host.in_flight = 50 * len(piece)
+    host.receive(headers(3, [(b":method", b"GET"), *CONNECT[2:5]]))
+    host.receive(window(0, 2**30) + window(3, 2**30))
+    send(host.streams[3], type="http.response.start", status=200)
+    if closes:
+        made.stream.shutdown()
+    for now in range(45):
+        made.stream.tick(now)
+        send(host.streams[3], type="http.response.body", body=piece, more_body=True)
+        assert not made.stream.complete
+    for now in range(45, 60):
+        made.stream.tick(now)
+    assert made.stream.complete

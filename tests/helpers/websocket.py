@@ -78,6 +78,12 @@ class WebSocketClient:
     def _more(self, response: Response) -> bool:
         return len(response.body) > self._taken
 
+    @property
+    def has_news(self) -> bool:
+        """Whether there is an event, or part of one, without a wait; over HTTP/2."""
+        assert isinstance(self.client, HTTP2Client)
+        return bool(self._events) or self._more(self.client.responses[self._stream])
+
     def send_bytes(self, data: bytes) -> None:
         """Send raw tunnel bytes."""
         if isinstance(self.client, HTTP2Client):

@@ -202,6 +202,41 @@ def test_what_others_have_on_the_wire_is_taken_before_the_frame_to_be_answered(c
     assert connection.handle_timeout(START + 53, sent=20, taken=5) == [CLOSE_TIMEOUT]
 
 
+@pytest.mark.parametrize("closes", [False, True])
+def test_a_peer_at_work_on_other_streams_is_not_silent(connection, closes):
+    """They keep the wire as full as it was: of this stream alone nothing is seen to be taken."""
+    if closes:
+        connection.send_close(1000)
+    due = PING_TIMEOUT if not closes else CLOSE_TIMEOUT
+    limit = 10 if not closes else 5
+    now, sent, on_wire = START + 20, 10, 1000
+
+    def wait(seconds, others, buffered):
+        nonlocal now
+        now += seconds
+        taken = sent - buffered + others - on_wire
+        return connection.handle_timeout(
+            now, sent=sent, buffered=buffered, others=others, taken=taken
+        )
+
+    assert connection.handle_timeout(now, sent=sent, buffered=10, others=500, taken=-500) == []
+    # It has not had its turn, and then lies behind all that had it before: 900 and 10 bytes.
+    for others in (600, 700, 800):
+        assert wait(limit - 1, others, 10) == []
+    for others in (900, 1100, 1600, 1899, 1900):
+        assert wait(limit - 1, others, 0) == []
+    assert not connection.closed
+    assert wait(limit - 1, 2900, 0) == []
+    assert wait(1, 3900, 0) == [due]
+
+
+def test_a_ping_that_never_gets_its_turn_is_not_waited_for_without_end(connection):
+    connection.handle_timeout(START + 20, sent=10, buffered=10)
+    assert connection.handle_timeout(START + 29.9, sent=10, buffered=10) == []
+    assert connection.handle_timeout(START + 30, sent=10, buffered=10) == [PING_TIMEOUT]
+    assert connection.wants_abort
+
+
 def test_what_was_taken_before_the_close_frame_is_no_progress(connection):
     connection.handle_timeout(START + 20, sent=1000)  # a ping
     connection.handle_timeout(START + 21, sent=1000, taken=100)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from functools import partial
 from typing import Any
 
@@ -11,8 +12,9 @@ import anyio.lowlevel
 import pytest
 import wsproto.events
 
+from helpers.clients import HTTP2Client
 from helpers.serving import Inbox
-from helpers.site import Site
+from helpers.site import Serving, Site
 from helpers.websocket import WebSocketClient
 from tricorn.exceptions import ClientDisconnected
 from tricorn.types import Receive, Scope, Send
@@ -102,6 +104,42 @@ def test_a_restart_finds_the_peers_answer_behind_what_waits(site: Site) -> None:
     assert told.take() == 1012
     client.client.close()
     site.served.wait()
+
+
+def test_a_ping_behind_another_streams_bytes_has_its_time(serving: Serving) -> None:
+    """They keep the wire full for longer than the pong may take."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 200})
+            while True:
+                message = {"body": bytes(65536), "more_body": True}
+                await send({"type": "http.response.body"} | message)
+        await accept(receive, send)
+        while (message := await receive())["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "text": message["text"]})
+
+    served = serving(app, websocket_ping_interval=0.5, websocket_ping_timeout=0.5)
+    client = serving.connect(served, "h2", receive_buffer=65536, window=2**30)
+    assert isinstance(client, HTTP2Client)
+    client.h2.increment_flow_control_window(2**30)
+    client.flush()
+    websocket = WebSocketClient(client)
+    assert websocket.handshake() == 200
+    download = client.start()
+    end = time.monotonic() + 2.5
+    while time.monotonic() < end:
+        client.pump()
+        time.sleep(0.03)  # it reads 2 MiB a second: the time itself is the subject
+        if websocket.has_news:
+            ping = websocket.event()
+            assert isinstance(ping, wsproto.events.Ping), ping
+            websocket.send(ping.response())
+    client.leave(download)
+    websocket.send_text("there")
+    while isinstance(event := websocket.event(), wsproto.events.Ping):
+        pass
+    assert event.data == "there"
 
 
 @pytest.mark.parametrize("closes", [False, True])

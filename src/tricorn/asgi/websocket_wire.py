@@ -184,13 +184,24 @@ class WebSocketWire(BaseStream):
 
     def _keep_time(self, connection: WebSocketConnection, now: float) -> None:
         """Pings, and the deadlines of the answers to a ping and to our close frame."""
-        sent, taken = self.bytes_sent, 0
+        http, sent = self._http, self.bytes_sent
+        buffered = others = taken = 0
         if connection.awaits_answer:
-            taken = sent - self._driver.untaken(self.stream_id)
+            buffered = http.buffered(self.stream_id)
+            if http.framed is not None:
+                others = http.framed - (sent - buffered)
+            taken = sent + others - self._driver.untaken(self.stream_id)
         # A peer that was left no window has nothing to answer in.
         reading = self._queued < self._room or connection.close_sent
-        reading = reading and self._http.may_receive
-        self._take(connection.handle_timeout(now, reading=reading, sent=sent, taken=taken))
+        events = connection.handle_timeout(
+            now,
+            reading=reading and http.may_receive,
+            sent=sent,
+            buffered=buffered,
+            others=others,
+            taken=taken,
+        )
+        self._take(events)
         self._flush_wire()
 
     # To the application

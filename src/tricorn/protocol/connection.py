@@ -54,6 +54,11 @@ class HTTPConnection(ABC):
         return 0
 
     @property
+    def framed(self) -> int | None:
+        """Body bytes of all streams that have left their buffers; None where there is but one."""
+        return None
+
+    @property
     @abstractmethod
     def has_output(self) -> bool:
         """Whether ``data_to_send`` may have something; False only where it has nothing."""

@@ -242,6 +242,11 @@ class HTTP2Output(Idleness):
         stream = self._streams.find(stream_id)
         return 0 if stream is None or not stream.waits else self._codec.buffered(stream_id)
 
+    @property
+    def framed(self) -> int | None:
+        """Body bytes of all streams that have left their buffers."""
+        return self._codec.framed
+
     def data_to_send(self) -> list[bytes]:
         """Buffers to write now."""
         if self._freed and not self.closing:

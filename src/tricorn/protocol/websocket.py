@@ -390,15 +390,22 @@ class WebSocketConnection:
         return self._end(code, reason, limit)
 
     def handle_timeout(
-        self, now: float, *, reading: bool = True, sent: int = 0, taken: int = 0
+        self,
+        now: float,
+        *,
+        reading: bool = True,
+        sent: int = 0,
+        buffered: int = 0,
+        others: int = 0,
+        taken: int = 0,
     ) -> list[WebSocketEvent]:
         """Tell the time: ``now`` in seconds of a monotonic clock, every second or oftener.
 
         All timers run from the call after the event that starts them, so they are late by at
         most one interval between calls. ``reading`` is False while we do not listen to the peer,
         or let it say nothing: it is neither silent nor late. Nor is one that is at work on what
-        lies before our ping or close frame: ``taken`` of all the bytes ``sent``, asked for
-        behind those only.
+        lies before our ping or close frame: of all the bytes ``sent`` those still ``buffered``,
+        of ``others`` on the wire, and ``taken`` of both, are asked for behind those only.
         """
         if self._state is _CLOSED:
             return []
@@ -409,11 +416,11 @@ class WebSocketConnection:
         timers = self._timers
         timers.listen(now, reading=reading)
         if self._state is _CLOSING:
-            if not timers.is_late_to_close(now, sent, taken, reading=reading):
+            if not timers.is_late_to_close(now, sent, buffered, others, taken, reading=reading):
                 return []
             self.wants_abort = True
             return self._end(ABNORMAL_CLOSURE, "close timeout", "websocket_close_timeout")
-        if timers.is_silent(now, taken):
+        if timers.is_silent(now, sent, buffered, others, taken):
             # The peer is told 1011 where that gets to it; for us it is gone without a close frame.
             self.wants_abort = timers.behind
             reason, limit = "keepalive ping timeout", "websocket_ping_timeout"

@@ -1,7 +1,7 @@
 """The times of one WebSocket: keepalive, and how long our close frame waits. No clock.
 
-A ping and a close frame lie behind all that was sent before them. A peer that is at work on that
-is neither silent nor late, however long it takes.
+A ping and a close frame lie behind all that was sent before them, by other streams of their
+connection too. A peer that is at work on that is neither silent nor late, however long it takes.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 class WebSocketTimers:
     """Deadlines, in seconds; the arguments are those of ``WebSocketLimits``.
 
-    ``sent`` are all bytes sent so far, ``taken`` those of them that the peer has taken. Each timer
-    runs from the call after the event that starts it, so it is late by at most one interval
-    between calls.
+    Bytes: ``sent`` are the WebSocket's so far, ``buffered`` those of them that wait for their turn
+    on the wire. ``others`` are those of other streams that had it, and ``taken`` is what the peer
+    has taken of ``sent`` and ``others``. Each timer runs from the call after the event that starts
+    it, so it is late by at most one interval between calls.
     """
 
     __slots__ = (
-        "_before", "_close_timeout", "_closing_since", "_last_heard", "_ping_interval",
+        "_before", "_close_timeout", "_closing_since", "_end", "_last_heard", "_ping_interval",
         "_ping_timeout", "_taken", "heard", "ping_sent",
     )  # fmt: skip
 
@@ -31,12 +32,13 @@ class WebSocketTimers:
         self.ping_sent: float | None = None  # None: no pong is waited for
         self._closing_since: float | None = None
         self._before = 0  # bytes sent up to what is to be answered: our ping or close frame
+        self._end: int | None = None  # the same with the others', once all of them are on the wire
         self._taken: int | None = None  # by the peer, when that was last told behind it
 
     @property
     def behind(self) -> bool:
         """Whether the peer has not taken all that lies before what it is to answer."""
-        return self._taken is None or self._taken < self._before
+        return self._taken is None or self._end is None or self._taken < self._end
 
     def listen(self, now: float, *, reading: bool) -> None:
         """Note whether the peer was heard; one that we let say nothing is not silent."""
@@ -45,11 +47,11 @@ class WebSocketTimers:
             self._last_heard = now
             self.ping_sent = None
 
-    def is_silent(self, now: float, taken: int) -> bool:
+    def is_silent(self, now: float, sent: int, buffered: int, others: int, taken: int) -> bool:
         """Whether a pong is overdue."""
         if self.ping_sent is None:
             return False
-        if self._takes(taken):
+        if self._takes(sent - buffered, others, taken):
             self.ping_sent = now
         return self._ping_timeout is not None and now - self.ping_sent >= self._ping_timeout
 
@@ -63,19 +65,29 @@ class WebSocketTimers:
         if now - since < self._ping_interval:
             return False
         self.ping_sent = now
-        self._before, self._taken = sent, None
+        self._awaits(sent)
         return True
 
-    def is_late_to_close(self, now: float, sent: int, taken: int, *, reading: bool) -> bool:
+    def is_late_to_close(
+        self, now: float, sent: int, buffered: int, others: int, taken: int, *, reading: bool
+    ) -> bool:
         """Whether the answer to our close frame is overdue."""
         if self._closing_since is None:
             self._closing_since = now
-            self._before, self._taken = sent, taken
-        elif self._takes(taken) or not reading:
+            self._awaits(sent)
+        if self._takes(sent - buffered, others, taken) or not reading:
             self._closing_since = now
         return reading and now - self._closing_since >= self._close_timeout
 
-    def _takes(self, taken: int) -> bool:
+    def _awaits(self, sent: int) -> None:
+        self._before, self._end, self._taken = sent, None, None
+
+    def _takes(self, left: int, others: int, taken: int) -> bool:
+        """Whether the peer has taken more of what lies before what it is to answer."""
+        if self._end is None and left >= self._before:
+            self._end = self._before + others
         before = self._taken
         self._taken = taken if before is None else max(before, taken)
-        return before is not None and before < min(taken, self._before)
+        if before is None or taken <= before:
+            return False
+        return self._end is None or before < self._end
