@@ -235,6 +235,18 @@ class TestDenial:
         with pytest.raises(ClientDisconnected):
             step(stream.send(DENY_BODY))
 
+    @pytest.mark.parametrize("status", [200, 204, 299])
+    def test_a_success_is_no_denial_over_http_2(self, status):
+        """On the wire it would be an acceptance (RFC 8441 section 5)."""
+        stream = http2_websocket()
+        with pytest.raises(InvalidMessage, match=f"{status} is no denial"):
+            step(stream.send(DENY | {"status": status}))
+        assert (stream.host.taken_frames(), stream.status) == ([], None)
+        reach(stream, [ACCEPT])
+        assert stream.host.taken_frames() == [("HEADERS", 1, [(b":status", b"200")], False)]
+        stream = reach(http1_websocket(), [DENY | {"status": status}, DENY_END])
+        assert stream.host.taken().startswith(b"HTTP/1.1 %d " % status)
+
     def test_a_denial_on_http_2(self):
         stream = reach(http2_websocket(), [DENY, DENY_BODY, DENY_END])
         assert stream.host.taken_frames()[:2] == [

@@ -47,9 +47,10 @@ _EXTRA: list[Case] = [
 _HEADERS = _rows("headers", (MISSING, None, [], (), [[b"a", b"b"]], {b"a": b"b"}.items()),
                  _NO_HEADERS)  # fmt: skip
 _MORE_BODY = _rows("more_body", (MISSING, None, False, 0), _NO_FLAGS)
-_STATUS = _rows(
-    "status", (200, 404, 599), (MISSING, None, "200", 200.0, b"200", True, [], 99, 101, 1000)
-)
+_NO_STATUS = (MISSING, None, "200", 200.0, b"200", True, [], 99, 101, 1000)
+_STATUS = _rows("status", (200, 404, 599), _NO_STATUS)
+# Over HTTP/2 a 200 is no denial (RFC 8441 section 5).
+_DENIAL = _rows("status", (404, 599), _NO_STATUS)
 
 _BODY = _rows("body", (MISSING, None, b"", bytearray(b"x"), memoryview(b"x")), _NO_BYTES)
 _PUSHED = _rows("path", ("/pushed", "/\u00e9 #"), (MISSING, None, "", "pushed", *_NO_TEXT))
@@ -133,7 +134,7 @@ WEBSOCKET: dict[str, tuple[list[str], dict[str, Any], list[Case]]] = {
     "websocket.http.response.start": (
         [],
         {"status": 403, "headers": []},
-        [*_EXTRA, *_HEADERS, *_STATUS],
+        [*_EXTRA, *_HEADERS, *_DENIAL],
     ),
     "websocket.http.response.body": (
         ["websocket.http.response.start"],

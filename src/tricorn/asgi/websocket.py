@@ -219,9 +219,13 @@ class WebSocketStream(WebSocketWire):
         self.refuse(403, b"Forbidden")
 
     def _deny_start(self, message: dict[str, Any]) -> None:
-        self.status = messages.get_status(message)
+        status = messages.get_status(message)
+        if 200 <= status < 300 and self.method == "CONNECT":
+            # RFC 8441 section 5: on the wire that is an acceptance.
+            raise InvalidMessage(f"{message['type']}: over HTTP/2 {status} is no denial")
         # The framing is decided below, whatever length the application had in mind.
         headers = messages.get_headers(message)
+        self.status = status
         self._sent_headers = [header for header in headers if header[0] != b"content-length"]
         self._state = _State.DENYING
         self._denial_discard = self.status in (204, 304)
