@@ -181,15 +181,32 @@ class TestOpening:
         receive(stream)
         assert receive(stream)["text"] == "early"
 
-    def test_a_handshake_without_an_answer_is_504(self):
+    @pytest.mark.parametrize("status", [None, 401, 304])
+    def test_a_handshake_without_an_answer_is_504(self, status):
+        """A denial that is begun and held is none either."""
         stream = http1_websocket(websocket_handshake_timeout=5)
+        if status is not None:
+            reach(stream, [DENY | {"status": status}])
         stream.tick(0)
         stream.tick(4)
         assert stream.host.taken() == b""
         stream.tick(5)
-        assert stream.host.taken().startswith(b"HTTP/1.1 504 ")
+        output = stream.host.taken()
+        assert output.startswith(b"HTTP/1.1 504 ")
+        assert output.endswith(b"content-length: 15\r\n\r\nGateway Timeout")
+        assert stream.host.ended == [1]
         with pytest.raises(ClientDisconnected):
-            step(stream.send(ACCEPT))
+            step(stream.send(ACCEPT if status is None else DENY_BODY))
+        stream.tick(10)
+        assert stream.host.taken() == b""
+
+    def test_a_denial_under_way_has_its_time(self):
+        stream = reach(http1_websocket(websocket_handshake_timeout=5), [DENY, DENY_BODY])
+        for now in range(20):
+            stream.tick(now)
+        reach(stream, [DENY_END])
+        assert stream.host.taken().endswith(b"\r\n0\r\n\r\n")
+        assert stream.host.ended == []
 
 
 class TestDenial:
@@ -375,11 +392,13 @@ class TestClosing:
         stream.finished(error)
         assert stream.host.taken()[2:4] == struct.pack("!H", code)
 
-    @pytest.mark.parametrize("before", [[], [DENY]])
+    @pytest.mark.parametrize("before", [[], [DENY], [DENY | {"status": 304}]])
     def test_the_applications_end_without_an_answer_is_500(self, before):
         stream = reach(http1_websocket(), before)
         stream.finished(RuntimeError())
-        assert stream.host.taken().startswith(b"HTTP/1.1 500 ")
+        output = stream.host.taken()
+        assert output.startswith(b"HTTP/1.1 500 ")
+        assert output.endswith(b"content-length: 21\r\n\r\nInternal Server Error")
 
     def test_half_a_denial_breaks_the_connection(self):
         stream = reach(http1_websocket(), [DENY, DENY_BODY])

@@ -56,6 +56,7 @@ class WebSocketStream(WebSocketWire):
         self._sent_headers: Headers = []
         self._denial_discard = False
         self._connecting_since: float | None = None
+        self._answered = False  # the head of a response that is no acceptance is out
 
     def __repr__(self) -> str:
         return f"<WebSocketStream {self.stream_id} {self._state.value}>"
@@ -84,12 +85,14 @@ class WebSocketStream(WebSocketWire):
         if connection is not None:
             self._keep_time(connection, now)
             return
+        if self._answered:
+            return
         limit = self.host.worker.config.websocket_handshake_timeout
         if self._connecting_since is None:
             self._connecting_since = now
             return
         overdue = limit is not None and now - self._connecting_since >= limit
-        if overdue and self._state is _State.CONNECTING and not self._lost:
+        if overdue and not self._lost:
             self.host.worker.counters.limit("websocket_handshake_timeout")
             self.refuse(504, b"Gateway Timeout")
             self.host.end_application(self.stream_id)
@@ -236,8 +239,8 @@ class WebSocketStream(WebSocketWire):
 
     def _deny(self, data: bytes, more: bool) -> None:
         assert self.status is not None
-        if not self._ended and self._connecting_since != -1.0:
-            self._connecting_since = -1.0  # the head is out
+        if not self._answered:
+            self._answered = True
             headers = self._sent_headers.copy()
             known = any(name == b"content-length" for name, _ in headers)
             if not more and not known and not self._denial_discard:
@@ -263,7 +266,7 @@ class WebSocketStream(WebSocketWire):
         if self.complete:
             return
         if self._connection is None:
-            if self._state is _State.DENYING and self._connecting_since == -1.0:
+            if self._answered:
                 self._http.reset(self.stream_id, INTERNAL_ERROR)
                 self._end_without_handshake()
             else:
@@ -284,6 +287,7 @@ class WebSocketStream(WebSocketWire):
         self.status = status
         self._sent_headers = [(b"content-type", b"text/plain; charset=utf-8"), *(headers or ())]
         self._state = _State.DENYING
+        self._denial_discard = False
         self._deny(text, False)
         self.host.flush()
 
