@@ -181,6 +181,13 @@ def test_an_application_that_is_not_known() -> None:
         assert "No application was named" not in found.text
 
 
+def test_what_is_not_known_wins_over_what_is(place: Path) -> None:
+    (place / "g.py").write_text("wsgi_app = 'shop:app'\n")
+    found = moved("gunicorn", ["gunicorn $APP"], file="g.py")
+    assert "application" not in found.entries
+    assert 'APP "$APP"' in found.left_out[0][1]
+
+
 def test_a_file_that_is_not_known(place: Path) -> None:
     with pytest.raises(ConfigError, match=r"which file is \$CONF\? Give it with --file"):
         moved("gunicorn", ["gunicorn -c $CONF a:b"])

@@ -180,7 +180,7 @@ class Draft:
             self.left_out.append((origin, remark))
         for name, value in taken.options.items():
             if variables := unknown_in(value):
-                self.outside[name] = Outside(value, variables, origin, remark)
+                self._put_outside(name, Outside(value, variables, origin, remark))
             else:
                 self._enter(name, value, origin, remark)
 
@@ -196,21 +196,26 @@ class Draft:
             self.left_out.append((origin, reason))
         else:
             self.entries[name] = Entry(stored, origin, remark)
+            self.outside.pop(name, None)
+
+    def _put_outside(self, name: str, found: Outside) -> None:
+        self.outside[name] = found
+        self.entries.pop(name, None)
 
     def leave(self, options: Iterable[str], *given: Given) -> None:
         """Keep options out of which nothing can be said before what is `given` is known."""
         variables = unknown_in([item.value for item in given])
         origin = ", ".join(item.origin for item in given)
-        self.outside.update((name, Outside(None, variables, origin)) for name in options)
+        for name in options:
+            self._put_outside(name, Outside(None, variables, origin))
 
     def together(self, *options: str) -> None:
         """Keep all of these options out where one of them is: alone they are refused."""
         found = [self.outside[name] for name in options if name in self.outside]
         for name in options:
             if found and name in self.entries:
-                entry = self.entries.pop(name)
-                variables = found[0].variables
-                self.outside[name] = Outside(entry.value, variables, entry.origin, entry.note)
+                value, origin, note = self.entries[name]
+                self._put_outside(name, Outside(value, found[0].variables, origin, note))
 
     def take_default(self, options: Mapping[str, object]) -> None:
         """Note what the peer does where nothing is given, as far as we do something else."""
