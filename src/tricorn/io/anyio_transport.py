@@ -62,6 +62,10 @@ class EventWaiter:
         return self._event.wait()
 
 
+# Turns of the loop that a reader needs at most to end where that is asked of it.
+_TURNS_TO_TELL: Final = 4
+
+
 class AnyioTransport(Transport):
     """One connection on an anyio byte stream."""
 
@@ -318,10 +322,11 @@ class AnyioTransport(Transport):
                     await self._write_piece(piece)
             except GONE:
                 self._reader_scope.cancel()
-                # So that the reader gets its turn; the stream may raise without one.
-                await self._means.checkpoint()
-                # A broken TLS stream fails at once: the reader needs its turn to tell.
-                await self._means.checkpoint()
+                # The reader is to tell before whoever writes goes on; it may be giving turns.
+                for _ in range(_TURNS_TO_TELL):
+                    if self._gone:
+                        break
+                    await self._means.checkpoint()
             except FileUnavailable as exc:
                 connection.file_failed(exc)
             finally:
