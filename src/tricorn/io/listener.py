@@ -9,15 +9,19 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
-from typing import Any, TypeAlias
 
 from tricorn.config import Bind, Config, parse_bind
 from tricorn.exceptions import BindError
 from tricorn.privileges import group_id, user_id
 from tricorn.systemd import named_sockets
 
-# Host and port; of IPv6 also flow and scope.
-_SocketAddress: TypeAlias = tuple[Any, ...]
+TYPE_CHECKING = False  # typing itself takes a megabyte
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
+
+    # Host and port; of IPv6 also flow and scope.
+    _SocketAddress: TypeAlias = tuple[Any, ...]
+
 _OVERLAPS = "this address, or one that overlaps, is in use by another process or by this one"
 
 
