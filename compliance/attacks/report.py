@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,8 +9,7 @@ from typing import Any
 
 from compliance.attacks.judge import Verdict
 from compliance.attacks.model import ATTACKS, Attack
-from tricorn.config_options import Options
-from tricorn.config_values import Option
+from tricorn.config import OPTIONS
 
 MEASURED = Path(__file__).with_name("measured.json")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "attacks.md"
@@ -89,12 +87,11 @@ def _bounds(attacks: Sequence[Attack]) -> str:
 def _bound(name: str) -> str:
     if name.startswith("("):
         return name[1:-1]
-    option = next(one for one in dataclasses.fields(Options) if one.name == name)
-    default = option.default
+    row = OPTIONS[name]
+    default = row.default
     text = "off" if default is None else default
     if isinstance(default, int | float):
         text = f"{int(default):,}" if default == int(default) else f"{default:g}"
-    row: Option = option.metadata["option"]
     unit = f" {row.unit}" if row.unit else ""
     reason = f" ({row.reason})" if row.reason else ""
     return f"`{name}` {text}{unit}{reason}"

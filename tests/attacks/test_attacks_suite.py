@@ -170,6 +170,7 @@ class TestTheLog:
 
 def test_the_page_holds_the_tables_of_the_last_run() -> None:
     page = report.PAGE.read_text(encoding="utf-8")
+    assert page.endswith(f"{report.MARK}\n\n{report.tables(report.load())}\n")
     for name in ATTACKS:
         assert f"| {name} |" in page
 
