@@ -61,11 +61,11 @@ def request(path: bytes = b"/", *extra: bytes, method: bytes = b"GET") -> bytes:
     return verb + b"\x86" + b"\x04" + integer(len(path), 7) + path + authority + b"".join(extra)
 
 
-def websocket_request(path: bytes) -> bytes:
+def websocket_request(path: bytes, *extra: bytes) -> bytes:
     """A field section that asks for a WebSocket (RFC 8441); pseudo-header fields come first."""
     protocol = literal(b":protocol", b"websocket")
     version = literal(b"sec-websocket-version", b"13")
-    return request(path, protocol, version, method=b"CONNECT")
+    return request(path, protocol, version, *extra, method=b"CONNECT")
 
 
 def headers(stream: int, block: bytes, *, end: bool = True) -> bytes:

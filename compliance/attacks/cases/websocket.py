@@ -289,3 +289,29 @@ def over_http2(stage: Stage) -> None:
         yield from [f.frame(f.DATA, 0, 1, bytes(16384))] * 12
 
     Play(stage, script, f.TunnelReader, width=2).run()
+
+
+@attack(
+    "ws-over-h2-deflate-end",
+    "WebSocket",
+    "240 KiB that inflate to 240 MiB, in messages below the limit, and behind them the end of the "
+    "stream, to an application that does not read",
+    bounds=("websocket_max_queue_size", "websocket_max_message_size"),
+    source="RFC 7692 section 8",
+    calls=1,
+    options={"disconnect_grace": 1},
+)
+def deflate_end(stage: Stage) -> None:
+    """What waits for room still has to wait for it when nothing comes behind it."""
+    fields = f.literal(b"sec-websocket-extensions", b"permessage-deflate")
+    message = f.websocket_frame(_BINARY | 0x40, _bomb(15 * 2**20))
+    wire = message * 16
+
+    def script(number: int) -> Iterator[bytes | float]:
+        yield f.OPENING + f.headers(1, f.websocket_request(b"/ws-deaf", fields), end=False)
+        yield 0.1  # for the handshake
+        for start in range(0, len(wire), 16384):
+            yield f.frame(f.DATA, 0, 1, wire[start : start + 16384])
+        yield f.frame(f.DATA, f.END_STREAM, 1)
+
+    Play(stage, script, f.TunnelReader, width=1, respawn=False).run()
