@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -256,6 +257,33 @@ def test_a_file_that_cannot_be_read_is_no_client_that_left(
     said = records.messages()
     assert any("application failed: GET /" in text for text in said)
     assert any("is cut" in text for text in said) is direct
+
+
+def test_no_descriptor_is_left_to_wait_for_the_reader_with(
+    plain: Site, records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records.expect("application failed", "Too many open files")
+    dup = os.dup
+
+    def out_of_descriptors(descriptor: int) -> int:
+        if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return dup(descriptor)
+
+    monkeypatch.setattr(os, "dup", out_of_descriptors)
+    target = tmp_path / "large"
+    with target.open("wb") as file:
+        file.truncate(40_000_000)
+    app = FileApp(pathsend(target))
+    plain.serve(app)
+    client = plain.connect(receive_buffer=262144)
+    response = client.response(client.start("GET", "/"))
+    # Others wait with the descriptor that there is.
+    cut = sends_files(plain) and plain.serving.backend != "trio"
+    assert (response.cut, response.complete) == (cut, not cut)
+    assert isinstance(app.raised.take(), FileUnavailable) is cut
+    lines = [line for line in records.messages() if "Too many open files; the conn" in line]
+    assert len(lines) == int(cut)
 
 
 def test_a_reader_that_leaves(plain: Site, records: Records, tmp_path: Path) -> None:

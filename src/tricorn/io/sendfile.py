@@ -91,12 +91,9 @@ class FileSender:
         """Send what the socket takes now; whether that was all."""
         error: Exception | None = None
         try:
-            if not send_some(self._socket.fileno(), self.region):
+            if not self._send_some():
                 self._watch()
                 return False
-        except BlockingIOError:
-            self._watch()
-            return False
         except (OSError, FileUnavailable) as exc:
             error = exc
         watched = self._watched >= 0
@@ -105,11 +102,21 @@ class FileSender:
             self._ended(error)
         return error is None and not watched
 
+    def _send_some(self) -> bool:
+        try:
+            return send_some(self._socket.fileno(), self.region)
+        except BlockingIOError:
+            return False
+
     def _watch(self) -> None:
-        if self._watched < 0:
+        if self._watched >= 0:
+            return
+        try:
             # asyncio keeps the transport's own descriptor to itself.
             self._watched = os.dup(self._socket.fileno())
             self._loop.add_writer(self._watched, self.step)
+        except OSError as exc:  # out of descriptors
+            raise _failed(self.region, f"cannot go on with a file being sent: {exc}") from exc
 
     def close(self) -> None:
         """Let go of everything; a second time does nothing."""
