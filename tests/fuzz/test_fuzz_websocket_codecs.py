@@ -33,9 +33,10 @@ def test_frames(data, sizes, limit, fragments):
     st.sampled_from(DEFLATES),
     LIMITS,
     FRAGMENTS,
+    st.integers(-1, 3),
 )
-def test_deflated_frames(data, sizes, deflate, limit, fragments):
-    differ(data, sizes, deflate, limit=limit, fragments=fragments)
+def test_deflated_frames(data, sizes, deflate, limit, fragments, stop):
+    differ(data, sizes, deflate, limit=limit, fragments=fragments, stop=stop)
 
 
 @fuzz

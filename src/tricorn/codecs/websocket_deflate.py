@@ -62,7 +62,7 @@ class Inflater:
         """Inflate ``data``; refuses the message as soon as it is one byte over its limit."""
         if self._stopped and not self._begun:
             return b""
-        self._begun = True
+        self._begun = self._begun or bool(data)
         output = b""
         while data:
             inflater = self._inflater
