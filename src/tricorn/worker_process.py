@@ -125,8 +125,8 @@ class Link:
         if self._sigterms > 1:
             self._in_loop(self._cut)
         elif not self._draining:
-            self._channel.send("draining")
             self.drain(self._config.drain_delay, stopping=True)
+            self._channel.send("draining")  # behind it, as the answer may correct it
 
     def _let_go(self) -> None:
         """Where nothing will be served, the import of the application keeps no address open."""

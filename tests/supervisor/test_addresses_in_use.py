@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,17 +35,20 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def free_port() -> int:
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port that no other test gets: it is bound, and nobody listens."""
     with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("", 0))
+        yield sock.getsockname()[1]
 
 
 @pytest.mark.parametrize("other", ["insecure_bind", "health_bind"])
 @pytest.mark.parametrize("extra", [("-k", "asyncio"), ("-k", "trio"), ("--workers", "0")])
-def test_addresses_that_overlap(folder: Path, other: str, extra: tuple[str, ...]) -> None:
-    port = free_port()
+def test_addresses_that_overlap(
+    folder: Path, port: int, other: str, extra: tuple[str, ...]
+) -> None:
     flag = f"--{other.replace('_', '-')}"
     argv = ("--bind", f"0.0.0.0:{port}", flag, f"127.0.0.1:{port}", "--loglevel", "warning")
     with daemon(folder, "early:app", "--lifespan", "off", *argv, *extra) as server:
@@ -57,8 +61,9 @@ def test_addresses_that_overlap(folder: Path, other: str, extra: tuple[str, ...]
 
 @pytest.mark.parametrize("count", ["0", "1", "2"])
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
-def test_of_two_that_start_at_once_one_serves(folder: Path, kind: str, count: str) -> None:
-    port = free_port()
+def test_of_two_that_start_at_once_one_serves(
+    folder: Path, port: int, kind: str, count: str
+) -> None:
     address = f"127.0.0.1:{port}" if kind == "tcp" else f"unix:{folder}/s"
     argv = ("--bind", address, "--loglevel", "warning")
     with daemon(folder, "late:app", *argv, "--workers", count) as late:
