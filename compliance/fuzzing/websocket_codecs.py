@@ -40,11 +40,18 @@ def _merged(events: list[object], event: CodecEvent) -> None:
         events.append([event.data, event.finished])
 
 
-def story(codec: WebSocketCodec, data: bytes, sizes: Sequence[int]) -> list[list[object]]:
-    """What each chunk brought, to the end of the connection."""
+def story(
+    codec: WebSocketCodec, data: bytes, sizes: Sequence[int], stop: int = -1
+) -> list[list[object]]:
+    """What each chunk brought, to the end of the connection.
+
+    :param stop: the chunk before which nobody wants compressed messages any more.
+    """
     told: list[list[object]] = []
-    for chunk in chunks(data, sizes):
+    for number, chunk in enumerate(chunks(data, sizes)):
         events: list[object] = []
+        if number == stop:
+            codec.stop_inflating()
         ended = False
         for event in codec.receive_data(chunk):
             assert not ended, "something behind the end"
@@ -90,10 +97,12 @@ def differ(
     *,
     limit: int = 150,
     fragments: int = 3,
+    stop: int = -1,
 ) -> None:
     """Raises AssertionError where two codecs do not agree on what came."""
     made = codecs(deflate, limit=limit, fragments=fragments)
-    (first, told), *others = [(name, story(codec, data, sizes)) for name, codec in made.items()]
+    stories = [(name, story(codec, data, sizes, stop)) for name, codec in made.items()]
+    (first, told), *others = stories
     for name, other in others:
         assert other == told, f"{first}: {told}, {name}: {other}"
 
@@ -105,4 +114,5 @@ def check(data: bytes) -> None:
     deflate = choices.pick(websocket.DEFLATES)
     sizes = choices.sizes()
     limit, fragments = choices.pick((150, 3, 70_000)), choices.pick((3, 1, 40))
-    differ(wire, sizes, deflate, limit=limit, fragments=fragments)
+    stop = choices.pick((-1, 0, 1, 3))
+    differ(wire, sizes, deflate, limit=limit, fragments=fragments, stop=stop)
