@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import gc
+import socket
 from collections.abc import Generator, Iterator
 
+import hypothesis
 import pytest
 
 from helpers import codecs
-from helpers.serving import BACKENDS, Loops, Records
+from helpers.serving import LOOPS, Loops, Records
 from helpers.site import Certificate, Serving, Site
-from tricorn.server import Server
 
 if codecs.ONLY_PURE:
     codecs.hide_compiled()
 
+# How long an example takes is the machine's affair.
+hypothesis.settings.register_profile("tricorn", deadline=None)
+hypothesis.settings.load_profile("tricorn")
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Let the collector rest: what is made here are thousands of tests, and they stay."""
+    """Let the collector rest: what is made here are thousands of tests, and they stay.
+
+    Nor does it look at them later, when a test has it collect.
+    """
     gc.disable()
     try:
         return (yield)
     finally:
+        gc.freeze()
         gc.enable()
 
 
@@ -38,11 +47,10 @@ def loops() -> Iterator[Loops]:
     loops.close()
 
 
-@pytest.fixture(params=list(BACKENDS))
-def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The event loop; asyncio-anyio serves asyncio through the transport that trio uses."""
+@pytest.fixture(params=LOOPS)
+def backend(request: pytest.FixtureRequest) -> str:
+    """The event loop."""
     name: str = request.param
-    monkeypatch.setattr(Server, "force_anyio_transport", name == "asyncio-anyio")
     return name
 
 
@@ -56,6 +64,15 @@ def protocol(request: pytest.FixtureRequest) -> str:
 def tls(request: pytest.FixtureRequest) -> bool:
     flag: bool = request.param
     return flag
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port that no other test gets: it is bound, and nobody listens."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("", 0))
+        yield sock.getsockname()[1]
 
 
 @pytest.fixture

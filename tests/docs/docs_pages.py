@@ -72,10 +72,13 @@ def anchors(page: Path) -> set[str]:
     return found
 
 
-def commands(program: str) -> Iterator[tuple[Block, list[str]]]:
-    """The argument lists with which shell blocks call ``program`` (words, such as python -m x)."""
+def commands(program: str, *only: Path) -> Iterator[tuple[Block, list[str]]]:
+    """The argument lists with which shell blocks call ``program`` (words, such as python -m x).
+
+    In all pages or in those given.
+    """
     wanted = program.split()
-    for block in blocks("sh"):
+    for block in blocks("sh", *only):
         for line in block.text.splitlines():
             for command in line.split("&&"):
                 words = shlex.split(command, comments=True)

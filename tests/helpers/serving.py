@@ -28,6 +28,8 @@ BACKENDS: dict[str, tuple[str, dict[str, Any]]] = {
     "trio": ("trio", {}),
     "asyncio-anyio": ("asyncio", {"use_uvloop": False}),
 }
+# What users have; the last serves asyncio through the transport that trio uses, as a cross-check.
+LOOPS = ("asyncio", "uvloop", "trio")
 
 
 class Loops:

@@ -7,6 +7,7 @@ import ssl
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trustme
 
 from helpers.clients import Client, HTTP1Client, HTTP2Client, open_socket
@@ -14,6 +15,13 @@ from helpers.serving import Gate, Loops, Served, running
 from helpers.websocket import WebSocketClient
 from tricorn import Config
 from tricorn.types import Application
+
+# For a test whose subject is time that passes: each protocol and each wire, not every pair of them.
+EACH_ONCE = pytest.mark.parametrize(
+    ("protocol", "tls"),
+    [("http/1.1", False), ("h2", True)],
+    ids=["http/1.1-cleartext", "h2-tls"],
+)
 
 # No test waits for these; they only bound what a fault can cost.
 _QUICK: dict[str, Any] = {

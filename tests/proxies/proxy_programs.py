@@ -19,8 +19,6 @@ from helpers.site import Certificate
 
 #: Where clients come from, so that they are not mistaken for the proxy on 127.0.0.1.
 CLIENT_HOST = "127.0.0.2"
-#: The cross-check of the two transports would see nothing of its own here.
-EVERY_LOOP = pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"], indirect=True)
 ONE_LOOP = pytest.mark.parametrize("backend", ["uvloop"], indirect=True)
 NGINX_MODULES = Path("/usr/lib/nginx/modules")
 

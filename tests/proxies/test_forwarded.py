@@ -346,7 +346,7 @@ _TCHAR = (
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     lines=st.lists(st.lists(elements(), max_size=4), max_size=3),
     comma=st.sampled_from([",", ", ", " ,", ",,"]),
@@ -364,7 +364,7 @@ def test_forwarded_round_trip(
     assert [next(reader) for _ in wanted] == wanted[::-1]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(NODES)
 def test_node_round_trip(text: str) -> None:
     node = parse_node(text)
@@ -377,7 +377,7 @@ def test_node_round_trip(text: str) -> None:
         assert node.port == (int(port) if port.isdecimal() and name else 0)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     st.lists(st.text(st.characters(max_codepoint=255), max_size=60), max_size=3),
     st.sampled_from(["x-forwarded-for", "forwarded", *X[1:]]),
@@ -387,7 +387,7 @@ def test_any_value_is_applied_or_told(values: list[str], name: str) -> None:
     assert not seen.faults or seen.changed == {}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(st.sampled_from('for=;,"\\ a1_[]:'), max_size=24))
 def test_an_element_is_read_or_refused(text: str) -> None:
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from proxy_programs import CLIENT_HOST, EVERY_LOOP, combined, haproxy
+from proxy_programs import CLIENT_HOST, combined, haproxy
 
 from helpers.apps import reply
 from helpers.serving import Inbox, Records, Served
@@ -15,7 +15,6 @@ from helpers.site import Certificate, Serving
 from helpers.websocket import WebSocketClient
 from tricorn.types import Receive, Scope, Send
 
-pytestmark = EVERY_LOOP
 TRUSTED: dict[str, Any] = {"trusted_proxies": "127.0.0.1"}
 PROXY: dict[str, Any] = {**TRUSTED, "proxy_protocol": "all"}
 #: What a client tries to slip past the proxy.

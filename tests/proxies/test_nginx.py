@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from proxy_programs import CLIENT_HOST, EVERY_LOOP, nginx, nginx_modules
+from proxy_programs import CLIENT_HOST, nginx, nginx_modules
 from test_haproxy import PROXY, SPOOFED, TRUSTED, Recorder
 
 from helpers.serving import Served
 from helpers.site import Certificate, Serving
 from helpers.websocket import WebSocketClient
 
-pytestmark = EVERY_LOOP
 FIELDS = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port"]
 
 

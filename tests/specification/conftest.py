@@ -11,9 +11,10 @@ from helpers.serving import Loops
 from helpers.site import Certificate, Serving
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stages(loops: Loops, certificate: Certificate) -> Iterator[Stages]:
-    """The standing servers."""
+    """The standing servers. They go with their module: what a server has to tell of its peers comes
+    seconds later, and would stand in the log of another test."""
     stages = Stages(loops, certificate)
     with stages.stack:
         yield stages
