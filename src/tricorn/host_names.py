@@ -12,6 +12,11 @@ import re
 _AUTHORITY = re.compile(rb"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{0,5}))?")
 
 
+def unmapped(host: str) -> str:
+    """An address as its peers know it: IPv4 is ``::ffff:a.b.c.d`` at a socket of both families."""
+    return host[7:] if host.startswith("::ffff:") and "." in host else host
+
+
 def split_authority(authority: bytes) -> tuple[str, int | None] | None:
     """Host in its compared form and port of ``host[:port]``; None unless well-formed."""
     match = _AUTHORITY.fullmatch(authority)

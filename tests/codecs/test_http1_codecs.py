@@ -259,13 +259,13 @@ class TestCodecsAgree:
             told, _, _ = conversation(name, data)
             assert sum(line.startswith("RequestReceived(") for line in told) == 3
 
-    @settings(max_examples=400, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=400, derandomize=True, database=None)
     @given(st.lists(PARTS, max_size=12))
     def test_on_loose_parts(self, parts):
         data = b"".join(parts) + b"\r\n\r\n"
         assert len({repr(conversation(name, data)) for name in CODECS}) == 1
 
-    @settings(max_examples=600, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=600, derandomize=True, database=None)
     @given(st.lists(REQUESTS, min_size=1, max_size=3))
     def test_on_requests(self, requests):
         data = b"".join(b"\r\n".join([line, *lines, b"", body]) for line, lines, body in requests)

@@ -164,6 +164,17 @@ def test_frames_without_use_are_counted(codec, frame, cost):
     assert codec.glitches == cost
 
 
+def test_header_blocks_are_of_use_but_for_a_stream_that_was_reset(codec):
+    codec.receive_data(headers(1, end=False, whole=False))
+    codec.receive_data(continuation(1))
+    codec.receive_data(continuation(1, whole=True) + headers(1, [(b"a", b"b")]))
+    codec.receive_data(headers(3, end=False))
+    assert codec.glitches == 0
+    codec.reset(3, 8)
+    codec.receive_data(headers(3, whole=False) + continuation(3, whole=True) + headers(3))
+    assert codec.glitches == 2
+
+
 @pytest.mark.parametrize("second", [0, 7])
 def test_no_rfc7540_priorities_may_not_change_its_meaning(fresh, second):
     fresh.initiate()
@@ -336,6 +347,45 @@ def test_a_response_that_fits_is_framed_whole(codec, size):
     assert body == ("DATA", 1, bytes(size), True)
     assert codec.take_finished() == []  # only what data_to_send frames is told
     assert codec.buffered(1) == 0
+
+
+@pytest.mark.parametrize("how", ["send_headers", "respond", "send_trailers"])
+def test_a_head_is_as_long_as_the_application_wants_it(codec, how):
+    # Those that repeat are quickly compressed; the others need a CONTINUATION frame.
+    status, long = (b":status", b"200"), [(b"a", b"v" * 3000)] * 400
+    long += [(b"a%d" % n, b"v" * 500) for n in range(50)]
+    codec.receive_data(headers(1))
+    codec.data_to_send(1 << 20)
+    if how == "respond":
+        codec.respond(1, [status, *long], b"x")
+    else:
+        codec.send_headers(1, [status] if how == "send_trailers" else [status, *long], False)
+        codec.send_data(1, b"x", how == "send_headers")
+    if how == "send_trailers":
+        codec.send_trailers(1, long)
+    frames = in_whole_blocks(b"".join(codec.data_to_send(1 << 22)))
+    wanted = [("HEADERS", [status, *long]), ("DATA", b"x")]
+    if how == "send_trailers":
+        wanted = [("HEADERS", [status]), ("DATA", b"x"), ("HEADERS", long)]
+    assert frames == wanted
+
+
+def in_whole_blocks(output):
+    """What these HEADERS, CONTINUATION and DATA frames hold, the first two joined."""
+    decoder, found, block = hpack.Decoder(max_header_list_size=1 << 22), [], b""
+    while output:
+        size, kind, flags = int.from_bytes(output[:3], "big"), output[3], output[4]
+        payload, output = output[9 : 9 + size], output[9 + size :]
+        if kind == 0x0:
+            found.append(("DATA", payload))
+            continue
+        assert kind == (0x9 if block else 0x1)
+        block += payload
+        if flags & 0x4:
+            fields = [tuple(field) for field in decoder.decode(block, raw=True)]
+            found.append(("HEADERS", fields))
+            block = b""
+    return found
 
 
 @pytest.mark.parametrize("values", [{0x4: 99}, {0x4: 0}])

@@ -8,7 +8,7 @@ import zlib
 from contextvars import ContextVar
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.codecs import present
@@ -193,7 +193,6 @@ def test_broken_frames_end_in_one_failure(wire, code):
 SMALL = [wire for wire, _ in [*VALID.values(), *BROKEN.values()] if len(wire) < 1000]
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(SMALL), min_size=1, max_size=6), st.data())
 def test_any_cut_gives_the_same(wires, data):
     wire = b"".join(wires)
@@ -201,7 +200,6 @@ def test_any_cut_gives_the_same(wires, data):
     assert parse(make_codec(), cut(wire, positions)) == parse(make_codec(), [wire])
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(SMALL), min_size=1, max_size=4), st.data())
 def test_mutations_never_raise_and_any_cut_gives_the_same(wires, data):
     wire = bytearray(b"".join(wires))
@@ -212,7 +210,6 @@ def test_mutations_never_raise_and_any_cut_gives_the_same(wires, data):
     assert parse(make_codec(), cut(wire, positions)) == parse(make_codec(), [wire])
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300), st.sampled_from([None, DEFLATE]))
 def test_noise_never_raises(noise, parameters):
     parse(make_codec(parameters), [noise])
@@ -447,7 +444,6 @@ def test_endless_final_blocks_are_only_as_long_as_the_message():
     assert parse(make_codec(DEFLATE), [wire]) == [b""]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.binary(max_size=400), st.booleans()), min_size=1, max_size=8),
     st.integers(9, 15),
@@ -476,7 +472,6 @@ def test_compressed_messages_in_any_fragments_and_cuts(messages, wbits, resets, 
     assert parse(codec, cut(wire, positions)) == expected
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.binary(max_size=400), st.booleans()), min_size=1, max_size=8),
     st.integers(9, 15),

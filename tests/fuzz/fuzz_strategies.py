@@ -14,7 +14,6 @@ EXAMPLES = int(os.environ.get("TRICORN_FUZZ_EXAMPLES", "0"))
 
 fuzz = settings(
     max_examples=EXAMPLES or 80,
-    deadline=None,
     derandomize=not EXAMPLES,
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

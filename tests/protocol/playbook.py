@@ -322,7 +322,6 @@ def conversation(build):
     played = example(cut=BYTEWISE)(example(cut=WHOLE)(played))
     return settings(
         max_examples=6,
-        deadline=None,
         database=None,
         derandomize=True,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors],

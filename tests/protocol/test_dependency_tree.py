@@ -6,7 +6,7 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tricorn.protocol.dependency_tree import MAX_DEPTH
@@ -245,7 +245,6 @@ def test_more_streams_than_the_library_takes():
         max_size=40,
     )
 )
-@settings(deadline=None)
 def test_order_is_that_of_the_rfc(signals):
     """Against a plain model: nobody is served before a ready stream it depends on."""
     scheduler = DependencyTreeScheduler()

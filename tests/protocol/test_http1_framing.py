@@ -411,6 +411,12 @@ class TestRFC9112Section7Chunked:
         return play << contains(b"HTTP/1.1 431 ") << State(closing=True)
 
     @conversation
+    def test_7_1_1_white_space_around_the_parts_of_an_extension_is_nothing(self):
+        body = b"5 ;a=b\r\nhello\r\n1\t; a = b\r\n!\r\n0 ;\tc ;d\r\n\r\n"
+        play = Playbook(http1()) >> post(CHUNKED, body=body)
+        return play << Request(1) << DataReceived(1, b"hello!") << StreamEnded(1)
+
+    @conversation
     def test_7_1_one_byte_chunks_cost_no_budget(self):
         play = Playbook(http1(max_chunk_overhead=64))
         play >> post(CHUNKED, body=b"1\r\nx\r\n" * 200 + b"0\r\n\r\n")

@@ -30,7 +30,13 @@ from playbook_http2 import (
 from tricorn.config import Config
 from tricorn.exceptions import RemoteProtocolError
 from tricorn.protocol import negotiate
-from tricorn.protocol.events import DataReceived, RequestReceived, StreamEnded, StreamReset
+from tricorn.protocol.events import (
+    DataReceived,
+    RequestReceived,
+    StreamEnded,
+    StreamReset,
+    TrailersReceived,
+)
 from tricorn.protocol.http2_errors import (
     CANCEL,
     ENHANCE_YOUR_CALM,
@@ -206,6 +212,23 @@ class TestRFC9113Section6_9SendWindows:
         end = ("DATA", 1, b"", True)
         play << Frames(*([end] if on_h2() else [])) >> window(1, 1)
         return play << Frames(*([] if on_h2() else [end]))
+
+    @pytest.mark.parametrize("size", [2, 65535])
+    @pytest.mark.parametrize("trailers", [False, True])
+    @conversation
+    def test_an_end_that_waited_for_one_goes_with_the_end_of_the_request(self, size, trailers):
+        window = 2 if size == 2 else 10**6
+        play = http2(client_settings={0x4: window}) >> headers(1, POST, end=False) << Request(1)
+        play >> Call("send_headers", 1, 200, []) >> Call("send_data", 1, bytes(size))
+        head = ("HEADERS", 1, [(b":status", b"200")], False)
+        play << Frames(head, ("DATA", 1, bytes(size), False)) >> Call("send_data", 1, b"", True)
+        if trailers:
+            play >> headers(1, [(b"a", b"b")]) << TrailersReceived(1, [(b"a", b"b")])
+        else:
+            play >> data(1, end=True)
+        play << StreamEnded(1)
+        play << Frames(("DATA", 1, b"", True)) << State(idle=True, closing=False)
+        return play >> headers(3) << Request(3)
 
     def test_data_waits_for_the_connections_window(self):
         server = Server(client_settings={0x4: 1_000_000})

@@ -1,5 +1,7 @@
 """HTTP/2 set-up, frames and errors: RFC 9113 sections 3, 4, 5.4, 6 and 7."""
 
+from itertools import pairwise
+
 import pytest
 from playbook import (
     EOF,
@@ -164,6 +166,21 @@ class TestRFC9113Section4Frames:
         flood = headers(1, whole=False) + continuation(1) * 9
         return fails(flood, ENHANCE_YOUR_CALM, last=ANY, h2_max_continuation_frames=8)
 
+    @pytest.mark.parametrize("limit", [0, 1, 8, 63, 64, 200])
+    def test_10_5_as_many_continuation_frames_are_taken_as_the_limit_says(self, limit):
+        encoded = block([*GET, (b"a", b"b" * 600)])
+        cuts = [*range(0, 2 * limit + 1, 2), len(encoded)]
+        first, *more = [encoded[start:end] for start, end in pairwise(cuts)]
+        frames = [raw(0x1, 0x1 if more else 0x5, 1, first)]
+        frames += [continuation(1, piece) for piece in more[:-1]]
+        frames += [continuation(1, piece, whole=True) for piece in more[-1:]]
+        server = Server(h2_max_continuation_frames=limit)
+        (request,) = server.receive(*frames)
+        assert request.headers == [(b"host", b"a"), (b"a", b"b" * 600)]
+        fault, *_ = server.receive(headers(3, whole=False), *[continuation(3)] * limit)
+        assert fault.limit == "h2_max_continuation_frames"
+        assert ("GOAWAY", 1, ENHANCE_YOUR_CALM) in server.frames("GOAWAY")
+
     @conversation
     def test_10_5_1_a_header_list_over_the_limit_is_a_connection_error(self):
         # The block must still be decoded to keep the table; the codec ends the connection.
@@ -311,6 +328,24 @@ class TestRFC9113Section5Streams:
         for _ in range(100):
             assert server.receive(data(1, bytes(1000))) == []
         assert not server.connection.closing
+
+    @pytest.mark.parametrize("late", [data(1, b"x"), headers(1, POST)])
+    def test_5_1_what_comes_late_for_the_first_of_many_that_we_reset_is_ignored(self, late):
+        server = Server()
+        for stream_id in range(1, 2401, 2):
+            server.receive(headers(stream_id, POST, end=False))
+            server.connection.reset(stream_id, 8)
+            server.connection.released(stream_id)
+            server.frames()
+        server.receive(headers(2401))
+        assert server.receive(late) == []
+        assert not server.connection.closing
+        (request,) = server.receive(headers(2403))
+        assert request.stream_id == 2403
+        # But not without end.
+        fault, *_ = server.receive(late * 3000)
+        assert fault.limit == "h2_max_glitches"
+        assert server.connection.closing
 
     def test_6_9_data_for_a_stream_we_reset_is_credited_to_the_connection(self):
         server = Server(h2_connection_window_size=65535, h2_stream_window_size=65535)

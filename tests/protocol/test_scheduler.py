@@ -98,7 +98,7 @@ OPERATIONS = st.lists(
 
 @pytest.mark.parametrize("limit", [0, 1, 3, None])
 @pytest.mark.parametrize("make", ALL)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(operations=OPERATIONS)
 def test_any_sequence_names_a_ready_stream_or_none(make, limit, operations):
     takes_limit = make in (UrgencyScheduler, DependencyTreeScheduler)
@@ -355,7 +355,6 @@ def test_urgency_of_earlier_signals_survives_repeated_settings():
     assert dispatcher.next() == 3
 
 
-@settings(deadline=None)
 @given(
     before=st.lists(
         st.tuples(

@@ -4,7 +4,7 @@ import struct
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from playbook_websocket import websocket
 
@@ -385,7 +385,6 @@ STEPS = {
 }
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(sorted(STEPS)), max_size=8), st.data())
 def test_a_conversation_in_any_cut(names, data):
     wire = b"".join(STEPS[name][0] for name in names) + close_frame(4000, b"bye")

@@ -167,7 +167,6 @@ def test_extension_offers_are_parsed():
     assert offer().extensions == offer(b" , ").extensions == []
 
 
-@settings(deadline=None)
 @given(st.text(alphabet='ab;,="\\ \t', max_size=30))
 def test_noise_in_extensions_is_parsed_or_refused(text):
     try:
@@ -377,7 +376,7 @@ WINDOW = st.one_of(st.none(), st.integers(9, 15))
 
 
 @pytest.mark.usefixtures("websocket_codec")
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     MESSAGES, MESSAGES, st.builds(
         ClientPerMessageDeflateFactory,

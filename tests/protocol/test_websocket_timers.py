@@ -191,6 +191,15 @@ def test_a_peer_that_takes_no_more_is_late_to_close(connection):
     assert connection.handle_timeout(START + 9, sent=1000, taken=301) == [CLOSE_TIMEOUT]
 
 
+def test_no_time_to_answer_the_close_frame_is_still_time_to_take_what_lies_before():
+    connection = websocket(WebSocketLimits(close_timeout=0.0))
+    connection.send_close(1000)
+    for second in range(10):
+        taken = 100 * second
+        assert connection.handle_timeout(START + second, sent=1000, taken=taken) == []
+    assert connection.handle_timeout(START + 10, sent=1000, taken=taken) == [CLOSE_TIMEOUT]
+
+
 def test_what_others_have_on_the_wire_is_taken_before_the_frame_to_be_answered(connection):
     """What was taken of this stream is less than nothing, as far as can be seen."""
     connection.handle_timeout(START + 20, sent=10)

@@ -273,6 +273,10 @@ cdef class Receiver(Session):
             if self._ended[i] == stream_id:
                 self._fail(events, AFTER_THE_END, f"frame on closed stream {stream_id}", None)
                 return False
+        if stream_id <= self._resets_to:
+            # It may be one of those we reset, to which frames were on their way.
+            self.glitches += 1
+            return True
         self._fail(events, PROTOCOL_ERROR, f"stream {stream_id} was passed over", None)
         return False
 
@@ -309,7 +313,8 @@ cdef class Receiver(Session):
             if stream is None:
                 return 0
             if kind == NGHTTP2_DATA:
-                stream.half_closed = ended
+                if ended:
+                    self._peer_ended(stream)
                 data = PyBytes_FromStringAndSize(<char*>self._chunk, self._chunk_size)
                 self._events.append(data_frame(stream.id, data, frame.hd.length, ended))
             elif kind == NGHTTP2_RST_STREAM:
@@ -318,6 +323,11 @@ cdef class Receiver(Session):
             elif kind == NGHTTP2_WINDOW_UPDATE:
                 self._mark_ready(stream)
         return 0
+
+    cdef int _peer_ended(self, Stream stream) except -1:
+        """Its own end, if it waits for a window, needs none from now on."""
+        stream.half_closed = True
+        return self._mark_ready(stream)
 
     cdef int _header_block(self, const nghttp2_frame* frame, bint ended) except -1:
         cdef int32_t stream_id = frame.hd.stream_id
@@ -328,7 +338,8 @@ cdef class Receiver(Session):
             stream = self._find(stream_id)
             if stream is None:
                 return 0
-            stream.half_closed = ended
+            if ended:
+                self._peer_ended(stream)
         else:
             self._highest = stream_id
             self._open(stream_id, ended)

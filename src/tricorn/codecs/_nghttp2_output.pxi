@@ -79,7 +79,8 @@ cdef int set_up() except -1:
     # What is a flood is said there as well.
     nghttp2_option_set_max_settings(OPTION, 1 << 22)
     nghttp2_option_set_max_outbound_ack(OPTION, 1 << 30)
-    nghttp2_option_set_max_send_header_block_length(OPTION, MAX_RESPONSE_HEADERS)
+    # Nor is there a limit for what an application sends, as over HTTP/1.1.
+    nghttp2_option_set_max_send_header_block_length(OPTION, 0x7FFFFFFF)
     tricorn_lift_limits(OPTION)
     nghttp2_session_callbacks_set_on_begin_headers_callback(CALLBACKS, on_begin_headers)
     nghttp2_session_callbacks_set_on_header_callback(CALLBACKS, on_header)

@@ -32,7 +32,7 @@ cdef class Sender(Receiver):
     cdef bint _submit_headers(self, Stream stream, list headers, bint end_stream) except -1:
         """Whether libnghttp2 took them."""
         if self._submit(stream.id, headers, False, end_stream, NULL) < 0 or self._not_sent:
-            # Longer than it sends, say.
+            # Of more than 2 GiB, say.
             self._reset(stream, INTERNAL_ERROR)
             return False
         if end_stream:

@@ -25,6 +25,7 @@ cdef class Session:
     cdef int32_t _closed_one  # stream that libnghttp2 closed in this call, or 0
     cdef list _closed  # ids of others
     cdef dict _resets  # stream id: whether it was reset by us
+    cdef int32_t _resets_to  # the peer's highest stream that is no longer among them, or 0
     cdef int32_t[MAX_ENDED] _ended  # streams that ended without a reset, in turn
     cdef Py_ssize_t _ended_at
     cdef int32_t _highest  # stream of the peer
@@ -207,9 +208,12 @@ cdef class Session:
         return stream
 
     cdef int _note_reset(self, Stream stream, bint by_us) except -1:
+        cdef int32_t old
         if len(self._resets) >= MAX_RESETS:
             for old in list(self._resets)[: MAX_RESETS // 2]:
                 del self._resets[old]
+                if old & 1:
+                    self._resets_to = max(self._resets_to, old)
         self._resets[stream.id] = by_us
         return self._quiet(stream)
 

@@ -13,9 +13,10 @@ from tricorn.exceptions import RemoteProtocolError
 from tricorn.quoting import quoted
 from tricorn.types import Headers
 
-# What one line may hold: HTAB is the only control character (RFC 9110 section 5.5). Spaces
-# behind a size are sent by old programs, and read as nothing by all. 16 digits are 64 bits.
-_CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[\t\x20-\x7e\x80-\xff]*|[ \t]+)?")
+# What one line may hold: HTAB is the only control character (RFC 9110 section 5.5). White space
+# behind a size is sent by old programs, and before an extension it is to be read as nothing
+# (RFC 9110 section 5.6.3). 16 digits are 64 bits.
+_CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _TRAILER_LINE: Final = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)", re.DOTALL
 )

@@ -24,8 +24,8 @@ Piece = bytes | CodecFailed | GoAwayFrame | PriorityUpdateFrame
 class FrameScanner:
     """Cuts received bytes into whole frames for the codec, and keeps some from it.
 
-    ``glitches`` counts cheap control frames and empty ones, ``data_frames`` the DATA frames
-    handed on; the reader sets both back.
+    ``glitches`` counts cheap control frames and empty ones, ``due`` the header blocks and DATA
+    frames handed on, each of which should give an event; the reader sets both back.
     """
 
     __slots__ = (
@@ -35,7 +35,7 @@ class FrameScanner:
         "_max_frame",
         "_partial",
         "_preface",
-        "data_frames",
+        "due",
         "glitches",
     )
 
@@ -47,7 +47,7 @@ class FrameScanner:
         self._partial = b""
         self._in_headers = 0  # frames of the header block being received
         self.glitches = 0
-        self.data_frames = 0
+        self.due = 0
 
     @property
     def mid_frame(self) -> bool:
@@ -103,10 +103,11 @@ class FrameScanner:
             if end > size:
                 break
             kind, flags = data[position + 3], data[position + 4]
-            if kind == _HEADERS:
-                self._in_headers = 0 if flags & _END_HEADERS else 1
+            if kind == _HEADERS and flags & _END_HEADERS:
+                self._in_headers = 0
+                self.due += 1
             elif kind == _DATA:
-                self.data_frames += 1
+                self.due += 1
                 # Nothing, or nothing but padding.
                 empty = not length or (flags & _PADDED and data[position + 9] == length - 1)
                 if empty and not flags & _END_STREAM:
@@ -139,8 +140,13 @@ class FrameScanner:
         return position
 
     def _count_control(self, kind: int, flags: int, length: int) -> bool:
-        if kind == _CONTINUATION:
-            self._in_headers = 0 if flags & _END_HEADERS else self._in_headers + 1
+        if kind == _CONTINUATION and flags & _END_HEADERS:
+            self._in_headers = 0
+            self.due += 1
+            return True
+        if kind in (_HEADERS, _CONTINUATION):
+            # One more has to follow.
+            self._in_headers = 1 if kind == _HEADERS else self._in_headers + 1
             return self._in_headers <= self._max_continuations
         self.glitches += 1
         if kind == _SETTINGS and length > 6 * _MAX_SETTINGS_ENTRIES:

@@ -8,9 +8,11 @@ import h2.config
 import h2.connection
 import h2.errors
 import h2.exceptions
+import h2.frame_buffer
 import h2.settings
 from h2.settings import SettingCodes
 from h2.windows import WindowManager
+from hyperframe.frame import Frame
 
 from tricorn.codecs.base import HTTP2Settings
 
@@ -22,6 +24,8 @@ _USUAL_WINDOW: Final = 65535
 # The peer may offer us a compression table of 4 GiB; hpack would fill it and search it
 # field by field (RFC 7541 4.2 lets the encoder use less).
 _MAX_ENCODER_TABLE: Final = 4096
+# Frames of one field section, the HEADERS frame too.
+_MOST_COLLECTED: Final = h2.frame_buffer.CONTINUATION_BACKLOG
 
 
 class _LocalSettings(h2.settings.Settings):
@@ -54,6 +58,20 @@ class _ConnectionWindow(WindowManager):
     def process_bytes(self, size: int) -> int | None:
         """Bytes came that nobody is to have."""
         return None
+
+
+class _LongHeaders(h2.frame_buffer.FrameBuffer):
+    """Takes as many CONTINUATION frames as come, which are counted before h2 sees them.
+
+    h2 has a bound of its own on the frames that it collects: those there are become one.
+    """
+
+    def _update_header_buffer(self, f: Frame | None) -> Frame | None:
+        collected = self._headers_buffer
+        if len(collected) == _MOST_COLLECTED:
+            collected[1].data = b"".join(frame.data for frame in collected[1:])
+            del collected[2:]
+        return super()._update_header_buffer(f)
 
 
 class _Connection(h2.connection.H2Connection):
@@ -92,6 +110,8 @@ def new_connection(
         {**announced, SettingCodes.MAX_CONCURRENT_STREAMS: _UNLIMITED_STREAMS}
     )
     connection._inbound_flow_control_window_manager = _ConnectionWindow(_USUAL_WINDOW)
+    if settings.max_continuation_frames >= _MOST_COLLECTED:
+        connection.incoming_buffer = _LongHeaders(server=True)
     # h2 copied these from its default settings when it was made.
     connection.max_inbound_frame_size = settings.max_frame_size
     connection.decoder.max_header_list_size = settings.max_header_list_size

@@ -160,9 +160,9 @@ class H2Codec(Scheduled):
         self.glitches += scanner.glitches
         scanner.glitches = 0
         if not self._pieces:
-            # DATA that gave no event came for a stream that is over; h2 answers each frame.
-            self.glitches += scanner.data_frames
-            scanner.data_frames = 0
+            # What gave no event came for a stream that is over; h2 answers each frame.
+            self.glitches += scanner.due
+            scanner.due = 0
         return events
 
     def _feed(self, data: bytes, events: list[HTTP2Event]) -> None:
@@ -195,6 +195,7 @@ class H2Codec(Scheduled):
         events.append(CodecFailed(code, reason, limit))
 
     def _on_request(self, event: h2.events.RequestReceived, events: list[HTTP2Event]) -> None:
+        self._scanner.due -= 1
         stream_id = event.stream_id
         self._outbound[stream_id] = None
         self._scheduler.insert(stream_id)
@@ -202,10 +203,11 @@ class H2Codec(Scheduled):
         events.append(HeadersFrame(stream_id, fields, event.stream_ended is not None))
 
     def _on_trailers(self, event: h2.events.TrailersReceived, events: list[HTTP2Event]) -> None:
+        self._scanner.due -= 1
         events.append(HeadersFrame(event.stream_id, event.headers, True, trailers=True))
 
     def _on_data(self, event: h2.events.DataReceived, events: list[HTTP2Event]) -> None:
-        self._scanner.data_frames -= 1
+        self._scanner.due -= 1
         ended = event.stream_ended is not None
         flow = event.flow_controlled_length
         events.append(DataFrame(event.stream_id, bytes(event.data), flow, ended))

@@ -44,6 +44,10 @@ class HTTPConnection(ABC):
         """Whether a response may be promised now."""
         return False
 
+    def withdrawn(self, stream_id: int) -> bool:
+        """Whether a response that was promised, and has not begun, cannot be sent any more."""
+        return False
+
     @property
     def may_receive(self) -> bool:
         """Whether the peer may send body bytes, whatever other exchanges hold of them."""

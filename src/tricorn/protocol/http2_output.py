@@ -126,8 +126,7 @@ class HTTP2Output(Idleness):
         self, stream: HTTP2Stream, status: int, fields: Headers, content: Buffer, end_stream: bool
     ) -> None:
         """The final response head; where it ends the stream, with the content."""
-        if stream.pushed and self._pushes.open > self._codec.peer_max_streams:
-            self._withdraw(stream)
+        if stream.pushed and self.withdrawn(stream.id):
             return
         stream.response_started = stream.touched = True
         stream.tunnel = stream.tunnel and status < 300  # a refused CONNECT opens none
@@ -139,14 +138,19 @@ class HTTP2Output(Idleness):
         if end_stream:
             self._response_ended(stream.id, stream)
 
-    def _withdraw(self, stream: HTTP2Stream) -> None:
-        """The peer has lowered its limit below what was promised to it (RFC 9113 5.1.2).
+    def withdrawn(self, stream_id: int) -> bool:
+        """Withdraw a push where the peer has lowered its limit below what was promised to it.
 
-        What it wants of that it can ask for; the limit may never rise again.
+        What it wants of that it can ask for; the limit may never rise again (RFC 9113 5.1.2).
         """
-        self.reset(stream.id, errors.CANCEL)
-        self._events.append(StreamReset(stream.id, errors.CANCEL))
+        if self._streams.find(stream_id) is None:
+            return True
+        if self._pushes.open <= self._codec.peer_max_streams:
+            return False
+        self.reset(stream_id, errors.CANCEL)
+        self._events.append(StreamReset(stream_id, errors.CANCEL))
         self.has_events = True
+        return True
 
     def send_data(self, stream_id: int, data: Buffer, end_stream: bool = False) -> None:
         """Body or tunnel bytes, behind the head."""

@@ -181,7 +181,7 @@ def parse_line(line: bytes) -> ProxyHeader:
         return ProxyHeader(1)
     parse = ipaddress.IPv4Address if match[1] == b"4" else ipaddress.IPv6Address
     try:
-        source, destination = (str(parse(match[n].decode("ascii"))) for n in (2, 3))
+        source, destination = (_host(parse(match[n].decode("ascii"))) for n in (2, 3))
     except ValueError:
         raise RemoteProtocolError(_MALFORMED) from None
     ports = int(match[4]), int(match[5])
@@ -221,11 +221,17 @@ def parse_block(data: bytes) -> ProxyHeader:
     if family == "unix":
         return ProxyHeader(2, False, family, None, (_path(block[108:216]), None), tlvs)
     half = 4 if family == "inet" else 16
-    source, destination = (str(ipaddress.ip_address(block[at : at + half])) for at in (0, half))
+    source, destination = (_host(ipaddress.ip_address(block[at : at + half])) for at in (0, half))
     ports = block[2 * half : 2 * half + 4]
     client = source, int.from_bytes(ports[:2], "big")
     server = destination, int.from_bytes(ports[2:], "big")
     return ProxyHeader(2, False, family, client, server, tlvs)
+
+
+def _host(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """A proxy that listens on one socket for both families has IPv4 clients as mapped ones."""
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
 
 
 def _path(field: bytes) -> str:

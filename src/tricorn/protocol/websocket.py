@@ -394,6 +394,7 @@ class WebSocketConnection:
         now: float,
         *,
         reading: bool = True,
+        arriving: int = 0,
         sent: int = 0,
         buffered: int = 0,
         others: int = 0,
@@ -403,7 +404,8 @@ class WebSocketConnection:
 
         All timers run from the call after the event that starts them, so they are late by at
         most one interval between calls. ``reading`` is False while we do not listen to the peer,
-        or let it say nothing: it is neither silent nor late. Nor is one that is at work on what
+        or let it say nothing: it is neither silent nor late. One with bytes ``arriving`` that
+        ``receive_data`` cannot be given yet is not silent. Nor is one that is at work on what
         lies before our ping or close frame: of all the bytes ``sent`` those still ``buffered``,
         of ``others`` on the wire, and ``taken`` of both, are asked for behind those only.
         """
@@ -414,7 +416,7 @@ class WebSocketConnection:
             late, self._held_late = self._held_late, True
             return self.settle() if late else []
         timers = self._timers
-        timers.listen(now, reading=reading)
+        timers.listen(now, arriving, reading=reading)
         if self._state is _CLOSING:
             if not timers.is_late_to_close(now, sent, buffered, others, taken, reading=reading):
                 return []

@@ -12,13 +12,14 @@ class WebSocketTimers:
 
     Bytes: ``sent`` are the WebSocket's so far, ``buffered`` those of them that wait for their turn
     on the wire. ``others`` are those of other streams that had it, and ``taken`` is what the peer
-    has taken of ``sent`` and ``others``. Each timer runs from the call after the event that starts
-    it, so it is late by at most one interval between calls.
+    has taken of ``sent`` and ``others``. ``arriving`` are the peer's, of an HTTP/2 frame that is
+    not there whole. Each timer runs from the call after the event that starts it, so it is late by
+    at most one interval between calls.
     """
 
     __slots__ = (
-        "_before", "_close_timeout", "_closing_since", "_end", "_last_heard", "_ping_interval",
-        "_ping_timeout", "_taken", "heard", "ping_sent",
+        "_arriving", "_before", "_close_timeout", "_closing_since", "_end", "_last_heard",
+        "_ping_interval", "_ping_timeout", "_taken", "heard", "ping_sent",
     )  # fmt: skip
 
     def __init__(
@@ -29,6 +30,7 @@ class WebSocketTimers:
         self._close_timeout = close_timeout
         self.heard = True  # a byte from the peer, since the last ``listen``
         self._last_heard = 0.0
+        self._arriving = 0
         self.ping_sent: float | None = None  # None: no pong is waited for
         self._closing_since: float | None = None
         self._before = 0  # bytes sent up to what is to be answered: our ping or close frame
@@ -40,8 +42,11 @@ class WebSocketTimers:
         """Whether the peer has not taken all that lies before what it is to answer."""
         return self._taken is None or self._end is None or self._taken < self._end
 
-    def listen(self, now: float, *, reading: bool) -> None:
+    def listen(self, now: float, arriving: int, *, reading: bool) -> None:
         """Note whether the peer was heard; one that we let say nothing is not silent."""
+        if arriving != self._arriving:
+            self._arriving = arriving
+            self.heard = self.heard or arriving > 0
         if self.heard or not reading:
             self.heard = False
             self._last_heard = now
@@ -71,13 +76,14 @@ class WebSocketTimers:
     def is_late_to_close(
         self, now: float, sent: int, buffered: int, others: int, taken: int, *, reading: bool
     ) -> bool:
-        """Whether the answer to our close frame is overdue."""
-        if self._closing_since is None:
-            self._closing_since = now
+        """Whether the answer to our close frame is overdue: never at the call that begins."""
+        since = self._closing_since
+        if since is None:
             self._awaits(sent)
-        if self._takes(sent - buffered, others, taken) or not reading:
+        if self._takes(sent - buffered, others, taken) or since is None or not reading:
             self._closing_since = now
-        return reading and now - self._closing_since >= self._close_timeout
+            return False
+        return now - since >= self._close_timeout
 
     def _awaits(self, sent: int) -> None:
         self._before, self._end, self._taken = sent, None, None
