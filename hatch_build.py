@@ -86,13 +86,15 @@ def nghttp2() -> dict[str, Any]:
 
 
 def _try_nghttp2() -> None:
-    """Compile and link a program of one line."""
+    """Compile a program of a few lines, which wants headers that are new enough, and link it."""
     compiler = _compiler()
     with tempfile.TemporaryDirectory() as folder, _quiet():
         source = Path(folder, "probe.c")
         number = "0x{:02x}{:02x}00".format(*map(int, OLDEST_NGHTTP2.split(".")))
-        program = f"int main(void) {{ return !nghttp2_version({number}); }}\n"
-        source.write_text(f"#include <nghttp2/nghttp2.h>\n{program}")
+        source.write_text(
+            f"#include <nghttp2/nghttp2.h>\n#if NGHTTP2_VERSION_NUM < {number}\n#error\n#endif\n"
+            "int main(void) { return !nghttp2_version(0); }\n"
+        )
         try:
             objects = compiler.compile([str(source)], output_dir=folder)
             compiler.link_executable(objects, "probe", output_dir=folder, libraries=["nghttp2"])

@@ -2,6 +2,8 @@
 
 import re
 import runpy
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,30 @@ def test_what_the_wheels_are_made_with_is_in_the_source_distribution():
     named = re.findall(r"\{project\}/([^ \"]+)", (root / "pyproject.toml").read_text())
     assert named == [".ci/install-nghttp2"]
     assert set(named) <= files
+
+
+@pytest.mark.skipif(not (shutil.which("cc") and shutil.which("ar")), reason="needs a C compiler")
+@pytest.mark.parametrize(("version", "taken"), [("1.42.0", False), ("1.43.0", True)])
+def test_headers_of_an_older_nghttp2_are_not_taken(hook, monkeypatch, tmp_path, version, taken):
+    pytest.importorskip("setuptools", reason="the hook compiles with it")
+    number = "0x{:02x}{:02x}{:02x}".format(*map(int, version.split(".")))
+    header = tmp_path / "nghttp2" / "nghttp2.h"
+    header.parent.mkdir()
+    header.write_text(f"#define NGHTTP2_VERSION_NUM {number}\nvoid *nghttp2_version(int least);\n")
+    source = tmp_path / "library.c"
+    source.write_text("void *nghttp2_version(int least) { return &least + 1; }\n")
+    for command in ("cc -w -c library.c", "ar rcs libnghttp2.a library.o"):
+        subprocess.run(command.split(), cwd=tmp_path, check=True, timeout=30)
+    # pkg-config, where it is here, knows of none; compilers look in our folder first.
+    monkeypatch.setenv("PKG_CONFIG_LIBDIR", str(tmp_path))
+    monkeypatch.delenv("PKG_CONFIG_PATH", raising=False)
+    monkeypatch.setenv("CPATH", str(tmp_path))
+    monkeypatch.setenv("LIBRARY_PATH", str(tmp_path))
+    if taken:
+        assert hook["nghttp2"]() == {"libraries": ["nghttp2"]}
+    else:
+        with pytest.raises(hook["NotBuilt"], match=r"libnghttp2 1\.43 or later"):
+            hook["nghttp2"]()
 
 
 def test_each_extension_has_its_source(hook):

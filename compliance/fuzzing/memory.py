@@ -194,13 +194,8 @@ class MemoryTransport(Transport):
     def kick(self) -> None:
         """Writing is eager."""
 
-    def soon(self, callback: Callable[[], object]) -> bool:
-        """At the end of this turn."""
-        self._loop.call_soon(callback)
-        return True
-
-    def later(self, callback: Callable[[], object]) -> None:
-        """In the next turn."""
+    def soon(self, callback: Callable[[], object]) -> None:
+        """Behind what is to run by now."""
         self._loop.call_soon(callback)
 
     def unsent(self) -> int:

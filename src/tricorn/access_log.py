@@ -207,6 +207,16 @@ def compile_format(template: str) -> tuple[str, list[Getter]]:
     return "".join(pattern) + template[position:], getters
 
 
+def from_gunicorn(template: str) -> str:
+    """A format in which ``r`` has the query, as with Gunicorn and nobody else, in our atoms."""
+    return _ATOM.sub(lambda atom: "%(R)" + atom[0][4:] if atom[2] == "r" else atom[0], template)
+
+
+def reads_environment(template: str) -> bool:
+    """Whether there is a ``%({name}e)s`` in the format."""
+    return any(atom[2] and atom[2].endswith("}e") for atom in _ATOM.finditer(template))
+
+
 def _getter(name: str) -> Getter | None:
     if not name.startswith("{"):
         return _ATOMS.get(name)

@@ -1,6 +1,7 @@
 """From a target string to the application object.
 
-A target is ``module:attribute``, ``path/file.py:attribute`` or either with a call,
+A target is ``module:attribute``, ``path/file.py:attribute``, ``path/file:attribute`` or one of
+them with a call,
 ``module:create_app("prod", debug=True)``, whose arguments are literals: they are parsed,
 never evaluated. Without ``:attribute`` the name is ``app``. In front may stand ``asgi:`` or
 ``wsgi:``, which says what the application is written for. Every failure is an
@@ -94,9 +95,11 @@ def parse_target(target: str) -> Target:
         place, attribute, is_file = match["place"], match["attribute"], True
     else:
         place, _, attribute = text.partition(":")
-        is_file = False
-        if not all(part.isidentifier() for part in place.split(".")):
+        is_file = "/" in place and not place.endswith("/")
+        if not is_file and not all(part.isidentifier() for part in place.split(".")):
             raise _bad_target(target)
+        if is_file:  # Hypercorn's way
+            place += "/__init__.py" if os.path.isdir(place) else ".py"
     if attribute is None or (not attribute and not text.endswith(":")):
         return Target(place, (DEFAULT_ATTRIBUTE,), is_file)
     return _parse_attribute(target, place, attribute, is_file)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import gc
+from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
+from tricorn import collector
 from tricorn.app_loader import interface_of, load_app
 from tricorn.asgi.interface import adapt, detect
 from tricorn.config import Config
@@ -15,6 +17,9 @@ from tricorn.types import Application, ASGIApplication
 # By the object's id, while that is there, and what it is written for.
 _Adapted: TypeAlias = dict[tuple[int, str], tuple[Application, ASGIApplication]]
 
+# From an application and its interface.
+_Adapter: TypeAlias = Callable[[Application, str], ASGIApplication]
+
 
 def load(config: Config) -> tuple[Application | None, Config]:
     """What ``application`` names, and the configuration with the interface its prefix names.
@@ -23,8 +28,7 @@ def load(config: Config) -> tuple[Application | None, Config]:
 
     :raises AppImportError: if it cannot be imported.
     """
-    if config.gc_threshold:
-        gc.set_threshold(config.gc_threshold, *gc.get_threshold()[1:])
+    collector.set_threshold(config.gc_threshold)
     target = config.application
     if target is None:
         return None, config
@@ -33,24 +37,28 @@ def load(config: Config) -> tuple[Application | None, Config]:
     return app, config.replace(interface=interface)
 
 
-def compose(app: Application | None, config: Config) -> ASGIApplication:
+def compose(
+    app: Application | None, config: Config, *, multiprocess: bool = False
+) -> ASGIApplication:
     """The callable that connections run.
 
     Nothing is wrapped around the application for an option that is off.
 
     :param app: what was given to ``serve`` or loaded from ``application``; None where the
         configuration's ``mounts`` hold all that is served. With mounts it is the one at "/".
+    :param multiprocess: whether other processes may serve the same.
     :raises ConfigError: if there is nothing to serve, or if an application's interface
         cannot be told.
     :raises AppImportError: if a mounted application cannot be imported.
     """
     served: ASGIApplication
+    adapter = partial(adapt, config=config, multiprocess=multiprocess)
     if config.mounts:
         from tricorn.asgi.mounts import Mounts  # what an option asks for is imported for it
 
-        served = Mounts(_mounted(app, config), config)
+        served = Mounts(_mounted(app, config, adapter), config)
     elif app is not None:
-        served = adapt(app, config.interface, config)
+        served = adapter(app, config.interface)
     else:
         raise ConfigError("no application and no mounts: there is nothing to serve")
     if config.hsts_max_age is not None:
@@ -64,7 +72,9 @@ def compose(app: Application | None, config: Config) -> ASGIApplication:
     return served
 
 
-def _mounted(app: Application | None, config: Config) -> list[tuple[Mount, ASGIApplication]]:
+def _mounted(
+    app: Application | None, config: Config, adapter: _Adapter
+) -> list[tuple[Mount, ASGIApplication]]:
     mounts = parse_mounts(config.mounts)
     mounted: list[tuple[Mount, ASGIApplication]] = []
     adapted: _Adapted = {}
@@ -72,7 +82,7 @@ def _mounted(app: Application | None, config: Config) -> list[tuple[Mount, ASGIA
         if any(not mount.prefix and not mount.host for mount in mounts):
             raise ConfigError('mounts: the application given is the mount at "/"; there are two')
         name = config.application or "application"
-        mounted.append((Mount(application=name), _adapt(app, config.interface, config, adapted)))
+        mounted.append((Mount(application=name), _adapt(app, config.interface, adapter, adapted)))
     for place, mount in enumerate(mounts):
         target: ASGIApplication
         if mount.directory is not None:
@@ -86,7 +96,7 @@ def _mounted(app: Application | None, config: Config) -> list[tuple[Mount, ASGIA
         else:
             loaded, interface = _load(mount, place, config)
             try:
-                target = _adapt(loaded, interface, config, adapted)
+                target = _adapt(loaded, interface, adapter, adapted)
             except ConfigError as exc:
                 raise ConfigError(f"mounts[{place}].{exc}") from None
         mounted.append((mount, target))
@@ -107,11 +117,13 @@ def _load(mount: Mount, place: int, config: Config) -> tuple[Application, str]:
         raise ConfigError(f"mounts[{place}].{exc}") from None
 
 
-def _adapt(app: Application, interface: str, config: Config, adapted: _Adapted) -> ASGIApplication:
+def _adapt(
+    app: Application, interface: str, adapter: _Adapter, adapted: _Adapted
+) -> ASGIApplication:
     """One object at several places stays one, with one lifespan and one pool of threads."""
     if interface == "auto" and callable(app):
         interface = detect(app)
     key = id(app), interface
     if key not in adapted:
-        adapted[key] = app, adapt(app, interface, config)
+        adapted[key] = app, adapter(app, interface)
     return adapted[key][1]

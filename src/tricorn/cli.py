@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -17,12 +18,33 @@ from tricorn.config import Config
 from tricorn.config_sources import LoadedConfig, load
 from tricorn.exceptions import ConfigError, TricornError
 from tricorn.launch_named import run_named
+from tricorn.privileges import take_umask
+from tricorn.systemd import unused_sockets
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command with `argv` (default: the process's); the exit code."""
-    is_command = argv is None
-    argv = sys.argv[1:] if argv is None else argv
+    """Run the command with `argv` (default: the process's, which is to end then); the exit code."""
+    if argv is not None:
+        return _run_command(argv, is_command=False)
+    try:
+        code = _run_command(sys.argv[1:], is_command=True)
+    except SystemExit:  # the end of the first worker, which has seen to its threads
+        raise
+    except BaseException:
+        _leave(1)
+        raise
+    _leave(code)
+    return code
+
+
+def _leave(code: int) -> None:
+    if threading.active_count() > 1:  # the application's, for the most part
+        from tricorn import last_resort
+
+        last_resort.leave(code)
+
+
+def _run_command(argv: Sequence[str], *, is_command: bool) -> int:
     try:
         if argv and argv[0] == "migrate":  # an application of that name is migrate:app
             from tricorn import migrate
@@ -32,7 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except TricornError as exc:
-        _report(exc)
+        from tricorn import error_report
+
+        error_report.report(exc)
         return exc.exit_code
 
 
@@ -124,8 +148,9 @@ def _run(loaded: LoadedConfig, load_again: Callable[[], LoadedConfig], *, is_com
         if config.workers != 0:
             first = first_worker.fork()
     try:
+        take_umask(config)
         logs.setup(config)
-        for line in [*loaded.notes, *config.warnings()]:
+        for line in [*loaded.notes, *config.warnings(), *unused_sockets(config)]:
             logger.warning(line)
         run_named(config, reload, first)
     finally:
@@ -133,10 +158,3 @@ def _run(loaded: LoadedConfig, load_again: Callable[[], LoadedConfig], *, is_com
         if first is not None:
             first.discard()
     return 0
-
-
-def _report(exc: TricornError) -> None:
-    from tricorn import error_report
-
-    sys.stderr.write(error_report.application_traceback(exc))
-    print(error_report.last_line(exc), file=sys.stderr)

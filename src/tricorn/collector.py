@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import gc
 
+# The threshold of Python itself, by version.
+_DEFAULTS = (700, 2000)
+
 _paused = False
 
 
@@ -26,3 +29,13 @@ def resume() -> None:
         _paused = False
         gc.freeze()
         gc.enable()
+
+
+def set_threshold(count: int, *, loaded: bool = False) -> None:
+    """What ``gc_threshold`` says.
+
+    :param count: objects; 0 leaves all as it is.
+    :param loaded: the application is there already, and may have set its own.
+    """
+    if count and not (loaded and gc.get_threshold()[0] not in _DEFAULTS):
+        gc.set_threshold(count, *gc.get_threshold()[1:])

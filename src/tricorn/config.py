@@ -11,7 +11,7 @@ from tricorn.config_binds import Bind, parse_bind
 from tricorn.config_certificates import certificate_faults
 from tricorn.config_health import health_faults
 from tricorn.config_limits import limit_faults
-from tricorn.config_mounts import parse_field, site_faults
+from tricorn.config_mounts import field_fault, parse_field, site_faults
 from tricorn.config_options import Options
 from tricorn.config_proxies import proxy_faults
 from tricorn.config_values import Option, coerce, nearest, rows_of
@@ -65,11 +65,9 @@ class Config(Options, kw_only=True):
                 "root_path",
             )
         for text in self.headers:
-            try:
-                parse_field(text)
-            except ValueError:
-                wrong = f'headers: expected "Name: value", got {text!r}'
-                raise CombinationError(wrong, "headers") from None
+            wanted = field_fault(text)
+            if wanted is not None:
+                raise CombinationError(f"headers: expected {wanted}, got {text!r}", "headers")
         for message, names in (
             *site_faults(self), *certificate_faults(self), *proxy_faults(self), *limit_faults(self),
             *health_faults(self),
@@ -156,7 +154,7 @@ class Config(Options, kw_only=True):
         return cleartext and (self.h2_prior_knowledge or self.h2c_upgrade)
 
     def warnings(self) -> list[str]:
-        """One line for each option that is set and has no effect."""
+        """One line for each option that is set and has no effect, or not the one it seems to."""
         lines = [
             f"{row.name} has no effect: {row.inert}"
             for row in OPTIONS.values()
@@ -164,6 +162,10 @@ class Config(Options, kw_only=True):
         ]
         if not self.ssl_enabled and (self.verify_mode or self.ca_certs):
             lines.append("verify_mode and ca_certs have no effect: TLS is off")
+        elif self.ca_certs and self.verify_mode is None:
+            lines.append("ca_certs without verify_mode: no client is asked for a certificate")
+        elif self.verify_mode == "CERT_OPTIONAL" and not self.ca_certs:
+            lines.append("verify_mode without ca_certs: who shows a certificate is refused")
         if self.workers == 0:
             lines += [
                 f"{name} has no effect: workers = 0, so there is no supervisor"

@@ -43,7 +43,7 @@ class Bind(Record):
 
 def parse_bind(text: str) -> Bind:
     """A `Bind` from ``host:port``, ``host`` (port 8000), ``:port``, ``[v6]:port``, ``[v6]``,
-    ``unix:path``, ``fd://N`` or ``systemd:name``; raises `ConfigError`."""
+    ``v6``, ``unix:path``, ``fd://N`` or ``systemd:name``; raises `ConfigError`."""
     try:
         return _parse_bind(text.strip())
     except ValueError as exc:
@@ -74,7 +74,7 @@ def _parse_bind(text: str) -> Bind:
     if text.startswith("["):
         return _parse_bracketed(text)
     if text.count(":") > 1:
-        raise ValueError("an IPv6 address stands in brackets, as in [::1]:8000")
+        return _parse_bare(text)
     host, colon, port = text.partition(":")
     if not colon and host.isdecimal():
         raise ValueError(f"a port alone is written as :{host}")
@@ -85,14 +85,33 @@ def _parse_bind(text: str) -> Bind:
     return Bind("tcp", host=host, port=_parse_port(port) if colon else DEFAULT_PORT)
 
 
-def _parse_bracketed(text: str) -> Bind:
+def _parse_bare(text: str) -> Bind:
+    """An IPv6 address without brackets, where one can tell whether its end is a port."""
+    host, _, port = text.rpartition(":")
+    whole, part = is_ipv6(text), is_ipv6(host)
+    if whole == part:
+        ways = f"[{host}]:{port} or [{text}]" if whole else "[::1]:8000"
+        raise ValueError(f"an IPv6 address stands in brackets, as in {ways}")
+    if whole:
+        return Bind("tcp", host=text, port=DEFAULT_PORT)
+    return Bind("tcp", host=host, port=_parse_port(port))
+
+
+def is_ipv6(text: str) -> bool:
+    """Whether a text is an IPv6 address, without brackets."""
     import ipaddress  # not above: few addresses need it
 
-    host, bracket, rest = text[1:].partition("]")
     try:
-        ipaddress.IPv6Address(host)
+        ipaddress.IPv6Address(text)
     except ValueError:
-        raise ValueError(f"{host!r} is not an IPv6 address") from None
+        return False
+    return True
+
+
+def _parse_bracketed(text: str) -> Bind:
+    host, bracket, rest = text[1:].partition("]")
+    if not is_ipv6(host):
+        raise ValueError(f"{host!r} is not an IPv6 address")
     if not bracket or (rest and not rest.startswith(":")):
         raise ValueError("an IPv6 address is written as [address]:port")
     return Bind("tcp", host=host, port=_parse_port(rest[1:]) if rest else DEFAULT_PORT)

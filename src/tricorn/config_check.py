@@ -21,14 +21,16 @@ def check(config: Config) -> None:
     _check_logging(config)
     if config.app_dir is not None and not os.path.isdir(config.app_dir):
         raise ConfigError(f"app_dir: {config.app_dir!r} is not a directory")
-    for name in ("accesslog", "errorlog", "pid_path"):
+    for name in ("accesslog", "errorlog"):
         path = getattr(config, name)
         if path is not None and path != "-":
-            _check_writable(name, path)
-    for text in (*config.bind, *config.insecure_bind):
-        address = parse_bind(text)
-        if address.kind == "unix":
-            _check_directory("bind", address.path)
+            _check_writable(name, path, os.path.exists(path))
+    if config.pid_path is not None:
+        _check_writable("pid_path", config.pid_path, False)  # written anew, whatever is there
+    for name in ("bind", "insecure_bind", "health_bind"):
+        for address in map(parse_bind, getattr(config, name)):
+            if address.kind == "unix":
+                _check_directory(name, address.path)
     for path in config.reload_dirs if config.use_reloader else ():
         if not os.path.exists(path):
             raise ConfigError(f"reload_dirs: there is no directory {path!r}")
@@ -54,7 +56,8 @@ def _check_logging(config: Config) -> None:
         from tricorn import log_config  # not above: large, and few use it
 
         log_config.check(config.logconfig)
-    # A logging configuration may ask for an access log too.
+    # A logging configuration may ask for an access log too; whether it does is seen once it is
+    # applied, and a wrong format that nobody needs yet is still wrong.
     if config.accesslog or config.logconfig is not None or config.logconfig_dict is not None:
         from tricorn.access_log import compile_format  # not above: off by default
 
@@ -67,10 +70,10 @@ def _check_directory(name: str, path: str) -> None:
         raise ConfigError(f"{name}: there is no directory {directory!r} for {path!r}")
 
 
-def _check_writable(name: str, path: str) -> None:
+def _check_writable(name: str, path: str, goes_on: bool) -> None:
     _check_directory(name, path)
-    # A file that is there decides itself; for a new one its directory does.
-    place = path if os.path.exists(path) else os.path.dirname(path) or os.curdir
+    # A file that is written on decides itself; for a new one its directory does.
+    place = path if goes_on else os.path.dirname(path) or os.curdir
     if os.path.isdir(path) or not os.access(place, os.W_OK):
         raise ConfigError(f"{name}: cannot write {path!r}")
 

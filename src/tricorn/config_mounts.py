@@ -119,6 +119,17 @@ def parse_field(text: str) -> Header:
     return match[1].lower().encode("ascii"), match[2].strip().encode("latin-1")
 
 
+def field_fault(text: str) -> str | None:
+    """What was expected where ``text`` is no field for every response; None if it is one."""
+    try:
+        name, _ = parse_field(text)
+    except ValueError:
+        return 'fields, each "Name: value"'
+    if name in _SERVERS:
+        return f"fields without {name.decode()}, which only the server can tell"
+    return None
+
+
 def parse_mounts(tables: Sequence[Mapping[str, Any]]) -> tuple[Mount, ...]:
     """The mounts of the tables of option ``mounts``.
 
@@ -179,13 +190,8 @@ def _faults(mount: Mount) -> Iterator[tuple[str, str]]:
         yield "index", 'the name of a file, or "none"'
     if mount.fallback is not None and not all(map(_is_name, mount.fallback.split("/"))):
         yield "fallback", "the path of a file below the directory, without a / before it"
-    try:
-        names = {name for name, _ in mount.fields()}
-    except ValueError:
-        yield "headers", 'fields, each "Name: value"'
-    else:
-        for name in sorted(names & _SERVERS):
-            yield "headers", f"fields without {name.decode()}, which only the server can tell"
+    for wanted in filter(None, map(field_fault, mount.headers)):
+        yield "headers", wanted
     if mount.status not in (301, 302, 307, 308):
         yield "status", "301, 302, 307 or 308"
     if mount.redirect is not None and not _is_reference(mount.redirect):

@@ -63,7 +63,9 @@ class Options(Record, kw_only=True):
 
     bind: Sequence[str] = option(Kind.BINDS, ADDRESSES, ("127.0.0.1:8000",),
         "Addresses to serve: host:port, [ipv6]:port, unix:path, fd://number or systemd:name; with "
-        "TLS where TLS is set up.", "only this machine until told otherwise", flags=("-b",))
+        "TLS where TLS is set up. [::] is all of IPv4 too, unless an IPv4 address of that port is "
+        "named or the system has it otherwise.", "only this machine until told otherwise",
+        flags=("-b",))
     insecure_bind: Sequence[str] = option(Kind.BINDS, ADDRESSES, (),
         "Further addresses, served without TLS.")
     backlog: int = option(Kind.COUNT, ADDRESSES, 2048,
@@ -150,6 +152,9 @@ class Options(Record, kw_only=True):
         "few clients gain from it, all pay", choices=("off", "push", "early-hints", "auto"))
     link_preload_max: int = option(Kind.COUNT, HTTP, 16,
         "Most resources pushed or hinted for one response by link_preload.", low=1)
+    file_sending: bool = option(Kind.BOOL, HTTP, True,
+        "Offer applications http.response.pathsend and http.response.zerocopysend; off for "
+        "middlewares that drop messages they do not know.")
     request_id: str = option(Kind.TEXT, HTTP, "off",
         "A request id in scope, access log and response: generate makes one, accept takes the "
         "peer's where it is well-formed.", choices=("off", "generate", "accept"))
@@ -368,7 +373,8 @@ class Options(Record, kw_only=True):
         "Error log: a file, or - for standard error.",
         flags=("--error-logfile", "--error-log", "--log-file"))
     loglevel: str = option(Kind.TEXT, LOGS, "INFO", "Least level of the error log.",
-        choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"), flags=("--log-level",))
+        choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"), flags=("--log-level",),
+        spellings=(("warn", "WARNING"), ("fatal", "CRITICAL")))
     access_log_format: str = option(Kind.TEXT, LOGS, _HYPERCORN_ACCESS_FORMAT,
         "Line of the access log, with Gunicorn's atoms.", "Hypercorn",
         flags=("--access-logformat",))

@@ -57,7 +57,8 @@ class Option(Record, kw_only=True):
     ``flags`` are extra flag spellings and ``aliases`` extra file keys. ``low`` and ``high``
     bound numbers, both included. ``inert`` says why a value has no effect and what is done
     instead. ``choices`` of a list option bind each of its items. ``words`` are
-    taken beside what the kind takes. ``hides`` are keys of a table whose values are never shown.
+    taken beside what the kind takes, ``spellings`` (in lower case) for choices. ``hides`` are keys
+    of a table whose values are never shown.
     ``free`` is a table whose contents are not ours: in it "none" is a string, and anything of
     Python's may stand.
     """
@@ -74,6 +75,7 @@ class Option(Record, kw_only=True):
     aliases: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    spellings: tuple[tuple[str, str], ...] = ()
     low: float | None = None
     high: float | None = None
     secret: bool = False
@@ -278,7 +280,8 @@ def coerce(row: Option, value: object, *, text: bool = False, origin: str = "arg
 def _choice(row: Option, value: str) -> str:
     if not row.choices:
         return value
-    return {choice.casefold(): choice for choice in row.choices}[value.strip().casefold()]
+    choices = {choice.casefold(): choice for choice in row.choices} | dict(row.spellings)
+    return choices[value.strip().casefold()]
 
 
 def _to_text(row: Option, value: object, text: bool) -> str:

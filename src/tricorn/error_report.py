@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import traceback
+from contextlib import suppress
 
 from tricorn.exceptions import AppImportError, LifespanError, TricornError
 
@@ -31,6 +33,20 @@ def application_traceback(exc: TricornError) -> str:
     if not told or cause is None or cause.__traceback__ is None:
         return ""
     return _without_ours(cause)
+
+
+def report(exc: TricornError) -> None:
+    """Print both to standard error, where somebody reads it; the exit code is told in any case."""
+    stream = sys.stderr
+    if stream is None:  # started with it closed
+        return
+    try:
+        stream.write(f"{application_traceback(exc)}{last_line(exc)}\n")
+        stream.flush()
+    except (OSError, ValueError):  # its reader is gone, or the application has closed it
+        # What is left of it, written at the interpreter's end, would fail and change the code.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def told(exc: TricornError) -> str:

@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 import anyio
 import anyio.abc
 
+from tricorn.access_log import from_gunicorn
 from tricorn.application import compose
 from tricorn.config import Config
 from tricorn.config_sources import (
@@ -83,7 +84,7 @@ def settings_to_options(cfg: Any) -> dict[str, Any]:
         "h11_max_incomplete_size": max(_HEAD, head),
         "h2_max_header_list_size": max(_HEAD, head),
         "root_path": getattr(cfg, "root_path", "") or os.environ.get("SCRIPT_NAME", ""),
-        "access_log_format": cfg.access_log_format,
+        "access_log_format": from_gunicorn(cfg.access_log_format),
         "accesslog": "-" if _has_access_log(cfg) else None,
     }
     if cfg.certfile or cfg.keyfile:
@@ -198,7 +199,8 @@ class TricornWorker(Worker):  # type: ignore[misc]  # Gunicorn has no annotation
 
     async def _serve(self, config: Config) -> None:
         stop = anyio.Event()
-        server = Server(self._counted(compose(self.wsgi, config), stop), config)
+        app = compose(self.wsgi, config, multiprocess=self.cfg.workers > 1)
+        server = Server(self._counted(app, stop), config)
         error: TricornError | None = None
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGQUIT) as signals:
             async with anyio.create_task_group() as tasks:

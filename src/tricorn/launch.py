@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
+from tricorn import collector
 from tricorn.config import Config
 from tricorn.exceptions import ConfigError
 from tricorn.launch_named import run_named
 from tricorn.types import Application
+
+_log = logging.getLogger("tricorn.error")
 
 
 def run(app: Application | str | None, config: Config | None = None) -> None:
@@ -23,6 +28,7 @@ def run(app: Application | str | None, config: Config | None = None) -> None:
     if isinstance(app, str):
         config = config.replace(application=app)
     if app is None or isinstance(app, str):
+        _warn(config)
         run_named(config)
         return
     if config.worker_count > 1:
@@ -30,6 +36,14 @@ def run(app: Application | str | None, config: Config | None = None) -> None:
             f"workers: expected 1 or 0 for an application object, got {config.workers!r}; give "
             'run() its name, such as "module:app"'
         )
+    config = config.replace(workers=0)  # as it is, and as the warnings are to see it
+    _warn(config)
     from tricorn.server import run as run_here
 
+    collector.set_threshold(config.gc_threshold, loaded=True)
     run_here(app, config)
+
+
+def _warn(config: Config) -> None:
+    for line in config.warnings():
+        _log.warning(line)

@@ -8,10 +8,14 @@ import json
 import logging.config
 import os
 import tomllib
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from tricorn.config import Config
 from tricorn.exceptions import ConfigError
+
+# It takes five arguments out of a record, which Uvicorn alone puts there.
+_UVICORNS: Final = "uvicorn.logging.AccessFormatter"
 
 
 def apply(config: Config) -> None:
@@ -21,6 +25,8 @@ def apply(config: Config) -> None:
     """
     try:
         found = config.logconfig_dict if config.logconfig is None else _read(config.logconfig)
+        if found is not None:
+            _check_formatters(found)
         if isinstance(found, configparser.ConfigParser):
             logging.config.fileConfig(found, disable_existing_loggers=False)
         elif found is not None:
@@ -41,8 +47,47 @@ def check(name: str) -> None:
         if isinstance(found, configparser.ConfigParser):
             for section in ("loggers", "handlers", "formatters"):  # fileConfig begins there
                 found.get(section, "keys")
+        _check_formatters(found)
     except Exception as exc:  # each form has its own
         raise ConfigError(f"logconfig: {' '.join(str(exc).split())}") from exc
+
+
+def _check_formatters(found: Mapping[str, Any] | configparser.ConfigParser) -> None:
+    """See that our records go to no formatter that fails for each; raises ValueError."""
+    table: Mapping[str, Any] = found
+    if isinstance(found, configparser.ConfigParser):
+        table = _sections(found)
+    loggers, handlers, formatters = (
+        table.get(key) or {} for key in ("loggers", "handlers", "formatters")
+    )
+    for ours in "tricorn.access", "tricorn.error":
+        for name in ours, "tricorn", "", "root":
+            logger = loggers.get(name) or (table.get("root") if name == "root" else None) or {}
+            for handler in logger.get("handlers") or ():
+                formatter = (handlers.get(handler) or {}).get("formatter")
+                given = formatters.get(formatter) or {}
+                if _UVICORNS in (given.get("()"), given.get("class")):
+                    raise ValueError(
+                        f"formatter {formatter!r}, of {name or 'root'}, is {_UVICORNS}, which "
+                        'reads records of Uvicorn\'s only; give one with "%(message)s"'
+                    )
+            if str(logger.get("propagate", True)) in ("False", "0"):
+                break
+
+
+def _sections(found: configparser.ConfigParser) -> dict[str, Any]:
+    """The sections of an ini file in the form of a table, as far as names lead on in it."""
+    table: dict[str, Any] = {"loggers": {}, "handlers": {}, "formatters": {}}
+    for title in found.sections():
+        kind, _, name = title.partition("_")
+        section: dict[str, Any] = dict(found.items(title, raw=True))
+        if kind == "logger":
+            names = section.get("handlers", "").split(",")
+            section["handlers"] = [word.strip() for word in names]
+            name = section.get("qualname", name)
+        if f"{kind}s" in table and name:
+            table[f"{kind}s"][name] = section
+    return table
 
 
 def _read(name: str) -> dict[str, Any] | configparser.ConfigParser:

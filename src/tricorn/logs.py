@@ -47,6 +47,8 @@ _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime
 _sinks: dict[str, Sink] = {}
 # Handlers and filters that a logging configuration has given to our loggers.
 _given: set[object] = set()
+# Those of our loggers that it has disabled.
+_disabled: set[logging.Logger] = set()
 
 
 def _escaped(match: re.Match[str]) -> str:
@@ -163,6 +165,8 @@ def setup(config: Config) -> None:
     wanted = {ERROR: config.errorlog, ACCESS: config.accesslog}
     loggers = [logging.getLogger(name) for name in (ERROR, ACCESS, "tricorn")]
     former = _parts(loggers)
+    enabled = {logger for logger in loggers if not logger.disabled} | _disabled
+    _disable(_disabled, False)
     try:
         sinks = {name: _sink(target, name) for name, target in wanted.items() if target}
         if config.logconfig is not None or config.logconfig_dict is not None:
@@ -170,8 +174,11 @@ def setup(config: Config) -> None:
 
             log_config.apply(config)
     except ConfigError:
+        _disable(_disabled, True)
         _close_unused()
         raise
+    _disabled.clear()
+    _disabled.update(logger for logger in enabled if logger.disabled)
     _take_back(loggers, given=_parts(loggers) - former)
     for name in (ERROR, ACCESS):
         logger = logging.getLogger(name)
@@ -199,6 +206,11 @@ def _parts(loggers: list[logging.Logger]) -> set[object]:
     return {part for logger in loggers for part in (*logger.handlers, *logger.filters)}
 
 
+def _disable(loggers: set[logging.Logger], disabled: bool) -> None:
+    for logger in loggers:
+        logger.disabled = disabled
+
+
 def _take_back(loggers: list[logging.Logger], given: set[object]) -> None:
     """What a former logging configuration has given goes, as ``given`` by the present one does."""
     for logger in loggers:
@@ -207,8 +219,6 @@ def _take_back(loggers: list[logging.Logger], given: set[object]) -> None:
             handler.close()
         for part in [part for part in logger.filters if part in _given]:
             logger.removeFilter(part)
-        if _given and not given:
-            logger.disabled = False
     _given.clear()
     _given.update(given)
 

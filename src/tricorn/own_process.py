@@ -6,12 +6,14 @@ supervisor do.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import anyio.abc
 
 from tricorn.pid_file import PidFile
-from tricorn.privileges import drop
+from tricorn.privileges import drop, take_umask
 from tricorn.systemd import Notifier
 
 if TYPE_CHECKING:
@@ -30,16 +32,37 @@ class OwnProcess(anyio.abc.TaskStatus[list[str]]):
         server.on_bound = self._bound
         if self._notifier.enabled:
             server.on_tick = self._tick
+        if self._notifier.watchdog_interval is not None:
+            server.tick_within = self._notifier.watchdog_interval / 2
 
     def _bound(self) -> None:
         # Not before: a process that cannot serve must not take the place of one that does. And
         # as root, whose the directory may be.
+        take_umask(self._server.config)
         self._pid_file.write()
         drop(self._server.config)
 
+    def close(self) -> None:
+        """The server has ended."""
+        self._notifier.close()
+
     def started(self, value: list[str] | None = None) -> None:
-        """The server accepts connections at these URLs."""
-        self._notifier.ready(f"serving {' '.join(value or ())}")
+        """The server accepts connections at these URLs; without any it ends instead."""
+        if value:
+            self._notifier.ready(f"serving {' '.join(value)}")
+            self._server.reloading = self._reloading
+
+    @contextmanager
+    def _reloading(self) -> Iterator[None]:
+        """systemd may wait for the end of a reload; behind a stop it is told of none."""
+        if not self._server.worker.ready:
+            yield
+            return
+        self._notifier.reloading()
+        try:
+            yield
+        finally:
+            self._notifier.ready()
 
     def _tick(self, now: float) -> None:
         if not self._stopping and not self._server.worker.ready:

@@ -28,6 +28,8 @@ class PidFile:
                 file.write(f"{os.getpid()}\n")
             os.replace(fresh, self.path)
         except OSError as exc:
+            with suppress(OSError):
+                os.unlink(fresh)
             raise ConfigError(f"pid_path: cannot write {self.path!r}: {exc.strerror}") from None
 
     def remove(self) -> None:

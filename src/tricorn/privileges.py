@@ -47,6 +47,38 @@ def group_id(group: str | int | None) -> int:
         raise ConfigError(f"group: expected a group of this system, got {group!r}") from None
 
 
+# The umask that this process was started with, once it has another one.
+_first_umask = -1
+
+
+def take_umask(config: Config) -> None:
+    """Have ``umask`` hold for all files from now on; without it what was there at the start."""
+    global _first_umask
+    wanted = wanted_umask(config.umask)
+    if wanted < 0:
+        return
+    former = os.umask(wanted)
+    if _first_umask < 0:
+        _first_umask = former
+
+
+def wanted_umask(umask: int | None) -> int:
+    """What the option asks for, None being the one at the start; -1 for what this process has."""
+    return _first_umask if umask is None else umask
+
+
+def current_umask() -> int:
+    """The umask of this process, which can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def first_umask() -> int:
+    """The umask for a new process that will read the options itself; as `subprocess` takes it."""
+    return _first_umask
+
+
 def drop(config: Config) -> bool:
     """Make this process what ``user``, ``group`` and ``umask`` ask for; there is no way back.
 
@@ -61,8 +93,7 @@ def drop(config: Config) -> bool:
 
     :raises ConfigError: if there is no such user or group, or the system refuses.
     """
-    if config.umask is not None:
-        os.umask(config.umask)
+    take_umask(config)
     if config.user is None and config.group is None:
         return False
     uid, gid, account = _wanted(config)

@@ -14,8 +14,9 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import Any
 
 from tricorn.config import Config
 from tricorn.exceptions import ConfigError
@@ -36,6 +37,8 @@ _TURN = 250
 _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages"})
 
 _Look = dict[str, tuple[int, int, int]]
+_Place = tuple[int, int]
+_Hint = set[tuple[Any, str]]
 
 
 class FileWatch:
@@ -53,8 +56,17 @@ class FileWatch:
         self._exclude = config.reload_exclude
         self._closed = threading.Event()
         self._use_library = importlib.util.find_spec("watchfiles") is not None
-        self._hints: Iterator[object] | None = None
+        self._hints: Generator[_Hint, None, None] | None = None
+        self._hinted: list[_Place | None] = []  # the roots that these hints are about
         self._seen = self._look()
+
+    def suits(self, config: Config) -> bool:
+        """Whether another watch of this configuration would see the same.
+
+        :raises ConfigError: as the constructor.
+        """
+        given = config.reload_include, config.reload_exclude
+        return given == (self._include, self._exclude) and _roots(config) == self.roots
 
     @property
     def method(self) -> str:
@@ -100,26 +112,55 @@ class FileWatch:
             left = INTERVAL if deadline is None else deadline - time.monotonic()
             self._closed.wait(max(0.0, min(INTERVAL, left)))
             return
-        hints = self._hints
-        if hints is None:
-            self._hints = hints = self._library_hints()
-            next(hints, None)
+        if self._hints is None:
+            self._hinted = self._places()
+            self._hints = self._library_hints()
+            self._hear(self._hints)
             return  # what changed before it began to watch shows in a look
         while not self._closed.is_set() and (deadline is None or time.monotonic() < deadline):
-            hint = next(hints, None)
-            if hint is None:
-                self._hints = None
-                self._closed.wait(INTERVAL)  # it ended; look ourselves, then begin anew
+            hint = self._hear(self._hints)
             if hint is None or hint:
                 return
 
-    def _library_hints(self) -> Iterator[object]:
-        """Sets of what may have changed, an empty one after each ``_TURN`` without."""
-        import watchfiles
+    def _hear(self, hints: Generator[_Hint, None, None]) -> _Hint | None:
+        """The next of the hints; None where they are over, and a look is due."""
+        hint = next(hints, None)
+        if hint is None:
+            self._hints = None
+            self._closed.wait(INTERVAL)  # it ended; look ourselves, then begin anew
+        elif self._outlived(hint):
+            hints.close()
+            self._hints = hint = None
+        return hint
 
+    def _outlived(self, hint: _Hint) -> bool:
+        """Whether a root's name may lead to something else than when the hints began.
+
+        The system tells of that alone: a file saved by a rename, or a directory made again, is
+        not what it watches. Its number may be that of the former one.
+        """
+        roots = set(map(str, self.roots))
+        return self._places() != self._hinted or any(path in roots for _, path in hint)
+
+    def _places(self) -> list[_Place | None]:
+        """What is at the roots' names; None for nothing."""
+        found: list[_Place | None] = []
+        for root in self.roots:
+            try:
+                seen = os.stat(root)
+            except OSError:
+                found.append(None)
+            else:
+                found.append((seen.st_dev, seen.st_ino))
+        return found
+
+    def _library_hints(self) -> Generator[_Hint, None, None]:
+        """Sets of what may have changed, an empty one after each ``_TURN`` without."""
         try:
+            import watchfiles
+
             yield from watchfiles.watch(
-                *(root for root in self.roots if root.exists()),
+                *(root for root in self.roots if os.path.exists(root)),
                 watch_filter=lambda _, path: self._may_count(path),
                 debounce=200,
                 step=50,
@@ -130,7 +171,7 @@ class FileWatch:
                 ignore_permission_denied=True,
             )
         except Exception as exc:
-            # The system's limit on watches, for one.
+            # The system's limit on watches, for one, or a library that cannot be imported.
             self._use_library = False
             _log.warning("watchfiles cannot watch: %s; now %s", exc, self.method)
 
@@ -146,7 +187,7 @@ class FileWatch:
         """Every file that counts, with what an edit changes about it."""
         found: _Look = {}
         for root in self.roots:
-            if not root.is_dir():
+            if not os.path.isdir(root):
                 _note(found, str(root))
                 continue
             for folder, names, files in os.walk(root):

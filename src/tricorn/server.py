@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, closing, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -28,7 +27,7 @@ from tricorn.health_server import HealthServer
 from tricorn.io import ending
 from tricorn.io.accepting import Acceptor, Intake
 from tricorn.io.accepting_asyncio import AsyncioAcceptor
-from tricorn.io.listener import Listener, bind_all
+from tricorn.io.listener import Listener, Opening, bind_all
 from tricorn.io.registry import Registry
 from tricorn.last_resort import LastResort
 from tricorn.loop_watch import watching
@@ -72,7 +71,7 @@ async def serve(
     :param install_signal_handlers: drain on SIGTERM and SIGINT, stop at once on a second;
         open log files and certificates anew on SIGHUP, log files on SIGUSR1.
     :param task_status: from a task group's ``start``: told the bound URLs (list of str)
-        once connections are accepted.
+        once connections are accepted, an empty list where a signal has ended the start-up.
     :raises BindError: if an address cannot be bound.
     :raises ConfigError: if a certificate cannot be used, there is nothing to serve, or nothing
         tells what the application is written for.
@@ -120,7 +119,8 @@ def run(app: Application | None, config: Config | None = None) -> None:
             server.close_listeners()
 
         last_resort.clean = clean
-        await run_server(server, task_status=OwnProcess(server, file))
+        with closing(OwnProcess(server, file)) as own:
+            await run_server(server, task_status=own)
 
     try:
         run_on(config, main)
@@ -160,10 +160,15 @@ class Server:
         #: What ends the process where it would not end; set by whoever owns it.
         self.last_resort: LastResort | None = None
         self._stuck = False  # applications ignore their cancellation
+        self._told = False  # whoever waits for the start
         #: Called once the addresses are bound and the keys read.
         self.on_bound: Callable[[], None] | None = None
         #: Called with the time (seconds, monotonic) about once a tick.
         self.on_tick: Callable[[float], None] | None = None
+        #: Seconds between two calls of it, at most; None: as the limits of connections need it.
+        self.tick_within: float | None = None
+        #: Around what SIGHUP does.
+        self.reloading: Callable[[], AbstractContextManager[None]] = nullcontext
         self.connections = Registry()
         self._peers = logs.RateLimitedLog(_log, config.peer_log_interval)
         counters = counters or Counters.create()
@@ -178,8 +183,9 @@ class Server:
             self.worker.measure = partial(self.connections.measure, counters)
         self._health = HealthServer(self.worker, (), self._no_accept)
         self._tls = tls
-        self._listeners = listeners or []
-        self._every: list[Listener] = []
+        self._listeners = self._every = listeners or []
+        #: To be closed at a stop: the addresses of a server that starts are closed then.
+        self.opening = Opening(self._every)
         self._intake: Intake
         self._acceptor: Acceptor | None = None
         self._on_asyncio = False
@@ -218,7 +224,9 @@ class Server:
             from tricorn.io.tls import TLSContext  # not above: for TLS only
 
             self._tls = TLSContext(self.config)
-        every = self._every = self._listeners or bind_all(self.config)
+        if not self._every:
+            self._every += bind_all(self.config)
+        every = self._every
         self._listeners = [listener for listener in every if not listener.health]
         apart = [listener for listener in every if listener.health]
         self._health = HealthServer(self.worker, apart, self._no_accept)
@@ -226,34 +234,65 @@ class Server:
             self.worker.app, self.config, self.worker.stopping, counters=self.worker.counters
         )
         stop = anyio.Event()
+        starting = anyio.CancelScope()
         try:
             if self.on_bound is not None:
                 self.on_bound()
             async with anyio.create_task_group() as tasks:
                 if install_signal_handlers:
-                    await tasks.start(self._watch_signals, stop, tasks.cancel_scope)
+                    # Not above: a supervisor has its own.
+                    from tricorn.server_signals import catch_up, watch
+
+                    await tasks.start(watch, self, stop, starting, tasks.cancel_scope)
                 try:
-                    await lifespan.startup(tasks)
-                    self.worker.state = lifespan.state
-                    async with self._health.answering(on_asyncio=self._uses_asyncio):
-                        async with self._accepting():
-                            self._start_watching(tasks)
-                            if self.announces:
-                                self._announce()
-                            with self._watching_loop():
-                                task_status.started([listener.url for listener in every])
-                                await self._until(shutdown_trigger, stop)
-                                await self._say_goodbye()
-                        await self._drain()
+                    with starting:
+                        await lifespan.startup(tasks)
+                    if install_signal_handlers:
+                        await catch_up()
+                    if not starting.cancelled_caught:
+                        self.worker.state = lifespan.state
+                        self._start_watching(tasks)
+                        await self._take(shutdown_trigger, stop, task_status)
+                except Exception as exc:
+                    # It leaves the task group only once the last task has ended.
+                    if self.last_resort is not None:
+                        self.last_resort.failed(exc)
+                    raise
                 finally:
                     # Where serve() is cancelled; a connection that is accepted just now sees it.
                     self.worker.stopping.set()
                     with anyio.CancelScope(shield=True):
                         await self._end(lifespan)
                 tasks.cancel_scope.cancel()
+            if not self._told:  # a signal has ended the start-up
+                task_status.started([])
         finally:
             self._peers.flush(time.monotonic())
             self.close_listeners()
+
+    async def _take(
+        self,
+        shutdown_trigger: ShutdownTrigger | None,
+        stop: anyio.Event,
+        task_status: anyio.abc.TaskStatus[list[str]],
+    ) -> None:
+        """Take connections until told to stop, and drain; none where that was told already."""
+        if not self.opening.passed():
+            self.tell_balancers()
+            self._told = True
+            task_status.started([])
+            return
+        async with self._health.answering(on_asyncio=self._uses_asyncio):
+            async with self._accepting():
+                if self.announces:
+                    announce(self.config, self._listeners, on_asyncio=self._on_asyncio)
+                    self._health.announce()
+                with self._watching_loop():
+                    self._told = True
+                    task_status.started([listener.url for listener in self._every])
+                    await self._until(shutdown_trigger, stop)
+                    await self._say_goodbye()
+            await self._drain()
 
     def close_listeners(self) -> None:
         """Close the sockets; the paths of Unix sockets go with them."""
@@ -274,11 +313,6 @@ class Server:
 
     def _loop_stalled(self) -> None:
         self.worker.counters.limit("blocked_loop_warning")
-
-    def _announce(self) -> None:
-        """Say what is served where."""
-        announce(self.config, self._listeners, on_asyncio=self._on_asyncio)
-        self._health.announce()
 
     async def _say_goodbye(self) -> None:
         """Balancers and applications hear of the stop, and connections come for a while yet."""
@@ -310,42 +344,6 @@ class Server:
             tasks.start_soon(wait_for_trigger)
             await stop.wait()
             tasks.cancel_scope.cancel()
-
-    async def _watch_signals(
-        self,
-        stop: anyio.Event,
-        scope: anyio.CancelScope,
-        *,
-        task_status: anyio.abc.TaskStatus[None],
-    ) -> None:
-        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
-        with anyio.open_signal_receiver(*numbers) as signals:
-            task_status.started()
-            async for number in signals:
-                name = signal.Signals(number).name
-                if number in (signal.SIGHUP, signal.SIGUSR1):
-                    self._reopen(name)
-                elif stop.is_set():
-                    _log.warning("%s again: stopping at once", name)
-                    self.hurry()
-                    scope.cancel()
-                    return
-                else:
-                    _log.info("%s: %s", name, logs.finishing(self.config))
-                    stop.set()
-
-    def _reopen(self, name: str) -> None:
-        """What a signal to reload can do where no supervisor starts new processes."""
-        logs.reopen()
-        if name == "SIGUSR1":
-            _log.info("%s: log files opened anew", name)
-            return
-        self.reload_certificates()
-        _log.info(
-            "%s: log files and certificates opened anew; the rest of the configuration and the "
-            "application stay until a restart (workers = 0)",
-            name,
-        )
 
     # Accepting
 
@@ -398,7 +396,7 @@ class Server:
 
     async def _tick(self) -> None:
         """One coarse timer for all connections."""
-        interval = ticking.tick_interval(self.config)
+        interval = ticking.tick_interval(self.config, self.tick_within)
         while True:
             if self.worker.draining:
                 await anyio.sleep(ticking.DRAINING)

@@ -24,6 +24,7 @@ from tricorn.config import Config
 from tricorn.error_report import told
 from tricorn.exceptions import ConfigError, TricornError
 from tricorn.pid_file import PidFile
+from tricorn.privileges import take_umask
 from tricorn.supervisor_certificates import KeyWatch
 from tricorn.supervisor_fleet import Fleet
 from tricorn.supervisor_handover import Handover, Origin
@@ -84,6 +85,7 @@ class Supervisor(Fleet):
 
     def run(self) -> None:
         """Start, serve, stop."""
+        take_umask(self.config)
         inherited = self._origin.sockets(self.config)
         self.sockets = Sockets.bind(self.config, inherited)
         try:
@@ -92,8 +94,7 @@ class Supervisor(Fleet):
             if not self._origin:
                 self._pid_file.write()
             with self._signals:
-                if self.config.use_reloader:
-                    self._watch_code()
+                self._watch_code()
                 self._begin()
                 while self._turn():
                     pass
@@ -104,6 +105,7 @@ class Supervisor(Fleet):
                 worker.kill()
             self.sockets.release(None)
             self._pid_file.remove()
+            self.notifier.close()
         if self._failure is not None:
             raise self._failure
 
@@ -114,10 +116,19 @@ class Supervisor(Fleet):
         self.start(self.slots[0], announce=not self._origin)
 
     def _watch_code(self) -> None:
+        """Watch the files that the options name now."""
+        former = self._code
+        if former is None and not self.config.use_reloader:
+            return
         from tricorn.supervisor_reloader import CodeWatch
 
-        self._code = CodeWatch(self.config)
-        _log.info("%s", self._code.describe())
+        self._code = CodeWatch.create(self.config, former)
+        if self._code is former:
+            return
+        if former is not None:
+            self._reload_again = former.take() or self._reload_again
+            former.close()
+        _log.info("%s", self._code.describe() if self._code is not None else "watching no files")
 
     def _turn(self) -> bool:
         """Wait for something and deal with it; whether to go on."""
@@ -126,7 +137,7 @@ class Supervisor(Fleet):
         talkers = {w.channel.fileno(): w for w in self.all_workers() if not w.silent}
         if self._handover is not None and self._handover.silent_since is None:
             poll.register(self._handover.fileno(), select.POLLIN)
-        if self._code is not None:
+        if self._code is not None and not self._code.over:
             poll.register(self._code.fileno(), select.POLLIN)
         for fd in (self._signals.fileno(), *talkers):
             poll.register(fd, select.POLLIN)
@@ -177,6 +188,7 @@ class Supervisor(Fleet):
         if self._origin:
             self._pid_file.write()
             self._origin.ready(self.sockets)
+            self._take_access(self.config)
         self.say_serving()
         self.notifier.ready(count_of(self.slots))
 
@@ -274,6 +286,8 @@ class Supervisor(Fleet):
         if self.reload is not None or self._handover is not None or not self.serving:
             self._reload_again = reason
             return
+        if self._keys is not None:
+            self._keys.begins()
         self.notifier.reloading()
         self.reload = Reload(self, reason)
         self.reload.begin()
@@ -302,6 +316,8 @@ class Supervisor(Fleet):
             return
         former, self.sockets = self.sockets, sockets
         former.release(sockets)
+        if self._keys is not None:
+            self._keys.begins()
         self._take_over_config(config)
         self._waits_for_edit = False
         _log.info("%s", reason)
@@ -312,6 +328,8 @@ class Supervisor(Fleet):
         self.reload = None
         if not done:
             self.leaving.update(reload.abandon())
+            if self._keys is not None:
+                self._keys.failed()
             self.notifier.ready()
             return
         former, former_sockets = self.slots, self.sockets
@@ -327,6 +345,7 @@ class Supervisor(Fleet):
         self.notifier.ready(count_of(self.slots))
 
     def _take_over_config(self, config: Config) -> None:
+        take_umask(config)
         if config.pid_path != self.config.pid_path:
             self._pid_file.remove()
             self._pid_file = PidFile(config.pid_path)
@@ -336,6 +355,18 @@ class Supervisor(Fleet):
             logs.setup(config)
             logs.reopen()
             self._pid_file.write()
+        except TricornError as exc:
+            _log.error("%s", exc)
+        self._take_access(config)
+        try:
+            self._watch_code()
+        except (TricornError, OSError) as exc:  # OSError: of the working directory, for one
+            _log.error("the former files are watched: %s", exc)
+
+    def _take_access(self, config: Config) -> None:
+        """Have the Unix sockets that stay as the options say it now."""
+        try:
+            self.sockets.take_access(config)
         except TricornError as exc:
             _log.error("%s", exc)
 

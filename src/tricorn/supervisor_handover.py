@@ -18,6 +18,7 @@ from contextlib import suppress
 from tricorn.config import Config
 from tricorn.control_channel import Channel
 from tricorn.exceptions import TricornError
+from tricorn.privileges import first_umask
 from tricorn.supervisor_environment import HANDOVER
 from tricorn.supervisor_sockets import Sockets
 
@@ -103,6 +104,7 @@ def _started(sockets: Sockets, directory: str) -> tuple[subprocess.Popen[bytes],
             pass_fds=[*fds, end],
             cwd=directory,
             env={**os.environ, HANDOVER: told},
+            umask=first_umask(),
         )
 
     return Channel.to(start)

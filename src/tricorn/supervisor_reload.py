@@ -67,10 +67,12 @@ class Reload:
         try:
             for slot in range(len(self.workers), self._count):
                 self._start(slot)
+            if not all(worker.state is State.READY for worker in self.workers):
+                return
+            self.sockets.check_paths(self._supervisor.sockets)
         except TricornError as exc:
             self.fail(exc)
-            return
-        if all(worker.state is State.READY for worker in self.workers):
+        else:
             self._supervisor.end_reload(self, done=True)
 
     def fail(self, exc: TricornError) -> None:

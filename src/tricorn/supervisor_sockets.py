@@ -31,8 +31,7 @@ def _keyed(wanted: list[Address]) -> list[tuple[_Key, Address]]:
     counts: Counter[Bind] = Counter()
     keyed = []
     for address in wanted:
-        bind = parse_bind(address.text)
-        bind = replace(bind, host=bind.host.lower())
+        bind = replace(address.served, host=address.served.host.lower())
         keyed.append(((bind, counts[bind]), address))
         counts[bind] += 1
     return keyed
@@ -97,13 +96,24 @@ class Sockets:
             if listener not in kept:
                 listener.socket.close()
 
-    def check_paths(self) -> None:
+    def check_paths(self, other: Sockets | None = None) -> None:
         """See that the paths of Unix sockets that are ours still lead to them.
 
+        :param other: what it has was seen to before.
         :raises BindError: if one does not.
         """
+        seen = set(other._all()) if other is not None else set()
         for listener in self._all():
-            listener.check_path()
+            if listener not in seen:
+                listener.check_path()
+
+    def take_access(self, config: Config) -> None:
+        """Give the paths of Unix sockets the modes and owners that a configuration asks for.
+
+        :raises TricornError: if one cannot have them.
+        """
+        for listener in self._all():
+            listener.take_access(config)
 
     def own_paths(self, owned: bool) -> None:
         """Whether it is for us to remove the paths of Unix sockets."""
@@ -142,6 +152,7 @@ class Sockets:
                 "time": key[1],
                 "fd": listener.socket.fileno(),
                 "inode": listener.inode,
+                "access": listener.access,
             }
             for slot, made in self._made.items()
             for key, found in made.items()
@@ -160,8 +171,10 @@ class Sockets:
             bind = parse_bind(row["bind"])
             inode = tuple(row["inode"]) if row["inode"] else None
             sock = _taken(row["fd"])
+            listener = Listener(sock, bind, False, inode)
+            listener.access = row.get("access")  # one of before it was kept does not tell
             made = sockets._made.setdefault(row["slot"], {})
-            made.setdefault((bind, row["time"]), []).append(Listener(sock, bind, False, inode))
+            made.setdefault((bind, row["time"]), []).append(listener)
         sockets.own_paths(False)
         return sockets
 

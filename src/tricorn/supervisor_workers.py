@@ -22,6 +22,7 @@ from tricorn.exceptions import (
     LifespanError,
     TricornError,
 )
+from tricorn.privileges import first_umask
 from tricorn.supervisor_environment import CUT_TIME, DUMP_SIGNAL, for_worker
 from tricorn.supervisor_sockets import to_worker
 
@@ -85,6 +86,8 @@ class WorkerProcess:
         self.verdict: str | None = None  # why we killed it
         self.kill_at: float | None = None
         self._drained_at: float | None = None  # when what is in flight has had its time
+        self._unstarted: float | None = None  # the delay of a drain told while it started
+        self._begun = False  # by its own word, which we may act on later
         self.max_requests = _with_jitter(config)
         rows, fds = to_worker(sockets)
         start = _start_message(config, rows, announce=announce)
@@ -131,12 +134,16 @@ class WorkerProcess:
             case "ready":
                 self.ready_at = self.heard
                 self.urls = message["urls"]
+                self._has_started()
+            case "shutdown":
+                self._has_started()
             case "heartbeat":
                 self.requests, self.rss = message["requests"], message["rss"]
             case "failed":
                 kind = _ERRORS.get(message["code"], TricornError)
                 self.failure = kind(message["reason"])
                 self.failure.application_traceback = message["traceback"]
+                self._kill_within(CUT_TIME + _MARGIN)  # it ends by itself, threads or not
 
     def ended(self) -> bool:
         """Whether the process is gone."""
@@ -157,18 +164,26 @@ class WorkerProcess:
         :param delay: seconds it goes on accepting.
         :param stopping: the whole daemon stops, so it is not ready for balancers either.
         """
-        if self.state is not State.LEAVING:
-            starting, self.state = self.state is State.STARTING, State.LEAVING
-            self._limit_drain(delay, starting=starting)
-        elif self._drained_at is not None:
-            self._limit_drain(delay, starting=False)  # where it had not begun, it begins now
+        if self.state is State.STARTING and not self._begun:
+            self._unstarted = delay
+            self._kill_within(CUT_TIME)
+        elif self._unstarted is not None:
+            self._unstarted = delay
+        elif self.state is not State.LEAVING or self._drained_at is not None:
+            self._limit_drain(delay)  # where it had not begun, it begins now
+        self.state = State.LEAVING
         self.channel.send("drain", delay=delay, stopping=stopping)
 
-    def _limit_drain(self, delay: float, *, starting: bool) -> None:
+    def _has_started(self) -> None:
+        """It has more to end than it seemed, where it was told to: its application, at least."""
+        self._begun = True
+        delay, self._unstarted = self._unstarted, None
+        if delay is not None:
+            self.kill_at = None
+            self._limit_drain(delay)
+
+    def _limit_drain(self, delay: float) -> None:
         now, config = time.monotonic(), self.config
-        if starting:
-            self._kill_within(CUT_TIME)
-            return
         if config.graceful_timeout is None or self.verdict is not None:
             return
         limit = now + delay + config.graceful_timeout + CUT_TIME
@@ -178,7 +193,7 @@ class WorkerProcess:
 
     def cut(self) -> None:
         """Have it end now; it is killed if it does not."""
-        self.state = State.LEAVING
+        self.state, self._unstarted = State.LEAVING, None
         self.channel.send("cut")
         self._kill_within(CUT_TIME)
 
@@ -218,7 +233,9 @@ class WorkerProcess:
     def is_hung(self, now: float) -> bool:
         """Whether its event loop stands still for too long."""
         limit = self.config.worker_heartbeat_timeout
-        if limit is None or self.state is State.STARTING or self.verdict is not None:
+        if limit is None or self.verdict is not None:
+            return False
+        if self.state is State.STARTING or self._unstarted is not None:
             return False
         return now - self.heard >= limit
 
@@ -319,6 +336,7 @@ def _started(directory: str, fds: list[int]) -> tuple[subprocess.Popen[bytes], C
             pass_fds=[*fds, end],
             cwd=directory,
             env=for_worker(),
+            umask=first_umask(),
         )
 
     return Channel.to(start)

@@ -12,6 +12,9 @@ import os
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import suppress
+
+from tricorn.config import Config, parse_bind
 
 _log = logging.getLogger("tricorn.error")
 
@@ -68,6 +71,24 @@ def named_sockets(name: str, environ: Mapping[str, str] | None = None) -> list[i
     return found
 
 
+def unused_sockets(config: Config, environ: Mapping[str, str] | None = None) -> list[str]:
+    """A line for the log where systemd passed sockets to this process and no address is one.
+
+    Its clients would wait there for ever. Gunicorn takes such sockets in the place of ``bind``.
+    """
+    binds = (*config.bind, *config.insecure_bind, *config.health_bind)
+    if any(parse_bind(text).kind in ("systemd", "fd") for text in binds):
+        return []
+    try:
+        names = dict.fromkeys(name for _, name in passed_sockets(environ))
+    except OSError:
+        return []
+    if not names:
+        return []
+    wanted = ", ".join(f'"systemd:{name}"' for name in names)
+    return [f"systemd passed sockets that no address takes; bind = [{wanted}] would"]
+
+
 class Notifier:
     """Tells systemd about our state (sd_notify(3)); never raises.
 
@@ -82,6 +103,11 @@ class Notifier:
         environ = os.environ if environ is None else environ
         self._address = environ.get("NOTIFY_SOCKET", "")
         self._failed = False
+        # Made now: once descriptors have run out, a server that tells nothing would be killed.
+        self._socket: socket.socket | None = None
+        if self._address:
+            with suppress(OSError):
+                self._socket = _datagrams()
         self.watchdog_interval = _watchdog_interval(environ, heir) if self._address else None
         """Seconds (float) between two calls of ``watchdog``, half of what systemd waits; None
         where no watchdog is on for this process."""
@@ -120,6 +146,12 @@ class Notifier:
         """Starting or stopping takes up to ``seconds`` more from now."""
         return self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}")
 
+    def close(self) -> None:
+        """Nothing more will be told."""
+        if self._socket is not None:
+            self._socket.close()
+        self._address, self._socket = "", None
+
     def _send(self, *lines: str) -> bool:
         address = self._address
         if not address:
@@ -128,10 +160,10 @@ class Notifier:
             address = "\0" + address[1:]  # Linux's abstract namespace
         message = "\n".join(lines).encode("utf-8", "replace")
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-                sock.settimeout(_SEND_LIMIT)
-                sock.connect(address)
-                sock.sendall(message)
+            if self._socket is None:
+                self._socket = _datagrams()
+            self._socket.connect(address)  # each time: there may be another socket by now
+            self._socket.sendall(message)
         except (OSError, ValueError) as exc:
             if not self._failed:
                 self._failed = True
@@ -139,6 +171,12 @@ class Notifier:
             return False
         self._failed = False
         return True
+
+
+def _datagrams() -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sock.settimeout(_SEND_LIMIT)
+    return sock
 
 
 def _status(text: str) -> tuple[str, ...]:

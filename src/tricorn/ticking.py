@@ -11,8 +11,11 @@ _SHORTEST = 0.02
 DRAINING = 0.1
 
 
-def tick_interval(config: Config) -> float:
-    """Seconds between two looks: a quarter of the shortest limit there is."""
+def tick_interval(config: Config, within: float | None = None) -> float:
+    """Seconds between two looks: a quarter of the shortest limit there is.
+
+    :param within: seconds, the most that somebody else can wait.
+    """
     limits = (
         config.keep_alive_timeout,
         config.header_timeout,
@@ -28,4 +31,5 @@ def tick_interval(config: Config) -> float:
         config.min_body_rate_grace if config.min_body_rate is not None else None,
     )
     shortest = min((limit for limit in limits if limit is not None), default=_LONGEST)
-    return max(_SHORTEST, min(_LONGEST, shortest / 4))
+    longest = _LONGEST if within is None else min(_LONGEST, within)
+    return max(_SHORTEST, min(longest, shortest / 4))

@@ -31,8 +31,8 @@ from tricorn.counters import Counters
 from tricorn.event_loop import caller_from_threads, run_on
 from tricorn.exceptions import TricornError
 from tricorn.io.listener import Listener
-from tricorn.last_resort import LastResort
-from tricorn.privileges import drop
+from tricorn.last_resort import LastResort, leave
+from tricorn.privileges import drop, take_umask
 from tricorn.supervisor_environment import CUT_TIME, DUMP_SIGNAL
 from tricorn.supervisor_sockets import in_worker
 
@@ -129,8 +129,10 @@ class Link:
             self._channel.send("draining")  # behind it, as the answer may correct it
 
     def _let_go(self) -> None:
-        """Where nothing will be served, the import of the application keeps no address open."""
-        if self._draining and self._call is None:
+        """Where nothing will be served, the start of the application keeps no address open."""
+        if self._draining and self._server is not None:
+            self._server.opening.close()
+        elif self._draining:
             for listener in self._listeners:
                 listener.socket.close()
 
@@ -186,6 +188,9 @@ class Link:
             await run_server(server, self._stop, False, _Ready(self._ready))
 
     def _ready(self, urls: list[str]) -> None:
+        if not urls:
+            self._channel.send("shutdown", wait=True)  # the application's, as it has started
+            return
         for handler in _log.handlers:
             handler.flush()  # our addresses stand in the log before what the supervisor says
         self._channel.send("ready", wait=True, urls=urls)
@@ -209,7 +214,7 @@ class Link:
 
 
 class _Ready(anyio.abc.TaskStatus[list[str]]):
-    """Passes on that connections are accepted."""
+    """Passes on that connections are accepted, or will not be."""
 
     def __init__(self, tell: Callable[[list[str]], None]) -> None:
         self._tell = tell
@@ -253,7 +258,7 @@ def _serve(link: Link, config: Config, start: Message) -> None:
     dropped = drop(config)
     collector.resume()
     app, config = load(config)
-    served = compose(app, config)
+    served = compose(app, config, multiprocess=True)  # even one is replaced beside itself
 
     async def main() -> None:
         server = Server(served, config, listeners=listeners, tls=tls, counters=counters)
@@ -263,7 +268,11 @@ def _serve(link: Link, config: Config, start: Message) -> None:
         await link.serve(server)
 
     last_resort = LastResort()
-    run_on(config, main)
+    last_resort.tell = link.failed
+    try:
+        run_on(config, main)
+    finally:
+        last_resort.cancel()
 
 
 def _rename(start: Message, numbers: dict[int, int]) -> None:
@@ -273,8 +282,17 @@ def _rename(start: Message, numbers: dict[int, int]) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a worker; its exit code."""
-    argv = sys.argv[1:] if argv is None else argv
+    """Run a worker with `argv` (default: the process's, which is to end then); its exit code."""
+    code = 1  # with a traceback
+    try:
+        code = _run(sys.argv[1:] if argv is None else argv)
+    finally:
+        if argv is None:
+            leave(code)
+    return code
+
+
+def _run(argv: list[str]) -> int:
     for number in _NOT_OURS:
         signal.signal(number, _quiet)
     signal.signal(signal.SIGUSR1, _reopen_logs)
@@ -293,6 +311,7 @@ def main(argv: list[str] | None = None) -> int:
     link = Link(channel, config)
     signal.signal(signal.SIGTERM, link.on_sigterm)
     try:
+        take_umask(config)
         logs.setup(config)
         link.listen(messages[1:])
         _serve(link, config, start)

@@ -113,6 +113,28 @@ def test_a_copy_that_is_given_up_behind_its_last_piece_is_whole(stream, file):
     assert not stream.host.http.closing
 
 
+def test_the_last_piece_is_taken_though_the_peer_leaves(stream, file):
+    """As a body is; what a framework does behind the response is done."""
+    begin(stream)
+    stream.host.full = MemoryWaiter()
+    file.truncate(5)
+    sending = copy(stream, file, more=False)
+    stream.host.leave()
+    with pytest.raises(StopIteration):
+        sending.throw(ClientDisconnected("left"))
+    assert not stream.disconnected
+
+
+def test_a_piece_before_the_last_is_refused_where_the_peer_leaves(stream, file):
+    begin(stream)
+    stream.host.full = MemoryWaiter()
+    file.truncate(5)
+    sending = copy(stream, file, more=True)
+    stream.host.leave()
+    with pytest.raises(ClientDisconnected):
+        sending.throw(ClientDisconnected("left"))
+
+
 @pytest.mark.parametrize("more", [False, True])
 @pytest.mark.parametrize("length", [None, SIZE])
 def test_a_copy_that_is_given_up_before_its_first_piece_never_was(

@@ -369,7 +369,7 @@ def test_own_headers_stand_in_the_place_of_the_servers(root, own, range_):
     answer = get(root, "/big.bin", [("range", range_)] if range_ else (), keys=keys)
     assert answer.status == (206 if range_ else 200)
     assert answer[name.lower()] == value  # once, or there is an error
-    known = get(root, "/big.bin")["etag"]
+    known = answer["etag"]
     again = get(root, "/big.bin", [("if-none-match", known)], keys=keys)
     assert (again.status, again[name.lower()]) == (304, value)
 
@@ -469,6 +469,66 @@ def test_preconditions(root, headers, status):
         assert answer["etag"] == etag
     if status == 200:
         assert answer.body == b"0123456789"
+
+
+OWN_DATE = "Last-Modified: " + AFTER
+
+
+@pytest.mark.parametrize(
+    ("own", "headers", "status"),
+    [
+        ('ETag: "b1"', {"if-none-match": '"b1"'}, 304),
+        ('ETag: "b1"', {"if-none-match": 'W/"b1"'}, 304),
+        ('ETag: "b1"', {"if-none-match": "FILE"}, 200),
+        ('ETag: "b1"', {"if-match": '"b1"'}, 200),
+        ('ETag: "b1"', {"if-match": "FILE"}, 412),
+        ('ETag: "b1"', {"if-modified-since": AT}, 304),
+        ('ETag: "b1"', {"range": "bytes=1-2", "if-range": '"b1"'}, 206),
+        ('ETag: "b1"', {"range": "bytes=1-2", "if-range": "FILE"}, 200),
+        ('ETag: "b1"', {"range": "bytes=1-2", "if-range": AT}, 206),
+        ('ETag: W/"b1"', {"if-none-match": '"b1"'}, 304),
+        ('ETag: W/"b1"', {"if-match": '"b1"'}, 412),
+        ('ETag: W/"b1"', {"range": "bytes=1-2", "if-range": 'W/"b1"'}, 200),
+        ("ETag: b1", {"if-none-match": "b1"}, 200),
+        (OWN_DATE, {"if-modified-since": AT}, 200),
+        (OWN_DATE, {"if-modified-since": AFTER}, 304),
+        (OWN_DATE, {"if-unmodified-since": AT}, 412),
+        (OWN_DATE, {"if-unmodified-since": AFTER}, 200),
+        (OWN_DATE, {"range": "bytes=1-2", "if-range": AFTER}, 206),
+        (OWN_DATE, {"range": "bytes=1-2", "if-range": AT}, 200),
+        (OWN_DATE, {"if-match": "FILE"}, 200),
+        ("Last-Modified: today", {"if-modified-since": AT}, 304),
+    ],
+)
+def test_validators_of_the_operator_are_compared(root, own, headers, status):
+    etag = get(root)["etag"]
+    given = [(name, value.replace("FILE", etag)) for name, value in headers.items()]
+    answer = get(root, "/a.txt", given, keys={"headers": [own]})
+    assert answer.status == status
+    if status != 412:
+        name, _, value = own.partition(": ")
+        assert answer[name.lower()] == value
+
+
+def test_a_tag_of_the_operator_is_weak_among_variants(compressed):
+    """It cannot tell the bytes of one from those of another (RFC 9110 section 8.8.3.3)."""
+    keys = {"headers": ['ETag: "b1"']}
+    headers = [("accept-encoding", "gzip"), ("if-none-match", '"b1"')]
+    assert get(compressed, "/a.txt", headers, keys=keys).status == 304
+    headers = [("accept-encoding", "gzip"), ("range", "bytes=1-"), ("if-range", '"b1"')]
+    answer = get(compressed, "/a.txt", headers, keys=keys)
+    assert (answer.status, answer["content-encoding"]) == (200, "gzip")
+
+
+def test_a_tag_of_the_operator_says_nothing_of_the_date(root):
+    """The date of a file that was just written may be that of another state of it."""
+    put(root / "a.txt", when=time.time() - 0.5)
+    keys = {"headers": ['ETag: "b1"']}
+    date = get(root, keys=keys)["last-modified"]
+    headers = [("range", "bytes=1-2"), ("if-range", date)]
+    assert get(root, "/a.txt", headers, keys=keys).status == 200
+    headers = [("range", "bytes=1-2"), ("if-range", '"b1"')]
+    assert get(root, "/a.txt", headers, keys=keys).status == 206
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])

@@ -312,6 +312,21 @@ def test_a_peer_without_a_window_has_nothing_to_answer_in(closes, given):
         assert made.stream.complete
 
 
+def test_a_peer_in_the_middle_of_an_http2_frame_is_not_silent():
+    """As one with a slow link is, while it sends a large message."""
+    made = accepted(HTTP2Peer, **PING)
+    wire = data(1, frame(2, bytes(1000)))
+    for now in range(50):
+        made.host.receive(wire[10 * now : 10 * now + 10])
+        made.stream.tick(now)
+    for now in range(50, 53):
+        assert not made.stream.complete
+        made.stream.tick(now)
+    made.stream.tick(53)
+    assert made.stream.complete
+    assert [fault.limit for fault in made.host.faults] == ["websocket_ping_timeout"]
+
+
 @pytest.mark.parametrize("closes", [False, True])
 def test_the_frame_to_be_answered_lies_behind_other_streams(closes):
     """They keep the wire full; the peer takes as much of them as they send."""

@@ -62,6 +62,8 @@ def shop(work: Path) -> Path:
         ("wsgi:a:b", Target("a", ("b",))),
         ("dir/x.py", Target("dir/x.py", ("app",), True)),
         ("C:\\dir\\x.py:y", Target("C:\\dir\\x.py", ("y",), True)),
+        ("dir/x", Target("dir/x.py", ("app",), True)),
+        ("asgi:dir/x:y", Target("dir/x.py", ("y",), True)),
         ("./a.b/x.py:y.z", Target("./a.b/x.py", ("y", "z"), True)),
         ("a:f()", Target("a", ("f",), False, True)),
         ("a:f('b:c', x={'d': [1, None]})",
@@ -76,7 +78,7 @@ def test_targets(target: str, parsed: Target) -> None:
 
 @pytest.mark.parametrize(
     "target",
-    ["", ":", ":app", "a:", "a:b:c", "a b", "a/b", "a..b", "a:b[0]", "a:1", "a:b()()",
+    ["", ":", ":app", "a:", "a:b:c", "a b", "a/", "a..b", "a:b[0]", "a:1", "a:b()()",
      "a:lambda: 1", "a:b(", "a:(b)(c", "a-b:c", "x.py:"],
 )  # fmt: skip
 def test_strings_that_name_nothing(target: str) -> None:
@@ -175,6 +177,16 @@ def test_a_file_in_a_package_is_imported_by_its_dotted_name(work: Path) -> None:
     assert sys.modules["pack.inner.web"].app.__module__ == "pack.base"
 
 
+def test_a_path_without_py_is_a_file_or_a_package(work: Path) -> None:
+    """As Hypercorn has it."""
+    (work / "src" / "pack2").mkdir(parents=True)
+    for name in "plain2.py", "pack2/__init__.py":
+        (work / "src" / name).write_text("async def app(scope, receive, send): ...")
+    for name in "plain2", "pack2":
+        load_app(f"src/{name}:app")
+        assert name in sys.modules
+
+
 @pytest.mark.parametrize(
     ("target", "words"),
     [
@@ -185,6 +197,7 @@ def test_a_file_in_a_package_is_imported_by_its_dotted_name(work: Path) -> None:
                          "did you mean 'webs'?"),
         ("shpo.py:app", "there is no file 'shpo.py'; did you mean 'shop.py'?"),
         ("no/where.py:app", "there is no file 'no/where.py'"),
+        ("no/where:app", "there is no file 'no/where.py'"),
         ("shop:ap", "'shop' has no attribute 'ap'; did you mean 'app'?"),
         ("shop:zzzzz", "'shop' has no attribute 'zzzzz'"),
         ("shop:holder.apq", "'shop:holder' has no attribute 'apq'; did you mean 'app'?"),

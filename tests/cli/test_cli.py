@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +15,15 @@ import pytest
 import trustme
 from cli_process import Run
 
+import tricorn.exceptions
+from helpers.codecs import python_path
 from tricorn import compilation, logs
 from tricorn.cli import main
 from tricorn.config import OPTIONS, Config
 from tricorn.config_values import flags_of
 from tricorn.exceptions import BindError, LifespanError
 
+SOURCE = Path(tricorn.exceptions.__file__).parents[1]
 APP = "async def app(scope, receive, send): ...\n"
 
 
@@ -60,6 +65,10 @@ def only_line(text: str) -> str:
          "accesslog: there is no directory 'no' for 'no/where.log'"),
         (["-b", "unix:no/x.sock", "shop:app"],
          "bind: there is no directory 'no' for 'no/x.sock'"),
+        (["--insecure-bind", "unix:no/x.sock", "shop:app"],
+         "insecure_bind: there is no directory 'no' for 'no/x.sock'"),
+        (["--health-bind", "unix:no/x.sock", "shop:app"],
+         "health_bind: there is no directory 'no' for 'no/x.sock'"),
         (["--user", "no-such-user", "shop:app"], "user: there is no user 'no-such-user'"),
         (["--group", "no-such-group", "shop:app"], "group: there is no group 'no-such-group'"),
         (["--app-dir", "no", "shop:app"], "app_dir: 'no' is not a directory"),
@@ -269,6 +278,29 @@ def own_logging() -> Iterator[None]:
         log.setLevel(level)
         log.propagate, log.disabled = propagate, disabled
         log.handlers[:] = handlers
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize(("flags", "code"), [([], 4), (["--backlog", "x"], 2)])
+@pytest.mark.parametrize("standard_error", ["closed", "broken"])
+def test_the_exit_code_is_the_same_where_nobody_reads_the_line(
+    shop: Path, flags: list[str], code: int, workers: str, standard_error: str
+) -> None:
+    command = [sys.executable, "-m", "tricorn", "shop:ap", "--errorlog", "none", *flags]
+    if standard_error == "closed":
+        command = ["sh", "-c", 'exec "$0" "$@" 2>&-', *command]
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [*command, "--workers", workers],
+            env=os.environ | {"PYTHONPATH": python_path(SOURCE), "PYTHONUNBUFFERED": ""},
+            stderr=writer,
+            timeout=30,
+        )
+    finally:
+        os.close(writer)
+    assert done.returncode == code
 
 
 @pytest.mark.usefixtures("own_logging")

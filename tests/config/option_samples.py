@@ -68,6 +68,7 @@ SAMPLES: dict[str, Sample] = {
     "headers": items("x-served-by: tricorn"),
     "link_preload": same("auto"),
     "link_preload_max": same(4),
+    "file_sending": FALSE,
     "request_id": same("accept"),
     "request_id_header": same("x-correlation-id"),
     "trace_context": TRUE,

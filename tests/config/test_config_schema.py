@@ -169,6 +169,11 @@ def test_verify_mode_and_flags_spellings() -> None:
         ({"header_timeout": 1e9}, "header_timeout: expected at most 31536000"),
         ({"read_timeout": "soon"}, "got 'soon'"),
         ({"alt_svc_headers": ["a\r\nb: c"]}, "alt_svc_headers: expected a list of strings"),
+        ({"headers": ["a b: c"]}, 'headers: expected fields, each "Name: value", got'),
+        ({"headers": ["x: y", "Content-Length: 5"]}, "without content-length, which only the"),
+        ({"headers": ["content-range: bytes */5"]}, "without content-range, which only the"),
+        ({"headers": ["Transfer-Encoding: chunked"]}, "without transfer-encoding, which only"),
+        ({"headers": ["connection: close"]}, "without connection, which only the server can"),
         ({"server_names": ["a", 1]}, "server_names: expected a list of strings"),
         ({"certfile": ""}, "certfile: expected a path"),
         ({"user": "a b"}, "user: expected a name or a number"),
@@ -258,6 +263,25 @@ def test_client_certificates_without_tls_warn() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("options", "warnings"),
+    [
+        (
+            {"ca_certs": "ca"},
+            ["ca_certs without verify_mode: no client is asked for a certificate"],
+        ),
+        ({"ca_certs": "ca", "verify_mode": "CERT_NONE"}, []),
+        ({"ca_certs": "ca", "verify_mode": "CERT_OPTIONAL"}, []),
+        (
+            {"verify_mode": "CERT_OPTIONAL"},
+            ["verify_mode without ca_certs: who shows a certificate is refused"],
+        ),
+    ],
+)
+def test_half_of_client_certificates_warns(options: dict[str, str], warnings: list[str]) -> None:
+    assert Config(certfile="c", keyfile="k", **options).warnings() == warnings
+
+
 def test_option_named_knows_hypercorns_keys() -> None:
     assert option_named("application_path", "x").name == "application"
     assert option_named("cert_reqs", "x").name == "verify_mode"
@@ -266,3 +290,11 @@ def test_option_named_knows_hypercorns_keys() -> None:
 
 def test_paths_may_be_path_objects(tmp_path: Path) -> None:
     assert Config.from_mapping(app_dir=tmp_path).app_dir == str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "level"), [("warn", "WARNING"), ("WARN", "WARNING"), ("Fatal", "CRITICAL")]
+)
+def test_spellings_of_levels(given: str, level: str) -> None:
+    """Those of Python's logging."""
+    assert Config(loglevel=given).loglevel == level

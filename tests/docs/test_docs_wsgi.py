@@ -11,6 +11,8 @@ import pytest
 from docs_pages import DOCS, blocks
 from docs_server import command
 
+from helpers.peers import peer_module
+
 PAGE = DOCS / "how-to" / "wsgi.md"
 LOCAL = ("--bind", "127.0.0.1:0")
 
@@ -38,7 +40,7 @@ def test_root_path_is_taken_off_or_was_taken_off(folder: Path) -> None:
 
 
 def test_flask_application_is_recognised(folder: Path) -> None:
-    pytest.importorskip("flask")
+    peer_module("flask")
     with command(folder, "shop:app", *LOCAL) as serving:
         assert httpx.get(serving.urls[0]).text == "Hello from Flask\n"
 

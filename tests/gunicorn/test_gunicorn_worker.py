@@ -305,7 +305,7 @@ def test_settings_are_taken(certificate: Certificate, monkeypatch: pytest.Monkey
         limit_request_fields=7,
         limit_request_field_size=100_000,
         accesslog="-",
-        access_log_format="%(s)s",
+        access_log_format="%(s)s %(r)s",
         certfile=certificate.certfile,
         ca_certs=certificate.certfile,
         cert_reqs=ssl.CERT_REQUIRED,
@@ -316,7 +316,7 @@ def test_settings_are_taken(certificate: Certificate, monkeypatch: pytest.Monkey
     assert options["max_header_count"] == 7
     assert options["h11_max_incomplete_size"] > 100_000
     assert options["root_path"] == "/base"
-    assert (options["accesslog"], options["access_log_format"]) == ("-", "%(s)s")
+    assert (options["accesslog"], options["access_log_format"]) == ("-", "%(s)s %(R)s")
     assert options["certfile"] == options["keyfile"] == certificate.certfile
     assert (options["verify_mode"], options["ciphers"]) == ("CERT_REQUIRED", "ECDHE+AESGCM")
 

@@ -6,13 +6,14 @@ import contextlib
 import errno
 import os
 import socket
+import ssl
 
 import pytest
 
 from helpers.apps import hello, reply
 from helpers.clients import Client, HTTP1Client, HTTP2Client, open_socket
 from helpers.serving import Inbox, Records, eventually
-from helpers.site import Serving, Site
+from helpers.site import EACH_ONCE, Serving, Site
 from tricorn import Config
 from tricorn.asgi.host import Worker
 from tricorn.io.accepting import Intake
@@ -146,6 +147,9 @@ def test_at_max_connections_an_idle_one_makes_room(site: Site) -> None:
     app.started.take()
     idle = site.connect()
     assert idle.get().text == "hello"
+    told = not site.tls or site.serving.backend != "asyncio-anyio"
+    if told and isinstance(idle.sock, ssl.SSLSocket):
+        idle.sock.suppress_ragged_eofs = False  # without close_notify it fails
 
     def newcomer() -> bool:
         try:
@@ -156,7 +160,7 @@ def test_at_max_connections_an_idle_one_makes_room(site: Site) -> None:
     eventually(newcomer, "a place")
     if isinstance(idle, HTTP2Client):
         idle.until(lambda: idle.closed)
-        if not site.tls or site.serving.backend in ("asyncio", "uvloop"):
+        if told:
             assert idle.goaways[-1] == (1, 0)
     else:
         assert closed(idle)
@@ -164,6 +168,7 @@ def test_at_max_connections_an_idle_one_makes_room(site: Site) -> None:
     assert busy.response(stream).text == "hello"
 
 
+@EACH_ONCE
 def test_at_max_connections_one_that_has_said_nothing_makes_room(site: Site) -> None:
     served = site.serve(hello, max_connections=1)
     context = site.serving.certificate.client() if site.tls else None

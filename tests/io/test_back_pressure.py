@@ -11,7 +11,7 @@ import pytest
 from helpers.apps import body, read_body, reply, start
 from helpers.clients import HTTP2Client
 from helpers.serving import Inbox, settled
-from helpers.site import Site
+from helpers.site import EACH_ONCE, Site
 from tricorn.types import Receive, Scope, Send
 
 MIB = 2**20
@@ -162,6 +162,34 @@ def test_a_send_that_is_given_up_harms_no_other(plain: Site) -> None:
     assert response.complete
     assert len(response.body) == 600_003
     assert seen.take() == "another"
+
+
+@EACH_ONCE
+def test_a_send_that_waits_for_the_peer_can_be_given_up(site: Site) -> None:
+    """And leaves no half of anything behind."""
+    seen = Inbox()
+    piece = b"x" * 100_000
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        with anyio.move_on_after(0.5):
+            while True:
+                await body(send, piece, more=True)
+        seen.put("given up")
+        await body(send, b"end")
+
+    site.serve(app, write_timeout=None)
+    # What the socket takes is the bound, not the window.
+    options = {"window": 2**30} if site.http2 else {}
+    client = site.connect(receive_buffer=4096, **options)
+    if isinstance(client, HTTP2Client):
+        client.h2.increment_flow_control_window(2**30)
+    stream = client.start()
+    assert seen.take() == "given up"
+    response = client.response(stream)
+    assert response.complete
+    assert response.body.endswith(b"x" * 100_000 + b"end")
+    assert len(response.body) % len(piece) == 3
 
 
 def test_a_paused_upload_still_sees_its_response(plain: Site) -> None:

@@ -7,6 +7,7 @@ import gc
 import socket
 import ssl
 import threading
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -14,7 +15,7 @@ import pytest
 
 from helpers.apps import body, hello, reply, start
 from helpers.clients import HTTP2Client, open_socket, post, reset_socket
-from helpers.serving import Inbox, Records
+from helpers.serving import Inbox, Records, settled
 from helpers.site import Serving, Site
 from tricorn.asgi.health import Health
 from tricorn.protocol.events import RequestReceived
@@ -112,6 +113,10 @@ def test_asking_whether_the_peer_has_left_costs_nothing_for_ever(
         while not await has_left(receive):
             pass
         told.put("left")
+        # Nor does one of several who ask go without an answer.
+        told.put([await has_left(receive) or await has_left(receive) for _ in range(3)])
+        await receive()
+        told.put([await has_left(receive) or await has_left(receive) for _ in range(3)])
 
     plain.serve(app)
     if websocket:
@@ -125,6 +130,7 @@ def test_asking_whether_the_peer_has_left_costs_nothing_for_ever(
         assert told.take() <= 1
         client.leave(stream)
     assert told.take() == "left"
+    assert [told.take(), told.take()] == [[True] * 3] * 2
 
 
 @pytest.mark.parametrize("way", ["reset", "close", "half-close"])
@@ -212,6 +218,107 @@ def test_disconnect_wakes_a_stuck_sender(site: Site) -> None:
     assert isinstance(raised.take(), OSError)
     for _ in range(4):
         assert site.connect().get("/fine").text == "fine"
+
+
+@pytest.mark.parametrize("what", ["body", "file"])
+@pytest.mark.parametrize("way", ["reset", "leave", "excess"])
+def test_who_listens_is_told_before_who_sends(
+    site: Site, tmp_path: Path, what: str, way: str
+) -> None:
+    """As Django does: a task listens, another sends, and a third ends that behind the first."""
+    ended = Inbox()
+    path = tmp_path / "file"
+    path.write_bytes(bytes(200_000 if site.tls or site.http2 else 10_000))
+
+    async def listen(receive: Receive, heard: anyio.Event) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        heard.set()
+
+    async def stream(send: Send) -> None:
+        await start(send)
+        message = {"type": "http.response.body", "body": bytes(65536), "more_body": True}
+        with path.open("rb") as file:
+            if what == "file":
+                kind = "http.response.zerocopysend"
+                message = {"type": kind, "file": file, "offset": 0, "more_body": True}
+            try:
+                while True:
+                    await send(message)
+            except BaseException as exc:
+                ended.put(type(exc).__name__)
+                raise
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        heard = anyio.Event()
+        async with anyio.create_task_group() as group:
+            group.start_soon(listen, receive, heard)
+            group.start_soon(stream, send)
+            await heard.wait()
+            group.cancel_scope.cancel()
+
+    site.serve(app, max_request_body_size=10)
+    client = site.connect(credit=False) if site.http2 else site.connect(receive_buffer=4096)
+    stream_id = client.start("POST", more=way == "excess")
+    client.response(stream_id, lambda r: r.status > 0)
+    assert settled(ended.qsize) == 0
+    if way == "reset":
+        reset_socket(client.sock)
+    elif way == "leave":
+        client.leave(stream_id)
+    else:
+        client.send(stream_id, bytes(11))
+    assert ended.take() in ("CancelledError", "Cancelled")
+
+
+def test_the_last_message_is_taken_though_the_peer_leaves(site: Site) -> None:
+    """The response has been handed over whole: what a framework does behind it is done."""
+    behind = Inbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        await body(send, bytes(32 << 20))
+        behind.put((await receive())["type"])
+        await body(send, b"ignored")
+        behind.put("done")
+
+    site.serve(app)
+    client = site.connect(receive_buffer=4096)
+    stream = client.start()
+    client.response(stream, lambda r: r.status > 0)
+    assert settled(behind.qsize) == 0
+    reset_socket(client.sock)
+    assert [behind.take(), behind.take()] == ["http.disconnect", "done"]
+
+
+def test_a_stuck_sender_has_its_grace_and_no_more(site: Site) -> None:
+    """The peer has left the exchange, and the connection is still there."""
+    ended = Inbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        try:
+            while True:
+                await body(send, b"x" * 65536, more=True)
+                ended.put("sent")
+        except OSError:
+            await anyio.sleep_forever()
+        finally:
+            ended.put("ended")
+
+    site.serve(app, disconnect_grace=0.1, write_timeout=None)
+    options = {"window": 2**30} if site.http2 else {}
+    client = site.connect(receive_buffer=4096, **options)
+    if isinstance(client, HTTP2Client):
+        client.h2.increment_flow_control_window(2**30)
+    stream = client.start()
+    settled(ended.qsize)
+    if site.http2:
+        client.leave(stream)
+    else:
+        client.sock.shutdown(socket.SHUT_WR)
+    while ended.take() != "ended":
+        pass
 
 
 def test_a_pipelined_or_unfinished_request_ends_with_its_connection(serving: Serving) -> None:

@@ -10,7 +10,7 @@ import pytest
 from helpers.apps import body, hello, read_body, reply, start
 from helpers.clients import Client, HTTP1Client, HTTP2Client, Response, open_socket
 from helpers.serving import Inbox, Records, eventually
-from helpers.site import Serving, Site
+from helpers.site import EACH_ONCE, Serving, Site
 from tricorn.types import Application, Receive, Scope, Send
 
 LIMIT = 0.06
@@ -149,6 +149,7 @@ def test_reader_that_stops_is_cut(site: Site) -> None:
     assert isinstance(raised.take(), OSError)
 
 
+@EACH_ONCE
 def test_slow_reader_is_not_cut(site: Site) -> None:
     """The system takes more for it in large steps only, which last longer than the limit."""
     size = 12_000_000

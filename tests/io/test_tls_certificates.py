@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import pytest
 import trustme
 from tls_pairs import Live, Pair, client_context, connect, host_of, shown
@@ -356,6 +357,40 @@ def test_a_swapped_directory(tmp_path: Path, authority: trustme.CA, records: Rec
     os.replace(fresh, data)
     assert watch.look(Sleep())
     assert not watch.look(Sleep())
+
+
+def test_clients_that_no_authority_is_there_for(tmp_path: Path, authority: trustme.CA) -> None:
+    pair = Pair(tmp_path / "pair", authority, "a.example")
+    with pytest.raises(ConfigError, match=r"^verify_mode: CERT_REQUIRED without ca_certs"):
+        TLSContext(Config(**pair.options, verify_mode="CERT_REQUIRED"))
+    for mode in ("CERT_NONE", "CERT_OPTIONAL"):
+        TLSContext(Config(**pair.options, verify_mode=mode))
+
+
+def test_where_the_system_gives_no_thread(
+    serving: Serving, tmp_path: Path, authority: trustme.CA, records: Records,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """At its limit of processes: the server goes on, and looks once there is one."""
+    run_sync, turns = anyio.to_thread.run_sync, 0
+
+    async def scarce(*args: Any, **options: Any) -> Any:
+        nonlocal turns
+        turns += 1
+        if turns <= 3:
+            raise RuntimeError("can't start new thread")
+        return await run_sync(*args, **options)
+
+    monkeypatch.setattr(anyio.to_thread, "run_sync", scarce)
+    old, new = (Pair(tmp_path / name, authority, f"{name}.example") for name in ("old", "new"))
+    live = Live(tmp_path / "live", old)
+    records.expect("certificate_watch: cannot look")
+    served = serving(hello, **live.options, **QUICK)
+    live.swap(new)
+    eventually(lambda: shown(served.address, authority) == "new.example", "the new one")
+    assert records.messages(level=30) == [
+        "certificate_watch: cannot look: can't start new thread; it goes on trying"
+    ]
 
 
 def test_where_looking_is_not_allowed(

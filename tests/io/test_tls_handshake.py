@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -177,6 +178,25 @@ def test_no_common_protocol_is_told(serving: Serving) -> None:
     with connect(served.address, serving.certificate.client(), "localhost") as sock:
         assert sock.selected_alpn_protocol() is None
         assert HTTP1Client(sock).get().text == "hello"
+
+
+def test_one_session_ticket(serving: Serving) -> None:
+    """RFC 8446 section 4.6.1. It is good for more than one connection."""
+    served = serving(hello, tls=True)
+    context: Any = serving.certificate.client()
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    seen: list[str] = []
+    context._msg_callback = lambda *about: seen.append(about[4].name)
+    with connect(served.address, context, "localhost") as sock:
+        assert HTTP1Client(sock).get().text == "hello"
+        session = sock.session
+    assert seen.count("NEWSESSION_TICKET") == 1
+    for _ in range(2):
+        with context.wrap_socket(
+            open_socket(served.address), server_hostname="localhost", session=session
+        ) as again:
+            assert again.session_reused
+            assert HTTP1Client(again).get().text == "hello"
 
 
 def test_one_protocol_only(serving: Serving) -> None:

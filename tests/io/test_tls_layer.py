@@ -20,7 +20,7 @@ from tls_wire import REQUEST, Wire
 
 from helpers.apps import hello, reply
 from helpers.clients import open_socket, post, reset_socket
-from helpers.serving import PATIENCE, Inbox, Records, eventually
+from helpers.serving import PATIENCE, Inbox, Records, eventually, settled
 from helpers.site import Serving
 from tricorn.types import Receive, Scope, Send
 
@@ -150,8 +150,7 @@ def test_sending_stops_while_the_client_takes_nothing(serving: Serving) -> None:
     client = serving.connect(served, receive_buffer=65536)
     stream = client.start("GET", "/", [])
     inbox.take()
-    time.sleep(0.1)  # whatever can go has gone; more time would only make the test weaker
-    assert inbox.qsize() < count
+    assert settled(inbox.qsize) < count // 2  # what kernel buffers hold on loopback
     assert client.response(stream).body == piece * count
 
 
@@ -170,13 +169,13 @@ def test_key_updates(serving: Serving) -> None:
         try:
             for line in client.stdout:
                 told += line
-                if "read R BLOCK" in line:
+                if "Verify return code" in line:  # what comes behind it is buffered
                     break
             client.stdin.write("K\n")
             client.stdin.flush()
             for line in client.stdout:
                 told += line
-                if line.startswith(">>>") and "KeyUpdate" in line:
+                if "KEYUPDATE" in line:  # it goes with what is written next
                     break
             client.stdin.write("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
             client.stdin.flush()
@@ -185,7 +184,7 @@ def test_key_updates(serving: Serving) -> None:
         finally:
             client.kill()
     assert "HTTP/1.1 200" in told
-    assert re.search("^<<<.*KeyUpdate", told, re.MULTILINE)
+    assert re.search("^>>>.*KeyUpdate.*^<<<.*KeyUpdate", told, re.MULTILINE | re.DOTALL)
 
 
 # Ends
@@ -273,6 +272,79 @@ def test_the_answer_is_whole_where_the_reader_is_slow(serving: Serving) -> None:
         if time.monotonic() - begin < 0.5:
             time.sleep(0.01)
     assert got >= size
+
+
+@pytest.mark.parametrize("notified", [True, False])
+@pytest.mark.parametrize("none", [False, True])
+def test_the_answer_is_whole_where_the_client_has_ended_its_side(
+    serving: Serving, notified: bool, none: bool
+) -> None:
+    """It reads what was on its way, slowly and steadily."""
+    size = 8_000_000
+    inbox = Inbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await reply(send, b"z" * size)
+        inbox.put("ended")
+
+    limits = {"ssl_shutdown_timeout": None if none else 0.1, "write_timeout": 0.1 if none else None}
+    served = serving(app, tls=True, write_buffer_high=2 * size, **limits)
+    wire = Wire(serving, served, receive_buffer=65536)
+    wire.shake()
+    wire.sock.sendall(wire.records(LAST))
+    got = len(wire.sock.recv(65536))
+    assert inbox.take() == "ended"
+    end_of(wire, notified=notified)
+    begin = time.monotonic()
+    while piece := wire.sock.recv(65536):
+        got += len(piece)
+        if time.monotonic() - begin < 0.5:
+            time.sleep(0.01)
+    assert got > size
+
+
+@pytest.mark.parametrize("asked", [LAST, REQUEST], ids=["last", "persistent"])
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_stop_waits_for_the_rest_of_an_answer_behind_the_end_of_tls(
+    serving: Serving, records: Records, asked: bytes, reads: bool
+) -> None:
+    """As for any other, and no longer than ``graceful_timeout``."""
+    size = 8_000_000
+    inbox = Inbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            for step in ("startup", "shutdown"):
+                await receive()
+                inbox.put(step)
+                await send({"type": f"lifespan.{step}.complete"})
+        else:
+            await reply(send, b"z" * size if scope["path"] == "/" else b"hello")
+
+    if not reads:
+        records.expect("1 connections still open after graceful_timeout")
+    served = serving(
+        app, tls=True, lifespan="on", write_buffer_high=2 * size, write_timeout=None,
+        ssl_shutdown_timeout=None, graceful_timeout=PATIENCE if reads else 0.5,
+    )  # fmt: skip
+    assert inbox.take() == "startup"
+    wire = Wire(serving, served, receive_buffer=65536)
+    wire.shake()
+    wire.sock.sendall(wire.records(asked))
+    got = len(wire.sock.recv(65536))
+    end_of(wire, notified=True)
+    other = serving.connect(served)
+    assert other.get("/other").text == "hello"  # the server has seen the end
+    other.sock.close()
+    served.stop()
+    eventually(lambda: refuses(served.address), "no connection is taken")
+    if reads:
+        assert settled(inbox.qsize) == 0
+        while piece := wire.sock.recv(65536):
+            got += len(piece)
+        assert got > size
+    served.wait()
+    assert inbox.take() == "shutdown"
 
 
 def test_truncated(serving: Serving) -> None:
@@ -602,6 +674,4 @@ def test_resets_at_every_stage_leave_nothing(serving: Serving, backend: str) -> 
                 reset(stage)
         if pushed:
             eventually(lambda: served.portal.call(under_way) == 0, "no connection under way")
-            assert served_again()
-        else:
-            eventually(served_again, "somebody is served")
+        eventually(served_again, "somebody is served")

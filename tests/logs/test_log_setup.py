@@ -350,6 +350,34 @@ def test_a_logging_configuration_that_is_gone_leaves_nothing(
     assert out.read_text() == "custom one\n"
 
 
+def test_the_silence_of_a_logging_configuration_goes_with_it(tmp_path: Path) -> None:
+    """Where it gives our loggers nothing but that, too; an application's own silence stays."""
+    path = tmp_path / "error.log"
+    silence: dict[str, Any] = {"version": 1, "disable_existing_loggers": True}
+    other = table(tmp_path / "out.log")
+    other["loggers"] = {"tricorn": {"handlers": ["h"]}}
+    every = [e for e in logging.root.manager.loggerDict.values() if isinstance(e, logging.Logger)]
+    before = [logger for logger in every if not logger.disabled]
+    try:
+        for following in (Config(errorlog=str(path)), Config(logconfig_dict=other)):
+            logs.setup(Config(errorlog=str(path)))
+            logs.setup(Config(logconfig_dict=silence))
+            logs.setup(Config(logconfig_dict=silence))
+            assert error.disabled
+            with pytest.raises(ConfigError):
+                logs.setup(Config(logconfig="absent.json"))
+            assert error.disabled, "the former configuration does not stay"
+            logs.setup(following)
+            assert not error.disabled
+            assert not access.disabled
+        access.disabled = True
+        logs.setup(Config(errorlog=str(path)))
+        assert access.disabled
+    finally:
+        for logger in before:
+            logger.disabled = False
+
+
 def test_a_logger_that_the_next_configuration_does_not_name_is_ours_again(tmp_path: Path) -> None:
     path = tmp_path / "error.log"
     logs.setup(Config(logconfig_dict=table(tmp_path / "out.log")))
@@ -360,6 +388,69 @@ def test_a_logger_that_the_next_configuration_does_not_name_is_ours_again(tmp_pa
     assert len(written(path)) == 1
     assert (tmp_path / "out.log").read_text() == ""
     logs.setup(Config(errorlog=None))
+
+
+UVICORNS = "uvicorn.logging.AccessFormatter"
+UVICORNS_INI = f"""
+[loggers]
+keys=root,access
+[handlers]
+keys=h
+[formatters]
+keys=f
+[logger_root]
+level=INFO
+handlers=
+[logger_access]
+qualname=tricorn.access
+handlers=h
+[handler_h]
+class=StreamHandler
+formatter=f
+[formatter_f]
+class={UVICORNS}
+format=%(client_addr)s
+"""
+
+
+def of_uvicorns(logger: str, key: str = "()", **words: object) -> dict[str, Any]:
+    """A configuration as Uvicorn has it, with a logger renamed and others that have ``words``."""
+    plain = {"handlers": ["plain"], **words}
+    return {
+        "version": 1,
+        "formatters": {"f": {key: UVICORNS}, "plain": {"format": "%(message)s"}},
+        "handlers": {
+            "h": {"class": "logging.StreamHandler", "formatter": "f"},
+            "plain": {"class": "logging.StreamHandler", "formatter": "plain"},
+        },
+        "loggers": {"tricorn.access": plain, "tricorn.error": plain, logger: {"handlers": ["h"]}},
+    }
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        of_uvicorns("tricorn.access"), of_uvicorns("tricorn.error", "class"),
+        of_uvicorns("tricorn"), of_uvicorns(""), of_uvicorns("root"), UVICORNS_INI,
+        {**of_uvicorns("x"), "root": {"handlers": ["h"]}},
+    ],
+)  # fmt: skip
+def test_a_formatter_of_other_records_is_refused(tmp_path: Path, value: Any) -> None:
+    """It raises for each of ours, which the standard library prints as a traceback."""
+    file = tmp_path / ("x.ini" if isinstance(value, str) else "x.json")
+    file.write_text(value if isinstance(value, str) else json.dumps(value))
+    config = Config(logconfig=str(file), accesslog="-")
+    for use in logs.setup, Config.check:
+        with pytest.raises(ConfigError, match=r'logconfig: formatter .*"%\(message\)s"'):
+            use(config)
+
+
+@pytest.mark.parametrize(
+    "value", [of_uvicorns("uvicorn.access"), of_uvicorns("tricorn", propagate=False)]
+)
+def test_a_formatter_of_others_is_theirs(tmp_path: Path, value: Any) -> None:
+    (tmp_path / "x.json").write_text(json.dumps(value))
+    Config(logconfig=str(tmp_path / "x.json"), accesslog="-").check()
 
 
 @pytest.mark.parametrize("name", ["absent.json", "json:absent", "absent.toml", "absent.ini"])

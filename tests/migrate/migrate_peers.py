@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from helpers.peers import peer_module
 from tricorn.config import Config
 from tricorn.config_sources import Setting, merge
 from tricorn.migrate import PEERS, Migration, migrate
@@ -29,14 +29,8 @@ class _Captured(Exception):
     """Carries a parser out of the function that builds it."""
 
 
-def _import(name: str) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what they warn about is theirs
-        return pytest.importorskip(name)
-
-
 def hypercorn_parser() -> argparse.ArgumentParser:
-    module = _import("hypercorn.__main__")
+    module = peer_module("hypercorn.__main__")
 
     def capture(self: argparse.ArgumentParser, *args: Any) -> None:
         raise _Captured(self)
@@ -79,13 +73,13 @@ def _argparse(parser: argparse.ArgumentParser) -> dict[str, Known]:
 def known_options(peer: str) -> dict[str, Known]:
     """The options of an installed server by the server itself; skips where it is not there."""
     if peer == "uvicorn":
-        return _click(_import("uvicorn.main").main)
+        return _click(peer_module("uvicorn.main").main)
     if peer == "granian":
-        return _click(_import("granian.cli").cli)
+        return _click(peer_module("granian.cli").cli)
     if peer == "daphne":
-        return _argparse(_import("daphne.cli").CommandLineInterface().parser)
+        return _argparse(peer_module("daphne.cli").CommandLineInterface().parser)
     if peer == "gunicorn":
-        settings = _import("gunicorn.config").KNOWN_SETTINGS
+        settings = peer_module("gunicorn.config").KNOWN_SETTINGS
         found = {s.name: Known(frozenset(s.cli or ()), s.default) for s in settings}
         return found | {"args": Known(frozenset(), ()), "version": Known(
             frozenset(("-v", "--version")), None)}  # fmt: skip
@@ -104,7 +98,7 @@ def _hypercorn_options() -> dict[str, Known]:
     }  # fmt: skip
     for name, known in _argparse(hypercorn_parser()).items():
         flags.setdefault(names.get(name, name), set()).update(known.flags)
-    config = _import("hypercorn.config").Config
+    config = peer_module("hypercorn.config").Config
     attributes = {name for name in dir(config) if not name.startswith("_")}
     attributes |= {name for name in config.__annotations__ if not name.startswith("_")}
     keys = {name for name in attributes if not name.startswith(("create_", "from_", "set_"))}
@@ -127,7 +121,7 @@ def _default(instance: object, key: str) -> Any:
 def parse(peer: str, words: list[str]) -> dict[str, Any]:
     """The values of a command line as the server itself reads it."""
     if peer == "hypercorn":
-        module = _import("hypercorn.__main__")
+        module = peer_module("hypercorn.__main__")
         with pytest.MonkeyPatch.context() as patch:
             configs: list[Any] = []
             patch.setattr(module, "run", configs.append)
@@ -135,13 +129,13 @@ def parse(peer: str, words: list[str]) -> dict[str, Any]:
         keys = [row.name for row in PEERS[peer].rows if row.name not in ("config", "cert_reqs")]
         return {key: getattr(configs[0], key) for key in keys}
     if peer in ("uvicorn", "granian"):
-        command = getattr(*{"uvicorn": (_import("uvicorn.main"), "main"),
-                            "granian": (_import("granian.cli"), "cli")}[peer])  # fmt: skip
+        command = getattr(*{"uvicorn": (peer_module("uvicorn.main"), "main"),
+                            "granian": (peer_module("granian.cli"), "cli")}[peer])  # fmt: skip
         params = command.make_context(peer, list(words)).params
         return {key: getattr(value, "value", value) for key, value in params.items()}
     if peer == "daphne":
-        return vars(_import("daphne.cli").CommandLineInterface().parser.parse_args(words))
-    config = _import("gunicorn.config").Config()
+        return vars(peer_module("daphne.cli").CommandLineInterface().parser.parse_args(words))
+    config = peer_module("gunicorn.config").Config()
     given = vars(config.parser().parse_args(words))
     for key, value in given.items():
         if value is not None and key != "args":

@@ -125,8 +125,8 @@ def test_bad_input_is_one_line(
          ["--access-logformat", "%(h)s", "a:b"]),
         ("CMD daphne -b 0.0.0.0 a:b", "daphne", ["-b", "0.0.0.0", "a:b"]),
         ('CMD ["uvicorn", "a:b", "--port", "$PORT"]', "uvicorn", ["a:b", "--port", "$PORT"]),
-        ('ENTRYPOINT ["sh", "-c", "exec uvicorn a:b --port ${PORT:-80}"]', "uvicorn",
-         ["a:b", "--port", "80"]),
+        ('ENTRYPOINT ["sh", "-c", "exec uvicorn a:b --port ${STAGE:-80}"]', "uvicorn",
+         ["a:b", "--port", "prod"]),
         ("/usr/bin/python3.12 -X dev -m uvicorn a:b", "uvicorn", ["a:b"]),
         ("poetry run python -m hypercorn a:b", "hypercorn", ["a:b"]),
         ("env X=1 exec uvicorn 'a:make(\"$HOME\")'; echo", "uvicorn", ['a:make("$HOME")']),
@@ -143,6 +143,59 @@ def test_what_stands_around_the_command_is_told() -> None:
     found = moved("uvicorn", ["cd /app && A=1 poetry run uvicorn a:b > log"])
     assert "# - Keep what stood in front of the command: cd /app && poetry run" in found.text
     assert "# - Keep what stood behind the command: > log" in found.text
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("web: DJANGO_SETTINGS_MODULE=shop.settings B=secret gunicorn a:b",
+         "DJANGO_SETTINGS_MODULE, B"),
+        ("A=1 env B=2 sh -c 'C=3 uvicorn a:b'", "A, C"),
+        ("env B=2 poetry run uvicorn a:b", "B"),
+        ("UVICORN_PORT=80 WEB_CONCURRENCY=2 UVICORN_NO=1 uvicorn a:b", "UVICORN_NO"),
+        ("WEB_CONCURRENCY=2 GUNICORN_CMD_ARGS='-t 9' SCRIPT_NAME=/a gunicorn a:b", ""),
+        ("SCRIPT_NAME=/a gunicorn -k asgi a:b", "SCRIPT_NAME"),
+        ("WEB_CONCURRENCY=2 hypercorn a:b", "WEB_CONCURRENCY"),
+    ],
+)  # fmt: skip
+def test_variables_of_the_application_are_told(line: str, names: str) -> None:
+    """Without what they hold, which may be secret."""
+    found = moved(next(name for name in PEERS if f"{name} " in line), [line])
+    assert "secret" not in found.text
+    told = [text for text in found.text.splitlines() if "Keep the variables" in text]
+    assert told == [f"# - Keep the variables in front of the command: {names}"] * bool(names)
+
+
+@pytest.mark.parametrize(
+    ("line", "path"),
+    [
+        ("SCRIPT_NAME=/shop gunicorn a:b", "/shop"),
+        ("gunicorn a:b -e SCRIPT_NAME=/shop", "/shop"),
+        ("SCRIPT_NAME=/other gunicorn a:b -e A=1 -e SCRIPT_NAME=/shop", "/shop"),
+        ("SCRIPT_NAME=/shop gunicorn a:b -e A=1", "/shop"),
+        ("SCRIPT_NAME=/shop gunicorn -k tricorn.gunicorn.TricornWorker a:b", "/shop"),
+        ("gunicorn -k tricorn.gunicorn.TricornWorker a:b -e SCRIPT_NAME=/shop", "/shop"),
+        ("SCRIPT_NAME=/shop gunicorn a:b -k asgi", ""),
+        ("gunicorn a:b -k asgi -e SCRIPT_NAME=/shop", ""),
+    ],
+)
+def test_where_gunicorn_has_a_wsgi_application(line: str, path: str) -> None:
+    found = moved("gunicorn", [line])
+    assert config_of(found).root_path == path
+    rest = "-e A=1" in line or ("-k asgi" in line and "-e " in line)
+    told = [place for place, _ in found.left_out if place != "-k"]  # ours is told of another way
+    assert told == ["-e"] * rest
+
+
+def test_our_worker_reads_what_gunicorn_has_for_its_own() -> None:
+    words = (
+        "--asgi-lifespan off --asgi-loop asyncio --asgi-disconnect-grace-period 5 --root-path /x"
+    )
+    config = config_of(
+        moved("gunicorn", [f"gunicorn -k tricorn.gunicorn.TricornWorker a:b {words}"])
+    )
+    assert (config.lifespan, config.worker_class, config.disconnect_grace) == ("off", "asyncio", 5)
+    assert config.root_path == "/x"
 
 
 def test_a_variable_of_the_shell() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from migrate_peers import config_of, known_options, moved, parse
 
+from helpers.peers import peer_module
 from tricorn.config import OPTIONS
 from tricorn.config_values import coerce
 from tricorn.io.listener import bind_all
@@ -139,9 +140,9 @@ def usual_umask() -> Iterator[None]:
 @pytest.mark.parametrize("umask", [None, "0", "007", "0117"])
 def test_access_to_a_unix_socket_is_gunicorns(umask: str | None, usual_umask: None) -> None:
     """A proxy of another account can go on to connect."""
-    socket = pytest.importorskip("gunicorn.sock")
+    socket = peer_module("gunicorn.sock")
     words = ["shop:app", "-b", "unix:a.sock", *(["-m", umask] if umask else [])]
-    theirs = pytest.importorskip("gunicorn.config").Config()
+    theirs = peer_module("gunicorn.config").Config()
     theirs.set("bind", ["unix:a.sock"])
     if umask:
         theirs.set("umask", int(umask, 8))

@@ -66,6 +66,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         # Hypercorn
         ("hypercorn", "a:b -u 33 -g 34 --reload",
          {"user": 33, "group": 34, "use_reloader": True}),
+        ("hypercorn", "-b ::1:80 -b :: -b [::2]:81 -b unix:/a::1:2 a:b --log-level warn",
+         {"bind": ("[::1]:80", "::", "[::2]:81", "unix:/a::1:2"), "loglevel": "WARNING"}),
         ("hypercorn", "wsgi:a:b", {"application": "a:b", "interface": "wsgi"}),
         ("hypercorn", "asgi:a:b", {"application": "a:b", "interface": "auto"}),
         ("hypercorn", "a:b -m 22", {"umask": 22}),
@@ -99,6 +101,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("granian", "a:b --static-path-mount /srv/a --static-path-expires 1h",
          {"mounts": ({"path": "/static", "directory": "/srv/a", "index": "none",
                       "max_age": 3600.0},)}),
+        ("gunicorn", """a:b --access-logformat '%(r)-9s "%(r)s" %%(r)s %({r}i)s'""",
+         {"access_log_format": '%(R)-9s "%(R)s" %%(r)s %({r}i)s'}),
+        ("hypercorn", "a:b --access-logformat %(r)s", {"access_log_format": "%(r)s"}),
         ("granian", "a:b --metrics", {"health_bind": ("127.0.0.1:9090",)}),
         ("granian", "a:b --metrics --metrics-address ::1 --metrics-port 9", {"health_bind":
          ("[::1]:9",)}),
@@ -216,6 +221,19 @@ def test_left_out_with_the_reason(peer: str, line: str, origin: str, reason: str
         found.left_out
     )
     assert f"# - {origin}: " in found.text
+
+
+def test_the_formatter_of_uvicorns_access_records_is_told() -> None:
+    found = moved("uvicorn", ["a:b", "--log-config", "l.json"])
+    assert "uvicorn.logging.AccessFormatter" in found.entries["logconfig"].note
+
+
+@pytest.mark.parametrize(
+    ("template", "noted"), [("%({remote_user}e)s", True), ("%({a}i)s %%({a}e)s", False)]
+)
+def test_the_environment_of_an_access_line(template: str, noted: bool) -> None:
+    found = moved("gunicorn", ["a:b", "--access-logformat", template])
+    assert ("of the process" in found.entries["access_log_format"].note) == noted
 
 
 @pytest.mark.parametrize(
@@ -367,6 +385,12 @@ def test_a_gunicorn_file(place: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert config.logconfig_dict == {"version": 1}
     assert {"post_fork in g.py", "worker_class in g.py"} == {where for where, _ in found.left_out}
     assert capsys.readouterr().out == ""
+
+
+def test_a_switch_of_a_gunicorn_file_that_gunicorn_refuses(place: Path) -> None:
+    (place / "g.py").write_text("reload = 'yes'\n")
+    with pytest.raises(ConfigError, match=r"not 'yes' \(reload in g\.py\)$"):
+        moved("gunicorn", ["a:b"], file="g.py")
 
 
 @pytest.mark.parametrize(

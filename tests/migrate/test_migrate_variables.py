@@ -53,7 +53,7 @@ NEEDS_MORE = {
     "metrics_port", "proxy_allow_ips",
     "asgi_loop", "asgi_lifespan", "asgi_disconnect_grace_period", "root_path",
     "worker_connections", "blocking_threads", "static_path_route", "static_path_dir_to_file",
-    "static_path_expires",
+    "static_path_expires", "raw_env",
 }  # fmt: skip
 
 
@@ -64,6 +64,15 @@ NEEDS_MORE = {
         ("uvicorn a:b --host :: --port $PORT", {}, ['--bind "[::]:$PORT"']),
         ("uvicorn a:b --host $HOST --port 80", {}, ['--bind "$HOST:80"']),
         ("uvicorn a:b --host $HOST", {}, ['--bind "$HOST:8000"']),
+        # A default is for who starts it without the variable, and a platform sets that.
+        ("CMD uvicorn a:b --host 0.0.0.0 --port ${PORT:-8000} --workers ${N:-4}", {},
+         ['--bind "0.0.0.0:${PORT:-8000}"', '--workers "${N:-4}"']),
+        ("CMD uvicorn a:b --host ${HOST:-0.0.0.0}", {}, ['--bind "${HOST:-0.0.0.0}:8000"']),
+        ("CMD gunicorn a:b -k asgi -b ${HOST-::1}:${PORT:=80}", {"worker_class": "auto"},
+         ['--bind "${HOST-::1}:${PORT:=80}"']),
+        ("CMD uvicorn a:b --forwarded-allow-ips ${IPS:-10.0.0.1,10.0.0.2}", {},
+         ['--trusted-proxies "${IPS:-10.0.0.1,10.0.0.2}"']),
+        ("gunicorn a:b -e SCRIPT_NAME=$S", {"interface": "wsgi"}, ['--root-path "$S"']),
         ("uvicorn a:b --uds $S", {"unix_socket_mode": 0o666}, ['--bind "unix:$S"']),
         ("uvicorn a:b --fd ${N}", {}, ['--bind "fd://$N"']),
         ("granian --interface asgi a:b --port $PORT", {"interface": "asgi3"},
@@ -163,8 +172,12 @@ def test_what_goes_with_it_says_so() -> None:
 
 
 def test_tls_is_on_with_files_that_are_not_named_yet() -> None:
-    line = "uvicorn a:b --ssl-certfile $CERT --ssl-keyfile $KEY --ssl-ca-certs ca.pem"
-    assert moved("uvicorn", [line]).warnings == []
+    line = "uvicorn a:b --ssl-certfile $CERT --ssl-keyfile $KEY --ssl-cert-reqs 1 --ssl-ca-certs "
+    for authorities in "ca.pem", "$CA":
+        assert moved("uvicorn", [line + authorities]).warnings == []
+    line = "uvicorn a:b --ssl-certfile c --ssl-keyfile k --ssl-cert-reqs $REQS"
+    for authorities in "", " --ssl-ca-certs ca.pem", " --ssl-ca-certs $CA":
+        assert moved("uvicorn", [line + authorities]).warnings == []
 
 
 def test_defaults_of_what_is_not_known_are_not_written() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -180,6 +182,68 @@ def test_directory_that_goes_and_comes(folder: Path, method: str, watches: list[
     assert names(watch.wait(PATIENCE), folder) == {"shop/app.py"}
     (folder / "shop" / "app.py").write_text("x = 666666\n")
     assert names(watch.wait(PATIENCE), folder) == {"shop/app.py"}
+
+
+def save(path: Path, text: str) -> None:
+    """As many editors do: another file takes the place of the old one."""
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_text(text)
+    fresh.replace(path)
+
+
+def test_named_file_that_is_saved_by_renames(
+    folder: Path, method: str, watches: list[FileWatch]
+) -> None:
+    """Each time it is another file that has the name."""
+    notes = folder / "notes.txt"
+    watch = FileWatch(Config(reload_dirs=[str(folder / "shop"), str(notes)]))
+    watches.append(watch)
+    for turn in range(3):
+        waiting = Waiting(watch, None)
+        save(notes, "n" * (turn + 7))
+        assert names(waiting.result(), folder) == {"notes.txt"}
+
+
+def test_directory_that_is_made_again(folder: Path, method: str, watches: list[FileWatch]) -> None:
+    """As a build or a checkout does it; the new one may have the former one's number."""
+    shop = folder / "shop"
+    watch = watch_of(shop, watches)
+    watch.wait(0.01)
+    for turn in range(2):
+        waiting = Waiting(watch, None)
+        shutil.rmtree(shop)
+        assert names(waiting.result(), folder) == {"shop/app.py"}
+        waiting = Waiting(watch, None)
+        shop.mkdir()
+        (shop / "app.py").write_text("x = 1\n")
+        assert names(waiting.result(), folder) == {"shop/app.py"}
+        shutil.rmtree(shop)
+        shop.mkdir()
+        (shop / "app.py").write_text("x = 22\n" + "\n" * turn)
+        assert names(Waiting(watch, None).result(), folder) == {"shop/app.py"}
+        waiting = Waiting(watch, None)
+        (shop / "app.py").write_text("x = 333\n" + "\n" * turn)
+        assert names(waiting.result(), folder) == {"shop/app.py"}
+
+
+def test_library_that_cannot_be_imported(
+    folder: Path, watches: list[FileWatch], monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """Built for another Python, for one."""
+    monkeypatch.delitem(sys.modules, "watchfiles", raising=False)
+    monkeypatch.syspath_prepend(folder)
+    (folder / "watchfiles.py").write_text("raise ImportError('built for another Python')\n")
+    monkeypatch.setattr(reloader, "INTERVAL", 0.05)
+    monkeypatch.setattr(reloader._log, "disabled", False)
+    watch = watch_of(folder, watches)
+    assert watch.method == "watchfiles"
+    assert watch.wait(0.1) == set()
+    (folder / "shop" / "app.py").write_text("x = 1234567\n")
+    assert names(watch.wait(PATIENCE), folder) == {"shop/app.py"}
+    assert [r.getMessage() for r in caplog.records] == [
+        "watchfiles cannot watch: built for another Python; now a look every 0.05 s"
+    ]
 
 
 def test_library_that_fails(

@@ -288,16 +288,18 @@ def test_one_who_reads_or_sends_for_ever_leaves_the_others_their_turn(plain: Sit
             await start(send)
             while True:
                 with contextlib.suppress(OSError):
-                    await body(send, b"x", more=True)
+                    await body(send, b"" if scope["path"] == "/sends-nothing" else b"x", more=True)
         except BaseException as exc:
             ended.put(type(exc).__name__)
             raise
 
     client = plain.open(app, disconnect_grace=0.05)
-    for path in ("/reads", "/sends"):
+    for method, path in (
+        ("GET", "/reads"), ("GET", "/sends"), ("GET", "/sends-nothing"), ("HEAD", "/sends"),
+    ):  # fmt: skip
         client = plain.connect()
-        stream = client.start("GET", path)
-        if path == "/sends":
+        stream = client.start(method, path)
+        if (method, path) == ("GET", "/sends"):
             client.response(stream, lambda r: len(r.body) > 0)
         else:
             assert plain.connect().get("/next").text == "next"

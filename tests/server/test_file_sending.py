@@ -21,6 +21,7 @@ from tricorn.exceptions import ClientDisconnected, FileUnavailable, InvalidMessa
 from tricorn.types import Receive, Scope, Send
 
 SIZE = 3_000_003
+SMALL = 10_000  # below low water
 
 
 @pytest.fixture(scope="session")
@@ -91,7 +92,7 @@ def sent_by_sendfile(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def sends_files(site: Site) -> bool:
     """Whether files go by ``os.sendfile``."""
-    return not site.tls and not site.http2 and site.serving.backend != "asyncio-anyio"
+    return not site.tls and not site.http2
 
 
 def test_a_whole_file(site: Site, path: Path, content: bytes, sent_by_sendfile: list[int]) -> None:
@@ -164,7 +165,7 @@ def test_http_1_0(plain: Site, path: Path, content: bytes) -> None:
     assert answer.partition(b"\r\n\r\n")[2] == content + b"!"
 
 
-UNSENDABLE = ["gone", "directory", "pipe", "short", "relative", "closed", "write-only"]
+UNSENDABLE = ["gone", "directory", "pipe", "short", "empty", "closed", "write-only"]
 
 
 @pytest.mark.parametrize("what", UNSENDABLE)
@@ -182,7 +183,7 @@ def test_files_that_cannot_be_sent(
         "directory": (pathsend(tmp_path), []),
         "pipe": (pathsend(fifo), []),
         "short": (pathsend(path), [(b"content-length", b"%d" % (SIZE + 1))]),
-        "relative": (pathsend("data.bin"), []),
+        "empty": (pathsend(""), []),
         "closed": (zerocopy(closed), []),
         "write-only": (zerocopy(descriptor), []),
     }[what]
@@ -192,7 +193,7 @@ def test_files_that_cannot_be_sent(
     assert (response.status, response.complete) == (500, True)
     os.close(descriptor)
     raised = app.raised.take()
-    assert isinstance(raised, InvalidMessage if what == "relative" else FileUnavailable)
+    assert isinstance(raised, InvalidMessage if what == "empty" else FileUnavailable)
     # An OSError would be taken for a lost client by frameworks.
     assert not isinstance(raised, OSError)
 
@@ -216,18 +217,26 @@ def test_a_file_that_shrinks_is_cut(plain: Site, records: Records, tmp_path: Pat
     assert plain.connect().get("/").status == 200
 
 
-@pytest.mark.parametrize("number", [errno.EIO, errno.EINVAL])
-@pytest.mark.parametrize("good", [0, 1])
+@pytest.mark.parametrize("number", [errno.EIO, errno.EINVAL, errno.EBADMSG])
+@pytest.mark.parametrize(("size", "good"), [(SIZE, 0), (SIZE, 1), (SMALL, 0)])
 def test_a_file_that_cannot_be_read_is_no_client_that_left(
     site: Site,
     records: Records,
     path: Path,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    size: int,
     good: int,
     number: int,
 ) -> None:
-    """As a broken disk does, or a file system without sendfile: behind ``good`` pieces."""
+    """As a broken disk does, a file system without sendfile, or a damaged one.
+
+    Behind ``good`` pieces.
+    """
     records.expect("application failed", "cannot read a file being sent")
+    if size == SMALL:
+        path = tmp_path / "small"
+        path.write_bytes(bytes(SMALL))
 
     def breaking(function: Callable[..., Any]) -> Callable[..., Any]:
         calls = 0
@@ -244,7 +253,9 @@ def test_a_file_that_cannot_be_read_is_no_client_that_left(
     for name in ("sendfile", "pread", "preadv"):
         monkeypatch.setattr(os, name, breaking(getattr(os, name)))
     app = FileApp(pathsend(path))
-    response = site.open(app).get("/")
+    client = site.open(app)
+    response = client.get("/")
+    client.close()
     direct = sends_files(site)
     assert response.cut is (good > 0 or direct)
     assert response.status == (200 if response.cut else 500)
@@ -257,6 +268,61 @@ def test_a_file_that_cannot_be_read_is_no_client_that_left(
     said = records.messages()
     assert any("application failed: GET /" in text for text in said)
     assert any("is cut" in text for text in said) is direct
+
+
+@pytest.mark.parametrize("before", ["bytes", "more bytes", "a file"])
+def test_a_small_file_that_cannot_be_read_behind_what_waits(
+    plain: Site,
+    records: Records,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    before: str,
+) -> None:
+    """Its sender waits for the operating system to have it, however little that is."""
+    records.expect("application failed", "cannot read a file being sent")
+    if not sends_files(plain):
+        return
+    sendfile = os.sendfile
+
+    def broken(out: int, file: int, *args: Any) -> int:
+        if os.fstat(file).st_size == SMALL:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return sendfile(out, file, *args)
+
+    monkeypatch.setattr(os, "sendfile", broken)
+    small, large = tmp_path / "small", tmp_path / "large"
+    for target, size in ((small, SMALL), (large, 40_000_000)):
+        with target.open("wb") as file:
+            file.truncate(size)
+    waits = Inbox()
+    raised = Inbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        if before == "a file":
+            with anyio.move_on_after(0.2), large.open("rb") as file:
+                await send(zerocopy(file, more_body=True))
+        else:
+            await body(send, bytes(30_000_000), more=True)
+        waits.put("behind")
+        try:
+            with small.open("rb") as file:
+                await send(zerocopy(file))
+        except FileUnavailable as exc:
+            raised.put(exc)
+            raise
+        raised.put(None)
+
+    # In the hands of the event loop, or where it takes no more in those of HTTP/1.1.
+    high = 2**20 if before == "more bytes" else 2**26
+    plain.serve(app, write_buffer_high=high, write_buffer_low=2**19)
+    client = plain.connect(receive_buffer=262144)
+    stream = client.start("GET", "/")
+    if before != "more bytes":
+        assert waits.take() == "behind"
+    response = client.response(stream)
+    assert not response.complete
+    assert isinstance(raised.take(), FileUnavailable)
 
 
 def test_no_descriptor_is_left_to_wait_for_the_reader_with(
@@ -291,16 +357,21 @@ def test_a_reader_that_leaves(plain: Site, records: Records, tmp_path: Path) -> 
     with target.open("wb") as file:
         file.truncate(200_000_000)
     app = FileApp(pathsend(target))
+
+    def leave() -> None:
+        plain.serve(app)
+        client = plain.connect(receive_buffer=262144)
+        stream = client.start("GET", "/")
+        client.response(stream, lambda response: len(response.body) > 100_000)
+        client.leave(stream)
+        client.close()
+        assert isinstance(app.raised.take(), ClientDisconnected)
+        plain.served.stop()
+        plain.served.wait()
+
+    leave()  # what the first makes for all of them stays open
     before = len(os.listdir("/proc/self/fd"))
-    plain.serve(app)
-    client = plain.connect(receive_buffer=262144)
-    stream = client.start("GET", "/")
-    client.response(stream, lambda response: len(response.body) > 100_000)
-    client.leave(stream)
-    client.close()
-    assert isinstance(app.raised.take(), ClientDisconnected)
-    plain.served.stop()
-    plain.served.wait()
+    leave()
     eventually(lambda: len(os.listdir("/proc/self/fd")) <= before, "descriptors given back")
     assert not [text for text in records.messages() if "failed" in text]
 

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import tricorn
+from helpers.apps import hello
 from tricorn.application import load
 from tricorn.config import Config
+from tricorn.exceptions import LifespanError
+from tricorn.types import Receive, Scope, Send
 
 
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
     before = gc.get_threshold()
+    # Python's own: what another test has loaded in this process may have set another.
+    gc.set_threshold(2000 if sys.version_info >= (3, 13) else 700, *before[1:])
     yield
     gc.set_threshold(*before)
 
@@ -44,3 +51,30 @@ def test_the_application_has_the_last_word(tmp_path: Path) -> None:
 def test_0_leaves_pythons_own(tmp_path: Path) -> None:
     before = gc.get_threshold()
     assert loaded(tmp_path, "gc_left", "", gc_threshold=0) == before
+
+
+@pytest.mark.parametrize("worker_class", ["asyncio", "trio"])
+@pytest.mark.parametrize(("own", "then"), [(None, 5000), (123, 123)])
+def test_an_application_object_is_served_with_it(
+    worker_class: str, own: int | None, then: int
+) -> None:
+    """Unless the program has set its own, before it called ``run``."""
+    before = gc.get_threshold()
+    seen: list[tuple[int, ...]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(gc.get_threshold())
+        await send({"type": "lifespan.startup.failed", "message": "seen"})
+
+    if own is not None:
+        gc.set_threshold(own)
+    config = Config(bind="127.0.0.1:0", worker_class=worker_class, gc_threshold=5000)
+    with pytest.raises(LifespanError):
+        tricorn.run(app, config)
+    assert seen == [(then, *before[1:])]
+
+
+def test_a_program_that_serves_beside_its_own_work_keeps_its_threshold() -> None:
+    before = gc.get_threshold()
+    with tricorn.serve_in_thread(hello, Config(bind="127.0.0.1:0", lifespan="off")):
+        assert gc.get_threshold() == before

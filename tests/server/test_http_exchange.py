@@ -11,7 +11,7 @@ import pytest
 
 from helpers.apps import body, echo, hello, read_body, reply, start
 from helpers.clients import HTTP2Client
-from helpers.serving import Inbox, Records
+from helpers.serving import Inbox, Records, eventually
 from helpers.site import Site
 from tricorn.exceptions import ClientDisconnected, InvalidMessage
 from tricorn.types import Receive, Scope, Send
@@ -177,7 +177,8 @@ def test_push(site: Site) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["h2"])
-def test_push_above_a_limit_that_was_lowered(plain: Site) -> None:
+@pytest.mark.parametrize("whole", [False, True])
+def test_push_above_a_limit_that_was_lowered(plain: Site, records: Records, whole: bool) -> None:
     seen = Inbox()
     gate = plain.gate()
 
@@ -188,10 +189,10 @@ def test_push_above_a_limit_that_was_lowered(plain: Site) -> None:
             return
         await gate.wait()
         await start(send)
-        await body(send, b"style", more=True)
+        await body(send, b"style", more=not whole)
         seen.put([(await receive())["type"] for _ in range(2)][-1])
 
-    client = plain.open(app)
+    client = plain.open(app, accesslog="-", access_log_format="%(U)s %(disconnected)x %(B)s")
     assert isinstance(client, HTTP2Client)
     assert client.get("/").text == "page"
     ((pushed, _),) = client.promised.items()
@@ -200,6 +201,8 @@ def test_push_above_a_limit_that_was_lowered(plain: Site) -> None:
     gate.open()
     assert seen.take() == "http.disconnect"
     assert client.response(pushed).reset_code == CANCEL
+    eventually(lambda: len(records.messages("tricorn.access")) == 2, "two lines")
+    assert "/a.css True 0" in records.messages("tricorn.access")
     assert client.get("/").text == "page"
 
 

@@ -19,14 +19,10 @@ from tricorn.io.connection import Connection
 from tricorn.types import Receive, Scope, Send
 
 _PEERS = 5
-_BACKENDS = ("asyncio", "uvloop", "trio")
-_REASON = "anyio keeps the errors of lost sockets, and these the frames of the readers"
 
 
 @pytest.fixture
-def no_collector(backend: str) -> Iterator[None]:
-    if backend not in _BACKENDS:
-        pytest.skip(_REASON)
+def no_collector() -> Iterator[None]:
     gc.freeze()  # what was there before is not looked through again and again
     gc.disable()
     yield

@@ -88,6 +88,7 @@ def test_shutdown_comes_after_the_last_request(serving: Serving) -> None:
     served.stop()
     gate.open()
     assert client.response(stream).status == 200
+    client.close()
     served.wait()
     assert order == ["request", "shutdown"]
 

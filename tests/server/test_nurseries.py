@@ -9,7 +9,8 @@ import anyio
 import pytest
 import trio
 
-from helpers.apps import reply
+from helpers.apps import body, reply, start
+from helpers.clients import reset_socket
 from helpers.serving import Inbox, Records
 from helpers.site import Site
 from tricorn.exceptions import ClientDisconnected
@@ -102,6 +103,49 @@ def test_nor_behind_a_websocket_whose_peer_has_left(plain: Site, records: Record
     plain.served.stop()
     plain.served.wait()
     assert errors(records) == []
+
+
+class Wrapped(Exception):
+    """What a framework makes of an error that comes behind the start of a response."""
+
+
+@pytest.mark.parametrize("failure", [None, Broken])
+def test_nor_is_the_end_of_a_sender_in_one(
+    plain: Site, records: Records, failure: type[Exception] | None
+) -> None:
+    """Whatever a framework raises of the group that it comes in."""
+    records.expect("application failed")
+    ended = Inbox()
+
+    async def stream(send: Send) -> None:
+        while True:
+            try:
+                await body(send, bytes(65536), more=True)
+            except OSError as exc:
+                if failure is not None:
+                    raise ExceptionGroup("both", [exc, failure()]) from None
+                raise
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        try:
+            try:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(stream, send)
+            except BaseExceptionGroup as exc:
+                raise Wrapped from exc
+        except Wrapped as exc:
+            ended.put(exc)
+            raise RuntimeError from exc
+
+    client = plain.open(app)
+    client.response(client.start(), lambda r: len(r.body) > 0)
+    reset_socket(client.sock)
+    group = ended.take().__cause__
+    assert isinstance(group, BaseExceptionGroup)
+    plain.served.stop()
+    plain.served.wait()
+    assert len(errors(records)) == (failure is not None)
 
 
 def test_a_failure_beside_it_is_logged_by_itself(plain: Site, records: Records) -> None:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import signal
 import socket
+from functools import partial
 from pathlib import Path
 
+import anyio
+import anyio.lowlevel
 import pytest
 from serving_process import daemon
 
+import tricorn.io.ending
 from helpers.clients import HTTP1Client, open_socket
+from helpers.serving import BACKENDS, Records
+from tricorn import Config, serve
+from tricorn.types import Receive, Scope, Send
 
 _APP = """
 import anyio
@@ -78,6 +85,99 @@ def test_second_signal_stops_at_once(folder: Path, loop: str) -> None:
         assert server.end() == 0
         assert "stopping at once" in server.errors
         assert "Traceback" not in server.errors
+
+
+_STARTING = """
+import sys
+import anyio
+import tricorn.io.ending
+
+tricorn.io.ending.CANCEL_TIME = LIMIT
+
+def say(text):
+    print(text, file=sys.stderr)
+
+async def app(scope, receive, send):
+    await receive()
+    say("startup told")
+    try:
+        await anyio.sleep(TAKES)
+    except BaseException:
+        say("startup cancelled")
+        raise
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    say("shutdown told")
+    await send({"type": "lifespan.shutdown.complete"})
+"""
+
+_BLOCKING = """
+import os, signal, sys
+
+async def app(scope, receive, send):
+    await receive()
+    os.kill(os.getpid(), signal.SIGTERM)
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    print("shutdown told", file=sys.stderr)
+    await send({"type": "lifespan.shutdown.complete"})
+"""
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize(
+    ("takes", "limit", "said"), [(60, 0.2, "startup cancelled"), (0.3, 5, "shutdown told")]
+)
+def test_a_signal_ends_a_startup(
+    tmp_path: Path, loop: str, takes: float, limit: float, said: str
+) -> None:
+    code = _STARTING.replace("TAKES", str(takes)).replace("LIMIT", str(limit))
+    (tmp_path / "site_app.py").write_text(code)
+    argv = ["site_app:app", "--bind", "127.0.0.1:0", "--workers", "0", "-k", loop]
+    with daemon(tmp_path, *argv) as server:
+        server.wait_for("startup told")
+        server.send(signal.SIGTERM)
+        assert server.end() == 0
+    assert said in server.errors.splitlines()
+    assert "Traceback" not in server.errors
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_signal_during_a_startup_that_holds_up_the_loop(tmp_path: Path, loop: str) -> None:
+    """The loop hears of it behind the start-up only."""
+    (tmp_path / "site_app.py").write_text(_BLOCKING)
+    argv = ["site_app:app", "--bind", "127.0.0.1:0", "--workers", "0", "-k", loop]
+    with daemon(tmp_path, *argv, "--drain-delay", "3") as server:
+        assert server.end() == 0
+    assert "shutdown told" in server.errors.splitlines()
+    assert " speaks " not in server.errors
+    assert "Traceback" not in server.errors
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_task_group_that_waits_for_the_start_hears_of_its_end(
+    monkeypatch: pytest.MonkeyPatch, records: Records, loop: str, signals: int
+) -> None:
+    monkeypatch.setattr(tricorn.io.ending, "CANCEL_TIME", 0.1 if signals == 1 else 60.0)
+    records.expect("SIGTERM again: stopping at once")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        for count in range(signals):
+            signal.raise_signal(signal.SIGTERM)
+            while len(records.messages("tricorn.error")) <= count:
+                await anyio.lowlevel.checkpoint()
+        await anyio.sleep_forever()
+
+    async def main() -> None:
+        serving = partial(serve, app, Config(bind="127.0.0.1:0"), install_signal_handlers=True)
+        async with anyio.create_task_group() as tasks:
+            assert await tasks.start(serving) == []
+
+    backend, options = BACKENDS[loop]
+    anyio.run(main, backend=backend, backend_options=options)
+    assert len(records.messages("tricorn.error")) == signals
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])

@@ -87,14 +87,6 @@ def test_an_address_of_one_link(serving: Serving) -> None:
             assert second.getsockname() == listener.socket.getsockname()
 
 
-@pytest.fixture
-def anyio_race(backend: str, records: Records) -> None:
-    """Anyio's Unix sockets on asyncio may set a future they have cancelled."""
-    if backend == "asyncio-anyio":
-        records.expect("Exception in callback Future.set_result")
-
-
-@pytest.mark.usefixtures("anyio_race")
 def test_unix_socket(serving: Serving, tmp_path: Path) -> None:
     path = tmp_path / "server.sock"
     user = pwd.getpwuid(os.getuid()).pw_name
@@ -110,7 +102,6 @@ def test_unix_socket(serving: Serving, tmp_path: Path) -> None:
     assert not path.exists()
 
 
-@pytest.mark.usefixtures("anyio_race")
 def test_unix_socket_umask(serving: Serving, tmp_path: Path) -> None:
     path = tmp_path / "server.sock"
     before = os.umask(0o022)
@@ -121,7 +112,6 @@ def test_unix_socket_umask(serving: Serving, tmp_path: Path) -> None:
     assert now == before
 
 
-@pytest.mark.usefixtures("anyio_race")
 def test_stale_unix_socket_is_replaced_and_a_live_one_refused(
     serving: Serving, tmp_path: Path
 ) -> None:
@@ -143,7 +133,6 @@ def test_unix_path_that_is_no_socket_is_left_alone(serving: Serving, tmp_path: P
     assert path.read_text() == "data"
 
 
-@pytest.mark.usefixtures("anyio_race")
 def test_a_replaced_unix_path_is_not_removed_on_exit(serving: Serving, tmp_path: Path) -> None:
     path = tmp_path / "server.sock"
     served = serving(hello, bind=f"unix:{path}")
@@ -262,6 +251,7 @@ def test_drain_says_connection_close(serving: Serving) -> None:
     response = client.response(stream)
     assert response.text == "late"
     assert response.header(b"connection") == b"close"
+    client.close()
     served.wait()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from helpers.apps import reply
 from helpers.clients import open_socket
-from helpers.serving import Inbox
+from helpers.serving import Inbox, Records
 from helpers.site import Serving, Site
 from tricorn.types import Receive, Scope, Send
 
@@ -108,6 +108,37 @@ def test_no_state_without_lifespan(plain: Site) -> None:
     app = Recorder()
     plain.open(app, lifespan="off").get("/")
     assert "state" not in app.scopes.take()
+
+
+@pytest.mark.parametrize("raises", [True, False])
+def test_who_takes_it_apart_costs_itself_only(plain: Site, records: Records, raises: bool) -> None:
+    """The failure is told as it is, and other streams of the connection go on."""
+    records.expect("application failed", "without a whole response")
+    gate: Any = None
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert gate is not None
+        if scope["path"] == "/apart":
+            scope.clear()
+            if raises:
+                raise ValueError("the real failure")
+            return
+        await gate.wait()
+        await reply(send, b"whole")
+
+    client = plain.open(app)
+    gate = plain.gate()
+    other = client if plain.http2 else plain.connect()
+    stream = other.start()
+    response = client.get("/apart")
+    assert (response.status, response.complete) == (500, True)
+    gate.open()
+    assert other.response(stream).text == "whole"
+    (line,) = [record for record in records.records if record.levelname == "ERROR"]
+    said = "application failed" if raises else "application returned without a whole response"
+    version = "2" if plain.http2 else "1.1"
+    assert line.getMessage().startswith(f"{said}: GET - HTTP/{version} from 127.0.0.1:")
+    assert not raises or isinstance(line.exc_info[1], ValueError)
 
 
 def test_http_1_0(serving: Serving) -> None:

@@ -92,7 +92,7 @@ def test_serves_while_the_program_goes_on(config: Config) -> None:
 
 def test_exit_lets_open_exchanges_end(config: Config) -> None:
     app = App()
-    with serve_in_thread(app, config) as server:
+    with serve_in_thread(app, config.replace(close_timeout=0.1)) as server:
         sock = open_socket(address_of(server.url))
         client = HTTP1Client(sock)
         stream = client.start("GET", "/slow")

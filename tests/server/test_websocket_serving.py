@@ -14,7 +14,7 @@ import wsproto.events
 
 from helpers.apps import body
 from helpers.serving import Inbox, Records, settled
-from helpers.site import Site
+from helpers.site import EACH_ONCE, Site
 from helpers.websocket import WebSocketClient
 from tricorn.exceptions import ClientDisconnected
 from tricorn.types import Receive, Scope, Send
@@ -305,6 +305,7 @@ def read_slowly(client: WebSocketClient, left: int = SIZE) -> None:
         time.sleep(len(event.data) / RATE)  # the time itself is the subject
 
 
+@EACH_ONCE
 def test_a_peer_that_reads_slowly_is_not_silent(site: Site) -> None:
     """The ping lies behind what it reads."""
     site.serve(large, **KEEPALIVE)
@@ -318,6 +319,7 @@ def test_a_peer_that_reads_slowly_is_not_silent(site: Site) -> None:
     assert client.text() == "read"
 
 
+@EACH_ONCE
 def test_a_peer_that_reads_no_further_is_cut(site: Site) -> None:
     told = Inbox()
 
@@ -337,6 +339,7 @@ def test_a_peer_that_reads_no_further_is_cut(site: Site) -> None:
     client.client.sock.close()
 
 
+@EACH_ONCE
 @pytest.mark.parametrize("reads", [True, False])
 def test_the_close_frame_behind_a_large_message_has_its_time(site: Site, reads: bool) -> None:
     """It is not late while the peer reads what lies before it."""

@@ -353,6 +353,7 @@ def test_a_drain_lets_a_request_end(serving: Serving) -> None:
     served.stop()
     gate.set()
     assert client.response(stream).text == "done"
+    client.close()
     served.wait()
 
 

@@ -337,8 +337,8 @@ def test_cancelled_before_the_end_of_the_time(
     handler_of: HandlerOf, records: Records, app: Any, loop: str
 ) -> None:
     records.expect("took too long")
-    handler = handler_of(app, config={"worker_class": loop}, timeout_margin=0.15)
-    answer = get(handler, InvocationContext(0.2))
+    handler = handler_of(app, config={"worker_class": loop}, timeout_margin=0.5)
+    answer = get(handler, InvocationContext(0.7))
     assert (answer.status, answer.body) == (504, b"Gateway Timeout")
     assert answer.values("content-length") == ["15"]
 

@@ -173,11 +173,14 @@ def test_invocation_may_end_before_its_response_has_to_begin(
 # What the server answers itself
 
 
-def test_health(handler_of: HandlerOf, records: Records) -> None:
+@pytest.mark.parametrize("apart", [{}, {"health_bind": ["0.0.0.0:9000"]}], ids=["", "health_bind"])
+def test_health(handler_of: HandlerOf, records: Records, apart: dict[str, object]) -> None:
+    """At an address of its own or not, as a configuration that a server shares says."""
+
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await reply(send, scope["path"].encode())
 
-    health = {"livez_path": "/livez", "readyz_path": "/readyz", "metrics_path": "/metrics"}
+    health = {"livez_path": "/livez", "readyz_path": "/readyz", "metrics_path": "/metrics"} | apart
     hosts = {"server_names": ["other.example"]}
     handler = handler_of(app, config=health | {"accesslog": "-"})
     assert (call(handler, target="/livez").body, call(handler, target="/readyz").body) == (

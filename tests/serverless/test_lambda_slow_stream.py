@@ -72,7 +72,7 @@ def test_nothing_is_written_behind_the_end(
         with anyio.CancelScope(shield=True):
             free.wait(PATIENCE)
             try:
-                await body(send, b"rest")
+                await body(send, b"rest", more=True)
             except OSError:
                 told.set()
 

@@ -8,6 +8,8 @@ they are missing, and when they are None.
 from __future__ import annotations
 
 import io
+import os
+from pathlib import Path
 from typing import Any
 
 #: Leave the key out.
@@ -53,6 +55,8 @@ _STATUS = _rows("status", (200, 404, 599), _NO_STATUS)
 _DENIAL = _rows("status", (404, 599), _NO_STATUS)
 
 _BODY = _rows("body", (MISSING, None, b"", bytearray(b"x"), memoryview(b"x")), _NO_BYTES)
+_PATHS = (__file__, Path(__file__), os.path.relpath(__file__), Path(os.path.relpath(__file__)))
+_BYTES_PATH = os.fsencode(__file__)
 _PUSHED = _rows("path", ("/pushed", "/\u00e9 #"), (MISSING, None, "", "pushed", *_NO_TEXT))
 _FILE = [
     *_rows("offset", (MISSING, None, 3), _NO_NUMBERS),
@@ -96,7 +100,7 @@ HTTP: dict[str, tuple[list[str], dict[str, Any], list[Case]]] = {
     "http.response.pathsend": (
         ["http.response.start"],
         {"path": __file__},
-        _EXTRA + _rows("path", (__file__,), (MISSING, None, "", "relative", b"/", 5, [])),
+        _EXTRA + _rows("path", _PATHS, (MISSING, None, "", _BYTES_PATH, 5, [])),
     ),
     "http.response.zerocopysend": (
         ["http.response.start"],

@@ -63,6 +63,20 @@ def test_pathsend(site: SharedSite, path: Path) -> None:
         assert sorted(given) == sorted(fields)
 
 
+def test_pathsend_from_the_working_directory(plain: SharedSite, path: Path) -> None:
+    """optional, extensions "Path Send": a relative path is one from the working directory of the
+    process, where frameworks hand on what they are given."""
+
+    relative = os.path.relpath(path)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        await send(pathsend(relative))
+
+    response = plain.open(app).get("/")
+    assert (response.status, bytes(response.body), response.complete) == (200, CONTENT, True)
+
+
 def test_pathsend_once(plain: SharedSite, path: Path) -> None:
     """must, extensions "Path Send": it completes the response: a second one is ignored, as is a
     body behind it."""
@@ -117,21 +131,21 @@ def test_pathsend_is_as_a_body(plain: SharedSite, path: Path) -> None:
     assert response.trailers == [(b"x-sum", b"1")]
 
 
-@pytest.mark.parametrize("what", ["missing", "directory", "relative", "short"])
+@pytest.mark.parametrize("what", ["missing", "directory", "bytes", "short"])
 def test_pathsend_that_cannot_be(plain: SharedSite, path: Path, what: str) -> None:
-    """should, core "Error Handling": a path that is not absolute, or of no regular file, or of
-    one that is shorter than was told, raises out of send before anything has left: another
+    """should, core "Error Handling": a path that is no text, or of no regular file, or of one
+    that is shorter than was told, raises out of send before anything has left: another
     response is still possible."""
     paths: dict[str, object] = {
         "missing": path.with_name("missing"), "directory": path.parent,
-        "relative": os.path.relpath(path), "short": path,
+        "bytes": os.fsencode(path), "short": path,
     }  # fmt: skip
     found = Inbox()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         length = len(CONTENT) + 1 if what == "short" else 5
         await start(send, 200, [(b"content-length", b"%d" % length)])
-        found.put(await refused(send, pathsend(paths[what])))
+        found.put(await refused(send, {**pathsend(path), "path": paths[what]}))
         await body(send, b"sorry".ljust(length))
 
     response = plain.open(app).get("/")

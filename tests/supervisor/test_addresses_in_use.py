@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterator
+import signal
 from pathlib import Path
 
 import pytest
@@ -33,15 +32,6 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "late.py").write_text(APP)
     (tmp_path / "early.py").write_text("async def app(scope, receive, send):\n    raise OSError\n")
     return tmp_path
-
-
-@pytest.fixture
-def port() -> Iterator[int]:
-    """A port that no other test gets: it is bound, and nobody listens."""
-    with socket.socket() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(("", 0))
-        yield sock.getsockname()[1]
 
 
 @pytest.mark.parametrize("other", ["insecure_bind", "health_bind"])
@@ -75,3 +65,36 @@ def test_of_two_that_start_at_once_one_serves(
             assert not refuses(f"{folder}/s" if kind == "unix" else ("127.0.0.1", port))
     (line,) = late.errors.splitlines()
     assert line.startswith(f"tricorn: error: bind: cannot bind '{address}': ")
+
+
+def test_a_path_that_is_taken_while_a_reload_starts(folder: Path) -> None:
+    """The former workers stay, and so does the other process with what it has."""
+    path, settings = folder / "s", folder / "tricorn.toml"
+    bind = 'bind = "127.0.0.1:0"\n'
+    settings.write_text(bind)
+    (folder / "go").touch()
+    with daemon(folder, "late:app") as late:
+        late.wait_for("1 worker (")
+        (folder / "go").unlink()
+        settings.write_text(f'{bind}insecure_bind = "unix:{path}"\n')
+        late.send(signal.SIGHUP)
+        eventually(lambda: len([*folder.glob("starts.*")]) == 2, "it does not reload")
+        settings.write_text("")
+        argv = ("--bind", f"unix:{path}", "--lifespan", "off")
+        with daemon(folder, "early:app", *argv) as early:
+            early.wait_for("1 worker (")
+            (folder / "go").touch()
+            late.wait_for("the reload failed, the former workers and configuration stay: ")
+            assert f"insecure_bind: cannot bind 'unix:{path}': another process" in late.errors
+            assert not refuses(late.address)
+            assert not refuses(str(path))
+
+
+def test_a_path_that_was_taken_long_ago_hinders_no_reload(folder: Path) -> None:
+    path = folder / "s"
+    (folder / "go").touch()
+    with daemon(folder, "late:app", "--bind", f"unix:{path}") as server:
+        server.wait_for("1 worker (")
+        path.unlink()
+        server.send(signal.SIGHUP)
+        server.wait_until(lambda errors: errors.count("1 worker (") == 2)

@@ -46,7 +46,6 @@ class Worker:
         self.fleet = Fleet(CONFIG)
         self.fleet.slots = [Slot(0, current=self.process)]
         self.fleet.serving = True
-        self.say("ready", urls=[])
 
     def say(self, kind: str, **fields: object) -> None:
         """Have the supervisor hear a message of it."""
@@ -60,7 +59,8 @@ class Worker:
 
 
 @pytest.fixture
-def worker(tmp_path: Path) -> Iterator[Worker]:
+def starting(tmp_path: Path) -> Iterator[Worker]:
+    """One that is not ready yet."""
     made = Worker(tmp_path)
     yield made
     made.process.kill()
@@ -68,6 +68,13 @@ def worker(tmp_path: Path) -> Iterator[Worker]:
         time.sleep(0.001)
     made.process.channel.close()
     made.channel.close()
+
+
+@pytest.fixture
+def worker(starting: Worker) -> Worker:
+    """One that is."""
+    starting.say("ready", urls=[])
+    return starting
 
 
 def test_one_that_is_told_to_end_by_somebody_else_has_its_drain_delay(worker: Worker) -> None:
@@ -97,6 +104,59 @@ def test_the_later_word_takes_no_time_away(worker: Worker) -> None:
     worker.process.drain()
     assert not worker.is_killed_after(100.0)
     assert worker.is_killed_after(130.0)
+
+
+def test_one_that_starts_is_killed_soon(starting: Worker) -> None:
+    """It has nothing to end, and no heartbeat yet."""
+    starting.process.heard -= 1000.0
+    starting.process.drain(delay=100.0, stopping=True)
+    assert not starting.process.is_hung(time.monotonic())
+    assert not starting.is_killed_after(4.0)
+    assert starting.is_killed_after(6.0)
+
+
+def test_one_that_was_quicker_than_the_word_drains_as_one_that_serves(starting: Worker) -> None:
+    starting.process.drain(delay=100.0, stopping=True)
+    starting.say("ready", urls=[])
+    assert not starting.is_killed_after(100.0)
+    assert starting.is_killed_after(130.0)
+
+
+def test_one_that_has_started_has_the_time_to_shut_down(starting: Worker) -> None:
+    starting.fleet.retire(starting.process)
+    starting.say("shutdown")
+    assert not starting.is_killed_after(5.5)
+    assert starting.is_killed_after(30.0)
+
+
+@pytest.mark.parametrize(("kind", "fields"), [("shutdown", {}), ("ready", {"urls": []})])
+def test_one_whose_words_come_together_has_the_time(
+    starting: Worker, kind: str, fields: dict[str, object]
+) -> None:
+    """It was told to end by somebody else, and had started meanwhile."""
+    starting.channel.send("draining")
+    starting.say(kind, **fields)
+    assert starting.process in starting.fleet.leaving
+    assert not starting.is_killed_after(100.0)
+    assert starting.is_killed_after(130.0)
+
+
+def test_a_replacement_that_ends_already_has_the_time_to_shut_down(starting: Worker) -> None:
+    """Nobody told it to drain when it said so; a stop does afterwards."""
+    slot = starting.fleet.slots[0]
+    slot.current, slot.incoming = None, starting.process
+    starting.say("draining")
+    starting.say("shutdown")
+    starting.process.drain(stopping=True)
+    assert not starting.is_killed_after(5.5)
+    assert starting.is_killed_after(30.0)
+
+
+def test_one_that_is_cut_has_none_when_it_has_started(starting: Worker) -> None:
+    starting.process.drain(delay=100.0, stopping=True)
+    starting.process.cut()
+    starting.say("ready", urls=[])
+    assert starting.is_killed_after(6.0)
 
 
 def test_one_that_is_about_to_be_killed_gets_no_time(worker: Worker) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import signal
@@ -14,6 +13,7 @@ import pytest
 from workers_daemon import APP, workers
 
 from helpers.daemon import COMMAND, daemon
+from helpers.descriptors import leave_all_descriptors, leave_descriptors
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only there limits can be set")
 
@@ -29,25 +29,6 @@ TOO_MANY = "[Errno 24] Too many open files"
 def folder(tmp_path: Path) -> Path:
     os.mkfifo(tmp_path / "gate")
     return tmp_path
-
-
-def leave_descriptors(pid: int, count: int) -> None:
-    """Let a process open so many more and no others."""
-    import resource
-
-    taken = {int(fd) for fd in os.listdir(f"/proc/{pid}/fd")}
-    free = (fd for fd in itertools.count() if fd not in taken)
-    limit = next(itertools.islice(free, count, None))
-    _, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, most))
-
-
-def leave_all_descriptors(pid: int) -> None:
-    """Let a process open what it likes again."""
-    import resource
-
-    _, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
 
 
 # With 3 of them there is a channel, and no process for its other end.

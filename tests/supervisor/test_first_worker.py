@@ -77,9 +77,9 @@ TRICORN_NOT_IN_WORKER = (
     "access_log", "asgi.asgi2", "asgi.forwarded", "asgi.media_types", "asgi.mounts",
     "asgi.redirect", "asgi.static", "asgi.wsgi", "cli_parser", "cli_versions", "codecs.http1_h11",
     "codecs.http2_h2", "codecs.websocket_wsproto", "config_docs", "dev_certificate",
-    "io.accepting_anyio", "io.anyio_means", "io.anyio_transport", "io.certificates",
-    "io.cleartext", "io.proxy_header", "io.tls", "migrate", "protocol.proxy_protocol", "reloader",
-    "supervisor",
+    "io.accepting_anyio", "io.anyio_means", "io.anyio_output", "io.anyio_transport",
+    "io.certificates", "io.cleartext", "io.proxy_header", "io.tls", "migrate",
+    "protocol.proxy_protocol", "reloader", "supervisor",
 )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 
 import anyio
 import anyio.to_thread
@@ -12,6 +13,7 @@ from helpers.apps import hello
 from helpers.serving import BACKENDS
 from tricorn.config import Config
 from tricorn.control_channel import Channel
+from tricorn.last_resort import LastResort
 from tricorn.server import Server
 from tricorn.worker_process import Link
 
@@ -46,3 +48,33 @@ def test_the_answer_to_a_worker_that_drains_by_itself_counts(backend: str) -> No
     worker.close()
     assert server.worker.draining
     assert server.worker.ready, "it answers that the daemon stops"
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_cut_needs_no_thread(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
+    """The system may give no more of them, also for what would end the process."""
+    name, options = BACKENDS[backend]
+
+    def start(self: threading.Timer) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Timer, "start", start)
+    supervisor, worker = Channel.pair()
+    config = Config(bind="127.0.0.1:0", lifespan="off")
+    link = Link(worker, config)
+    server = Server(hello, config)
+    server.last_resort = LastResort()
+
+    async def main() -> None:
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(link.serve, server)
+                await anyio.to_thread.run_sync(lambda: supervisor.receive(wait=True))
+                link._heed({"type": "cut"})
+
+    try:
+        anyio.run(main, backend=name, backend_options=options)
+        server.last_resort.cancel()
+    finally:
+        supervisor.close()
+        worker.close()

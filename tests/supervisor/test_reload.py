@@ -114,7 +114,7 @@ def test_new_workers_that_die_together_leave_the_former_ones(tmp_path: Path) -> 
         (tmp_path / "site_app.py").write_text(APP.replace("VERSION = 1", "VERSION = 22"))
         site.server.send(signal.SIGHUP)
         site.wait_said(2)
-        assert site.version() == "22"
+        eventually(lambda: site.version() == "22", "a former worker serves on")
     assert site.server.errors.count("the reload failed") == 1
 
 
@@ -279,6 +279,38 @@ def test_reload_in_one_process_says_what_it_does_not_do(tmp_path: Path) -> None:
         server.wait_for("SIGHUP: log files and certificates opened anew; the rest")
         server.send(signal.SIGTERM)
         assert server.end() == 0
+
+
+def test_watched_files_are_those_of_the_configuration_now(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text("1")
+    config = tmp_path / "tricorn.toml"
+    with workers(tmp_path) as site:
+        config.write_text("use_reloader = true\n")
+        site.server.send(signal.SIGHUP)
+        site.wait_said(2)
+        assert f"watching {tmp_path} (" in site.server.errors
+        (tmp_path / "site_app.py").write_text(APP.replace("VERSION = 1", "VERSION = 22"))
+        site.wait_said(3)
+        assert site.version() == "22"
+        config.write_text("use_reloader = true\nreload_include = ['*.html']\n")
+        site.server.send(signal.SIGHUP)
+        site.wait_said(4)
+        page.write_text("22")
+        site.server.wait_for("page.html changed: ")
+        site.wait_said(5)
+        config.write_text("use_reloader = true\nreload_include = ['*.html']\nworkers = 2\n")
+        site.server.send(signal.SIGHUP)
+        site.wait_said(6)
+        assert site.server.errors.count(f"watching {tmp_path} (") == 2
+        config.write_text("")
+        site.server.send(signal.SIGHUP)
+        site.wait_said(7)
+        assert "watching no files" in site.server.errors
+        page.write_text("333")
+        site.server.send(signal.SIGHUP)
+        site.wait_said(8)
+        assert site.server.errors.count("page.html changed") == 1
 
 
 def test_watching_code_waits_for_the_next_edit(tmp_path: Path) -> None:

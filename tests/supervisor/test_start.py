@@ -6,10 +6,11 @@ import os
 import re
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import pytest
-from workers_daemon import APP, eventually, is_alive, workers
+from workers_daemon import APP, Workers, eventually, is_alive, workers
 
 from helpers.daemon import daemon
 
@@ -127,8 +128,6 @@ def test_a_script_may_name_the_application(folder: Path) -> None:
         "if __name__ == '__main__':\n"
         "    tricorn.run('its_app:app', tricorn.Config(bind='127.0.0.1:0', workers=2))\n"
     )
-    import sys
-
     with daemon(folder, command=[sys.executable, str(script)]) as server:
         server.wait_for("2 workers (")
         server.send(signal.SIGTERM)
@@ -154,6 +153,24 @@ def test_what_takes_a_supervisor_is_told_without_one() -> None:
     assert line == "max_requests has no effect: workers = 0, so there is no supervisor"
 
 
+@pytest.mark.parametrize("served", ["site_app.app", "'site_app:app'"], ids=["object", "name"])
+def test_run_tells_what_has_no_effect(folder: Path, served: str) -> None:
+    options = "bind='127.0.0.1:0', use_reloader=True, max_requests=5, daemon=True"
+    workers = "" if served == "site_app.app" else ", workers=0"
+    (folder / "serve.py").write_text(
+        "import site_app, tricorn\n"
+        "tricorn.logs.setup(tricorn.Config())\n"
+        f"tricorn.run({served}, tricorn.Config({options}{workers}))\n"
+    )
+    with daemon(folder, command=[sys.executable, "serve.py"]) as server:
+        server.wait_for(" speaks ")
+        server.send(signal.SIGTERM)
+        assert server.end() == 0
+    lines = [line for line in server.errors.splitlines() if " has no effect: " in line]
+    assert [line.split()[3] for line in lines] == ["daemon", "max_requests", "use_reloader"]
+    assert lines[1].endswith("max_requests has no effect: workers = 0, so there is no supervisor")
+
+
 def test_one_address_with_port_0_may_be_there_several_times(folder: Path) -> None:
     with workers(folder, "--bind", "127.0.0.1:0", "--insecure-bind", "127.0.0.1:0") as site:
         urls = re.findall(r"(http://\S+) speaks", site.server.errors)
@@ -167,8 +184,15 @@ def app(environ, start_response):
 """
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_wsgi_application_is_told_of_other_workers(tmp_path: Path, count: int) -> None:
+@pytest.mark.parametrize(
+    ("count", "mounted", "several"), [(0, False, False), (1, False, True), (2, True, True)]
+)
+def test_wsgi_application_is_told_of_other_workers(
+    tmp_path: Path, count: int, mounted: bool, several: bool
+) -> None:
+    """Of one that SIGTTIN or a reload starts, too, however long it runs itself."""
     (tmp_path / "site_app.py").write_text(_WSGI)
-    with workers(tmp_path, "--workers", str(count)) as site:
-        assert site.get() == str(count > 1)
+    mounts = ("--mounts", '[{"path": "/", "application": "site_app:app"}]')
+    argv = ("--bind", "127.0.0.1:0", "--workers", str(count))
+    with daemon(tmp_path, *(mounts if mounted else ("site_app:app",)), *argv) as server:
+        assert Workers(server).get() == str(several)

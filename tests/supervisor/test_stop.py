@@ -9,11 +9,33 @@ from pathlib import Path
 import pytest
 from workers_daemon import APP, Echo, eventually, is_alive, refuses, workers
 
+from helpers.daemon import daemon
+
 # It goes on importing, and says that it does.
 _STARTS = """
 open(f"starts.{os.getpid()}", "x").close()
 time.sleep(60)
 """
+
+# Its application starts until there is a file `go`, and leaves a mark where it is shut down.
+_STARTS_UP = """
+import os, signal, time
+from pathlib import Path
+import anyio
+
+async def app(scope, receive, send):
+    if scope["type"] != "lifespan":
+        raise RuntimeError("a request")
+    await receive()
+    Path(f"starts.{os.getpid()}").touch()
+    while not os.path.exists("go"):
+        PAUSE
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    Path("shut-down").touch()
+    await send({"type": "lifespan.shutdown.complete"})
+"""
+_PAUSES = {"waits": "await anyio.sleep(0.01)", "blocks": "time.sleep(0.01)"}
 
 
 def test_idle_connections_may_still_send_a_request(tmp_path: Path) -> None:
@@ -31,6 +53,7 @@ def test_idle_connections_may_still_send_a_request(tmp_path: Path) -> None:
         last = client.getresponse()
         assert last.status == 200
         assert last.getheader("connection") == "close"
+        last.read()
         client.close()
         slow.close()
         assert site.server.end() == 0
@@ -79,6 +102,54 @@ def test_a_worker_that_starts_keeps_no_address_open(tmp_path: Path) -> None:
             echo.send(byte)
         echo.end()
         assert site.server.end() == 0
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+@pytest.mark.parametrize("startup", _PAUSES)
+def test_an_application_that_starts_keeps_no_address_open(
+    tmp_path: Path, loop: str, startup: str
+) -> None:
+    """Nor does its worker take what waits there, and it is shut down in order."""
+    with workers(tmp_path, "-k", loop) as site:
+        echo = Echo(site)
+        (tmp_path / "site_app.py").write_text(_STARTS_UP.replace("PAUSE", _PAUSES[startup]))
+        site.server.send(signal.SIGHUP)
+        eventually(lambda: [*tmp_path.glob("starts.*")], "no new worker")
+        (starts,) = tmp_path.glob("starts.*")
+        site.server.send(signal.SIGTERM)
+        eventually(lambda: refuses(site.server.address), "it still takes connections")
+        assert is_alive(int(starts.suffix[1:])), "it was refused for want of the worker"
+        (tmp_path / "go").touch()
+        eventually(lambda: not is_alive(int(starts.suffix[1:])), "it lives on")
+        for byte in b"b", b"c", b"d", b"e", b"f":
+            echo.send(byte)
+        echo.end()
+        assert site.server.end() == 0
+    assert (tmp_path / "shut-down").exists()
+    assert "killed" not in site.server.errors
+
+
+def _is_open(path: Path) -> bool:
+    """Whether any process has a socket that is bound to the path, listening or not."""
+    return str(path) in Path("/proc/net/unix").read_text()
+
+
+@pytest.mark.parametrize("count", ["0", "1"])
+def test_a_stop_of_the_first_start_begins_no_drain_delay(tmp_path: Path, count: str) -> None:
+    (tmp_path / "site_app.py").write_text(_STARTS_UP.replace("PAUSE", _PAUSES["waits"]))
+    path = tmp_path / "s"
+    argv = ("site_app:app", "--bind", f"unix:{path}", "--workers", count, "--drain-delay", "60")
+    with daemon(tmp_path, *argv) as server:
+        eventually(lambda: [*tmp_path.glob("starts.*")], "no worker")
+        assert _is_open(path)
+        server.send(signal.SIGTERM)
+        eventually(lambda: not _is_open(path), "it keeps its address open")
+        (tmp_path / "go").touch()
+        assert server.end() == 0
+    assert not path.exists()
+    assert (tmp_path / "shut-down").exists()
+    assert "killed" not in server.errors
+    assert " speaks " not in server.errors
 
 
 def test_the_second_signal_forces(tmp_path: Path) -> None:

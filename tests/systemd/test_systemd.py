@@ -9,16 +9,17 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import tricorn.exceptions
+from helpers.daemon import COMMAND, daemon
 from tricorn.config import Config
 from tricorn.exceptions import BindError
 from tricorn.io.listener import bind_all
-from tricorn.systemd import Notifier, named_sockets, passed_sockets
+from tricorn.systemd import Notifier, named_sockets, passed_sockets, unused_sockets
 
 SOURCE = Path(tricorn.exceptions.__file__).parents[1]
 
@@ -46,8 +47,24 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]
         yield manager
 
 
-def test_every_message(manager: Manager) -> None:
-    notifier = Notifier(manager.environ)
+MakeNotifier = Callable[..., Notifier]
+
+
+@pytest.fixture
+def notifier_of() -> Iterator[MakeNotifier]:
+    made: list[Notifier] = []
+
+    def make(environ: dict[str, str], *, heir: bool = False) -> Notifier:
+        made.append(Notifier(environ, heir=heir))
+        return made[-1]
+
+    yield make
+    for notifier in made:
+        notifier.close()
+
+
+def test_every_message(manager: Manager, notifier_of: MakeNotifier) -> None:
+    notifier = notifier_of(manager.environ)
     assert notifier.enabled
     assert notifier.ready("serving\nat 8000")
     assert manager.take() == ["READY=1", "STATUS=serving at 8000"]
@@ -67,16 +84,18 @@ def test_every_message(manager: Manager) -> None:
     assert manager.take() == ["EXTEND_TIMEOUT_USEC=1500000"]
 
 
-def test_nobody_to_tell() -> None:
-    notifier = Notifier({})
+def test_nobody_to_tell(notifier_of: MakeNotifier) -> None:
+    notifier = notifier_of({})
     assert not notifier.enabled
     assert not notifier.ready()
     assert notifier.watchdog_interval is None
 
 
 @pytest.mark.parametrize("address", ["/no/such/socket", "@tricorn-nobody", "vsock:2:1", "x" * 200])
-def test_failure_is_told_once(address: str, caplog: pytest.LogCaptureFixture) -> None:
-    notifier = Notifier({"NOTIFY_SOCKET": address})
+def test_failure_is_told_once(
+    address: str, caplog: pytest.LogCaptureFixture, notifier_of: MakeNotifier
+) -> None:
+    notifier = notifier_of({"NOTIFY_SOCKET": address})
     logging.getLogger("tricorn.error").disabled = False
     with caplog.at_level(logging.WARNING, "tricorn.error"):
         assert not notifier.ready()
@@ -85,17 +104,30 @@ def test_failure_is_told_once(address: str, caplog: pytest.LogCaptureFixture) ->
     assert "READY=1" in caplog.text
 
 
-def test_full_socket_does_not_hold_us_up(tmp_path: Path) -> None:
+def test_full_socket_does_not_hold_us_up(tmp_path: Path, notifier_of: MakeNotifier) -> None:
     """A manager that does not read costs a moment, not the server."""
     manager = Manager(str(tmp_path / "notify"))
     with manager.sock:
-        notifier = Notifier(manager.environ)
+        notifier = notifier_of(manager.environ)
         sent = 0
         while notifier.watchdog():
             sent += 1
             assert sent < 100_000
         manager.take()
         assert notifier.watchdog()
+
+
+def test_another_socket_at_the_same_path(tmp_path: Path, notifier_of: MakeNotifier) -> None:
+    """As behind a new start of whatever plays systemd in a container."""
+    notifier = None
+    for _ in range(2):
+        manager = Manager(str(tmp_path / "notify"))
+        with manager.sock:
+            notifier = notifier or notifier_of(manager.environ)
+            assert notifier.watchdog()
+            assert manager.take() == ["WATCHDOG=1"]
+        (tmp_path / "notify").unlink()
+    assert not notifier.watchdog()
 
 
 @pytest.mark.parametrize(
@@ -109,13 +141,15 @@ def test_full_socket_does_not_hold_us_up(tmp_path: Path) -> None:
         ("", None, None),
     ],
 )
-def test_watchdog(usec: str, pid: str | None, interval: float | None) -> None:
+def test_watchdog(
+    usec: str, pid: str | None, interval: float | None, notifier_of: MakeNotifier
+) -> None:
     environ = {"NOTIFY_SOCKET": "/run/notify", "WATCHDOG_USEC": usec}
     if pid is not None:
         environ["WATCHDOG_PID"] = str(os.getpid()) if pid == "own" else pid
-    assert Notifier(environ).watchdog_interval == interval
+    assert notifier_of(environ).watchdog_interval == interval
     heir = 15.0 if usec.startswith("3") else None
-    assert Notifier(environ, heir=True).watchdog_interval == heir
+    assert notifier_of(environ, heir=True).watchdog_interval == heir
 
 
 def environ_of(count: int, names: str | None = None) -> dict[str, str]:
@@ -143,6 +177,39 @@ def test_names_and_numbers() -> None:
 def test_nothing_of_the_name(environ: dict[str, str], said: str) -> None:
     with pytest.raises(OSError, match=said):
         named_sockets("web", environ)
+
+
+@pytest.mark.parametrize(
+    ("options", "environ", "wanted"),
+    [
+        ({}, environ_of(1, "gunicorn.socket"), '["systemd:gunicorn.socket"]'),
+        ({"bind": ":80"}, environ_of(3, "web:admin:web"), '["systemd:web", "systemd:admin"]'),
+        ({"bind": "unix:/run/s"}, environ_of(1), '["systemd:unknown"]'),
+        ({"bind": "systemd:web"}, environ_of(1, "web"), None),
+        ({"bind": "fd://3"}, environ_of(1, "web"), None),
+        ({"insecure_bind": "systemd:web"}, environ_of(1, "web"), None),
+        ({"health_bind": "systemd:web"}, environ_of(1, "web"), None),
+        ({}, {"LISTEN_FDS": "1", "LISTEN_PID": "1"}, None),
+        ({}, environ_of(0), None),
+        ({}, {}, None),
+    ],
+)  # fmt: skip
+def test_sockets_that_no_address_takes(
+    options: dict[str, str], environ: dict[str, str], wanted: str | None
+) -> None:
+    line = f"systemd passed sockets that no address takes; bind = {wanted} would"
+    assert unused_sockets(Config.from_mapping(options), environ) == ([line] if wanted else [])
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_they_are_told_at_the_start(tmp_path: Path, workers: str) -> None:
+    (tmp_path / "site_app.py").write_text("async def app(scope, receive, send): ...\n")
+    script = 'LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=web.socket exec "$0" "$@"'
+    argv = "site_app:app", "--bind", "127.0.0.1:0", "--workers", workers
+    with daemon(tmp_path, *argv, command=("sh", "-c", script, *COMMAND)) as server:
+        server.wait_for(
+            'WARNING systemd passed sockets that no address takes; bind = ["systemd:web'
+        )
 
 
 def test_bind_without_systemd(monkeypatch: pytest.MonkeyPatch) -> None:

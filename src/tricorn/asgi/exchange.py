@@ -20,6 +20,7 @@ class BaseStream:
     duration = 0.0  # seconds
     finished_at = 0.0  # seconds since the epoch
     close_code: int | None = None
+    is_websocket = False
     scope: Scope
     task: TaskHandle | None = None  # the application's, while it runs; the driver's business
     body_limit: int | None = None  # bytes of request body above which the answer is 413

@@ -35,12 +35,17 @@ _CANNOT_TELL = (errno.EAGAIN, errno.EOPNOTSUPP, errno.EINVAL)
 def open_path(message: Message) -> FileRegion:
     """The whole file that ``message["path"]`` names.
 
-    :raises InvalidMessage: unless it is an absolute path.
+    The specification has absolute paths only; but Starlette hands on what its ``FileResponse`` was
+    given, and a relative one is found where the application's own ``open`` would find it.
+
+    :raises InvalidMessage: unless it is the path of a file, as text.
     :raises FileUnavailable: if it cannot be opened or is no regular file.
     """
     path = message.get("path")
-    if not isinstance(path, str | os.PathLike) or not os.path.isabs(path):
-        raise InvalidMessage(f"http.response.pathsend: 'path' must be an absolute path: {path!r}")
+    if isinstance(path, os.PathLike):
+        path = os.fspath(path)
+    if not isinstance(path, str) or not path:
+        raise InvalidMessage(f"http.response.pathsend: 'path' must be a path, as str: {path!r}")
     # Not blocking, lest a named pipe hold the event loop.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
     try:

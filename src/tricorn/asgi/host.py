@@ -22,6 +22,7 @@ from tricorn.counters import CURRENT, PEER_FAULTS, Counters
 from tricorn.protocol import outbound
 from tricorn.protocol.connection import HTTPConnection
 from tricorn.protocol.events import PeerFault
+from tricorn.protocol.flow import FileRegion
 from tricorn.protocol.outbound import FieldList
 from tricorn.types import ASGIApplication, Headers, Scope
 
@@ -143,11 +144,10 @@ class Worker:
 
     def _extensions(self) -> dict[str, dict[str, Any]]:
         """What every HTTP scope offers, whatever its connection."""
-        extensions: dict[str, dict[str, Any]] = {
-            "http.response.pathsend": {},
-            "http.response.zerocopysend": {},
-            STOPPING: {"signal": self.stopping},
-        }
+        extensions: dict[str, dict[str, Any]] = {STOPPING: {"signal": self.stopping}}
+        if self.config.file_sending:
+            extensions["http.response.pathsend"] = {}
+            extensions["http.response.zerocopysend"] = {}
         if self.config.debug:
             extensions["http.response.debug"] = {}
         return extensions
@@ -195,6 +195,12 @@ class Worker:
             self.log.warning(message, *args)
 
 
+# Turns of the loop that ``receive`` is ahead of ``send`` in telling of a disconnect. It takes two
+# until another task knows that one has ended, and two more for each middleware that calls
+# ``receive`` in a task of its own: enough for four of these.
+_LEAD: Final = 10
+
+
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Host(ABC):
     """The connection driver, as an exchange sees it."""
@@ -222,6 +228,15 @@ class Host(ABC):
         not keep up or because this event loop writes by awaiting.
         """
 
+    async def flush_file(self, stream_id: int, region: FileRegion) -> None:
+        """Write what is queued, ``region`` last, and wait until the system has all of it.
+
+        However small it is: only then is it known that the file could be read.
+
+        :raises ClientDisconnected: if the connection is lost before, or is cut for the file.
+        """
+        raise NotImplementedError  # where ``can_send_file`` is never true
+
     @abstractmethod
     def consumed(self, stream_id: int, n: int) -> None:
         """The application has taken ``n`` bytes of the request body: ``consumed``, and a flush."""
@@ -229,6 +244,15 @@ class Host(ABC):
     @abstractmethod
     def turn(self) -> Awaitable[None]:
         """A turn of the event loop."""
+
+    async def after_listeners(self) -> None:
+        """Let those act first who wait in ``receive`` for a disconnect that ``send`` is to tell of.
+
+        Frameworks cancel who sends when another of their tasks hears of it, and clean up behind
+        that; with our error in its place Django closes no response.
+        """
+        for _ in range(_LEAD):
+            await self.turn()
 
     @abstractmethod
     def released(self, stream_id: int) -> None:

@@ -162,6 +162,8 @@ class HTTPStream(HTTPResponse):
     async def _disconnect(self) -> Message:
         """One who asks again and again must leave the others their turn."""
         if self._told_disconnect:
+            # Given up there, as by one who polls, it is answered the next time.
+            self._told_disconnect = False
             await self.host.turn()
         self._told_disconnect = True
         return {"type": "http.disconnect"}
@@ -185,7 +187,8 @@ class HTTPStream(HTTPResponse):
         """Take a message of the application.
 
         :raises InvalidMessage: if the state does not allow it or it is malformed.
-        :raises ClientDisconnected: once the peer is gone (ASGI HTTP 2.4).
+        :raises ClientDisconnected: once the peer is gone (ASGI HTTP 2.4); not by the message
+            that completes the response, if the peer was there when it came.
         """
         try:
             taken = messages.as_dict(message)
@@ -193,13 +196,13 @@ class HTTPStream(HTTPResponse):
         except (KeyError, TypeError, ValueError):
             raise messages.refuse(self._state.value, message, self._allowed) from None
         if self._lost and self._state is not DONE:
-            await self.host.turn()
+            await self.host.after_listeners()
             raise ClientDisconnected("the client has disconnected")
         outcome = handler(self, taken)
         if outcome is True:
             flushed = self.host.flush(self.stream_id)
             if flushed is not None:
-                await flushed
+                await self._taken(flushed)
         elif outcome is not False:
             await outcome
 

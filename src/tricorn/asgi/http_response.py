@@ -96,12 +96,13 @@ class HTTPResponse(BaseStream):
             return True
         return written
 
-    def _body_message(self, message: dict[str, Any]) -> bool:
+    def _body_message(self, message: dict[str, Any]) -> bool | Awaitable[None]:
         data = messages.get_bytes(message, "body")
         more = messages.get_flag(message, "more_body")
         if self._discard:
-            self._drop_content(len(data), more)
-            return True
+            return self._drop_content(len(data), more)
+        if more and not data:
+            return self._send_nothing()
         excess = False
         if self._remaining is not None:
             excess = len(data) > self._remaining
@@ -116,7 +117,7 @@ class HTTPResponse(BaseStream):
             raise InvalidMessage("response is longer than its content-length")
         return True
 
-    def _drop_content(self, size: int, more: bool) -> None:
+    def _drop_content(self, size: int, more: bool) -> bool | Awaitable[None]:
         """Content of a response that has none: HEAD, 204, 304."""
         if size and self.method != "HEAD":
             self.host.worker.warn_once(
@@ -126,7 +127,19 @@ class HTTPResponse(BaseStream):
                 self.method,
                 self.scope["path"],
             )
-        self._send_body(b"", more, size)
+        if more:
+            return self._send_nothing()
+        self._send_body(b"", False, size)
+        return True
+
+    def _send_nothing(self) -> bool | Awaitable[None]:
+        """A piece without content, and more to come: of the response only its head may leave.
+
+        One who sends on without a wait must leave the others their turn: no write sees to it.
+        """
+        held = self._state is HELD
+        self._send_body(b"", True, 0)
+        return True if held else self.host.turn()
 
     def _refuse_short(self, missing: int) -> None:
         """Half a promise is no response: the peer must be able to tell (RFC 9112 8)."""
@@ -162,8 +175,7 @@ class HTTPResponse(BaseStream):
         size = region.count
         if self._discard:
             region.close()
-            self._drop_content(size, more)
-            return True
+            return self._drop_content(size, more)
         before = (self._given, self._remaining, self._allowed)
         if self._remaining is not None:
             self._remaining -= size
@@ -173,7 +185,9 @@ class HTTPResponse(BaseStream):
             self._remaining = 0
         if not size:
             region.close()
-            self._send_body(b"", more, 0)
+            if more:
+                return self._send_nothing()
+            self._send_body(b"", False, 0)
             return True
         if self.host.can_send_file:
             return self._hand_over(region, more)
@@ -188,10 +202,8 @@ class HTTPResponse(BaseStream):
         self._handed_over = region
         self._allowed = _COPYING_TABLE
         try:
-            flushed = self.host.flush(self.stream_id)
-            if flushed is not None:
-                await flushed
-            self._check_open()
+            await self.host.flush_file(self.stream_id, region)
+            await self._check_open()
         except ClientDisconnected:
             if region.failure is None:
                 raise
@@ -215,7 +227,7 @@ class HTTPResponse(BaseStream):
         try:
             while region.count:
                 data = await files.read_piece(region)
-                self._check_open()
+                await self._check_open()
                 if not data:
                     raise FileUnavailable("a file shrank while it was sent")
                 self._send_body(data, more or region.count > 0, len(data))
@@ -224,7 +236,7 @@ class HTTPResponse(BaseStream):
                     self._allowed = _COPYING_TABLE
                 flushed = self.host.flush(self.stream_id)
                 if flushed is not None:
-                    await flushed
+                    await self._taken(flushed)
         except BaseException:
             if not (self._lost or self._state is DONE):
                 if region.count == size:
@@ -237,12 +249,26 @@ class HTTPResponse(BaseStream):
             region.close()
             self._copied()
 
-    def _check_open(self) -> None:
+    async def _taken(self, flushed: Awaitable[None]) -> None:
+        """Wait until the peer has taken enough of what was sent.
+
+        :raises ClientDisconnected: if it leaves before the response has been handed over whole.
+        """
+        complete = self._state is DONE
+        try:
+            await flushed
+        except ClientDisconnected:
+            # Nobody knows how much a peer has read of what was sent; frameworks would drop the
+            # work that they do behind a response.
+            if not complete:
+                raise
+
+    async def _check_open(self) -> None:
         """Whether the rest of a file is still wanted."""
-        if self._lost:
-            raise ClientDisconnected("the client has disconnected")
-        if self._state is DONE:
-            raise ClientDisconnected(_ENDED)
+        if self._lost or self._state is DONE:
+            reason = "the client has disconnected" if self._lost else _ENDED
+            await self.host.after_listeners()
+            raise ClientDisconnected(reason)
 
     def _copied(self) -> None:
         """Other messages are allowed again, unless the exchange was ended meanwhile."""
@@ -250,6 +276,8 @@ class HTTPResponse(BaseStream):
             self._allowed = _TABLE[self._state]
 
     def _send_body(self, data: Buffer, more: bool, size: int) -> None:
+        if self._pushed and self._state is HELD and self._http.withdrawn(self.stream_id):
+            return  # its reset is about to come
         end = not more and self._trailers is None
         self.bytes_sent += len(data)
         if self._state is HELD and end:
@@ -367,7 +395,7 @@ class HTTPResponse(BaseStream):
 
     async def _too_late(self, message: dict[str, Any]) -> None:
         """The server has answered in the application's place."""
-        await self.host.turn()
+        await self.host.after_listeners()
         raise ClientDisconnected(_ENDED)
 
     def _move(self, state: State) -> None:

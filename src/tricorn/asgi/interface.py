@@ -26,10 +26,13 @@ _BY_NAME: dict[str, Interface] = {
 }
 
 
-def adapt(app: object, interface: str, config: Config) -> ASGIApplication:
+def adapt(
+    app: object, interface: str, config: Config, *, multiprocess: bool = False
+) -> ASGIApplication:
     """``app`` as an ASGI 3 application.
 
     :param interface: auto, asgi3, asgi2 or wsgi.
+    :param multiprocess: whether other processes may run it too.
     :raises ConfigError: if it is auto and nothing tells; or if ``app`` cannot be called.
     """
     if not callable(app):
@@ -42,7 +45,7 @@ def adapt(app: object, interface: str, config: Config) -> ASGIApplication:
                 cast("WSGIApplication", app),
                 threads=config.wsgi_threads,
                 max_body_size=config.wsgi_max_body_size,
-                multiprocess=config.worker_count > 1,
+                multiprocess=multiprocess,
             )
         case "asgi2":
             from tricorn.asgi.asgi2 import ASGI2Adapter

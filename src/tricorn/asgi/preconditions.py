@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -42,12 +42,14 @@ class Validators:
     """What tells one state of a file from another.
 
     ``etag`` is the opaque tag with its quotes, ``modified`` whole seconds since the epoch;
-    ``strong`` says whether both may be compared strongly (RFC 9110 section 8.8.2.2).
+    ``strong`` and ``settled`` say whether the one and the other may be compared strongly
+    (RFC 9110 sections 8.8.2.2 and 8.8.3.2).
     """
 
     etag: bytes
     modified: int
     strong: bool
+    settled: bool
 
     @property
     def field(self) -> bytes:
@@ -62,7 +64,24 @@ def validators(mtime_ns: int, size: int, now: float, coding: str = "") -> Valida
     # A time to come is no Last-Modified (RFC 9110 section 8.8.2.1).
     shown = int(min(modified, now))
     etag = f'"{mtime_ns:x}-{size:x}{suffix}"'.encode()
-    return Validators(etag, shown, now - modified >= _SETTLED)
+    settled = now - modified >= _SETTLED
+    return Validators(etag, shown, strong=settled, settled=settled)
+
+
+def replaced(
+    current: Validators, etag: bytes | None, modified: bytes | None, coding: str = ""
+) -> Validators:
+    """Validators of a file whose ETag or Last-Modified has a value of the operator's.
+
+    That value is for the file and its variants alike, so of a variant it compares weakly.
+    """
+    if etag is not None:
+        tag = etag.removeprefix(b"W/")
+        current = replace(current, etag=tag, strong=tag == etag and not coding)
+    date = _date(modified)
+    if date is not None:
+        current = replace(current, modified=date, settled=not coding)
+    return current
 
 
 def collect(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
@@ -136,7 +155,7 @@ def _range_holds(value: bytes | None, current: Validators) -> bool:
     value = value.strip()
     if value.startswith((b'"', b"W/")):
         return current.strong and value == current.etag
-    return current.strong and _date(value) == current.modified
+    return current.settled and _date(value) == current.modified
 
 
 def parse_ranges(value: bytes, size: int) -> list[tuple[int, int]] | None:

@@ -28,7 +28,7 @@ async def run(worker: Worker, stream: BaseStream, cancelled: type[BaseException]
         if _was_cancelled(worker, stream, exc, cancelled):
             raise
     else:
-        if not stream.complete and not stream.abandoned and stream.scope["type"] == "http":
+        if not stream.complete and not stream.abandoned and not stream.is_websocket:
             worker.log.error("application returned without a whole response: %s", describe(stream))
     finally:
         try:
@@ -63,29 +63,48 @@ def _failed(worker: Worker, stream: BaseStream, exc: BaseException) -> None:
 
 
 def describe(stream: BaseStream) -> str:
-    """The request in a few words, for the error log."""
-    scope = stream.scope
-    client = scope["client"]
-    peer = f"{client[0]}:{client[1]}" if client else "-"
-    method = scope.get("method", "WEBSOCKET")
-    return f"{method} {ascii(scope['path'])[1:-1]} HTTP/{scope['http_version']} from {peer}"
+    """The request in a few words, for the error log.
+
+    The application may have left anything in its scope, or nothing; this is how its end is told.
+    """
+    scope, host = stream.scope, stream.host
+    client = scope.get("client", host.client)  # not of the connection behind a trusted proxy
+    peer = ":".join(map(str, client)) if isinstance(client, tuple | list) else "-"
+    method = "WEBSOCKET" if stream.is_websocket else stream.method
+    path = ascii(str(scope.get("path", "-")))[1:-1]
+    version = scope.get("http_version", host.http.http_version)
+    return f"{method} {path} HTTP/{version} from {peer}"
 
 
-def _came_of_disconnect(exc: BaseException) -> bool:
+def _came_of_disconnect(exc: BaseException, known: dict[int, bool] | None = None) -> bool:
     """Whether our disconnect error is behind it, as with Starlette's ClientDisconnect.
 
-    What a peer can cause is never a traceback.
+    What a peer can cause is never a traceback. A group came of it if all of its members did, be it
+    the cause of another error, as with Litestar's.
+
+    :param known: what was found of errors by their ids; False for those that are being looked at.
     """
-    if isinstance(exc, BaseExceptionGroup):
-        return all(_came_of_disconnect(inner) for inner in exc.exceptions)
-    seen: set[int] = set()
+    if known is None:
+        known = {}
+    chain = []
+    found = False
     cause: BaseException | None = exc
-    while cause is not None and id(cause) not in seen:
+    while cause is not None:
+        if id(cause) in known:
+            found = known[id(cause)]
+            break
+        known[id(cause)] = False
+        chain.append(id(cause))
         if isinstance(cause, ClientDisconnected):
-            return True
-        seen.add(id(cause))
+            found = True
+            break
+        if isinstance(cause, BaseExceptionGroup):
+            members = [_came_of_disconnect(inner, known) for inner in cause.exceptions]
+            found = all(members)
+            break
         cause = cause.__cause__ or cause.__context__
-    return False
+    known.update(dict.fromkeys(chain, found))
+    return found
 
 
 def _only_disconnects(exc: BaseException) -> bool:

@@ -59,6 +59,7 @@ class StaticFiles:
         own = dict(self._own)
         self._replaced = frozenset(own)
         self._kind = own.get(b"content-type")
+        self._validators = own.get(b"etag"), own.get(b"last-modified")
         # Files of a coding that the operator names have no variants in another.
         self._codings = () if b"content-encoding" in own else mount.precompressed
         self._fields: Headers = [(b"x-content-type-options", b"nosniff")]
@@ -167,6 +168,7 @@ class StaticFiles:
     ) -> None:
         file = found.file
         current = preconditions.validators(file.mtime_ns, file.size, time.time(), found.coding)
+        current = preconditions.replaced(current, *self._validators, found.coding)
         status = preconditions.failed_status(fields, current)
         if status == 412:
             await reply(scope, receive, send, 412, "Precondition Failed")

@@ -130,8 +130,8 @@ class WebSocketStream(WebSocketWire):
             await flushed
 
     async def _too_late(self, reason: str) -> None:
-        """Raise; one who sends again and again must leave the others their turn."""
-        await self.host.turn()
+        """Raise; one who sends again and again leaves the others their turn."""
+        await self.host.after_listeners()
         raise ClientDisconnected(reason)
 
     # One method for each message

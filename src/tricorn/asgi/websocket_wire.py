@@ -44,6 +44,7 @@ class WebSocketWire(BaseStream):
 
     def __init__(self, host: WebSocketHost, request: RequestReceived) -> None:
         super().__init__(host, request)
+        self.is_websocket = True
         self._driver = host  # as one that tunnels
         self._connection: WebSocketConnection | None = None  # until it is accepted
         self._room = host.worker.config.websocket_max_queue_size
@@ -196,6 +197,7 @@ class WebSocketWire(BaseStream):
         events = connection.handle_timeout(
             now,
             reading=reading and http.may_receive,
+            arriving=http.arriving(self.stream_id),
             sent=sent,
             buffered=buffered,
             others=others,
@@ -222,6 +224,7 @@ class WebSocketWire(BaseStream):
             if self._disconnect is not None:
                 code, reason = self._disconnect
                 if self._told_disconnect:
+                    self._told_disconnect = False
                     await self.host.turn()  # as with HTTP
                 self._told_disconnect = True
                 return {"type": "websocket.disconnect", "code": code, "reason": reason}

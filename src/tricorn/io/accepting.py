@@ -20,6 +20,7 @@ import anyio.lowlevel
 
 from tricorn.asgi.host import Worker
 from tricorn.counters import TLS_FAILED
+from tricorn.host_names import unmapped
 from tricorn.io import pacing
 from tricorn.io.admission import Admission, Place
 from tricorn.io.listener import Listener
@@ -250,5 +251,5 @@ class _Spare:
 def pair(address: object) -> tuple[str, int] | None:
     """Host and port; the peer of a Unix socket has neither."""
     if isinstance(address, tuple) and len(address) >= 2:
-        return str(address[0]), int(address[1])
+        return unmapped(str(address[0])), int(address[1])
     return None

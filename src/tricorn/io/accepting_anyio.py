@@ -105,19 +105,19 @@ async def _open_anyio(
     """The transport of a socket, None where it comes to nothing."""
     listener = accepted.listener
     tls = intake.tls if listener.secure else None
-    stream: anyio.abc.ByteStream | None = None
-    header = None
+    stream: anyio.abc.SocketStream | None = None
+    header = secure = None
     try:
         if intake.gate is not None:
             header = await intake.gate.header(listener.bind, accepted.socket, accepted.client)
         if tls is not None:
             left = await intake.before_tls(accepted)
         server = listener.address if listener.is_unix else pair(accepted.socket.getsockname())
-        stream = plain = await anyio.abc.SocketStream.from_socket(accepted.socket)
+        stream = await anyio.abc.SocketStream.from_socket(accepted.socket)
         if tls is not None:
             from tricorn.io.anyio_tls import SecureStream  # not above: for TLS only
 
-            stream = secure = SecureStream(plain, tls)
+            secure = SecureStream(stream, tls)
             with anyio.fail_after(left):
                 await secure.do_handshake()
     except BaseException as exc:
@@ -137,4 +137,5 @@ async def _open_anyio(
         server=server,
         call_soon=call_soon,
         header=header,
+        secure=secure,
     )

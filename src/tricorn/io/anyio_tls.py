@@ -1,12 +1,13 @@
 """TLS for trio, and for any other loop, over anyio's stream of a socket.
 
-``asyncio_tls`` has the same for what asyncio and uvloop push.
+``asyncio_tls`` has the same for what asyncio and uvloop push. What is written once the handshake
+is done is encrypted here and left to whoever writes to the connection below, one at a time.
 """
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import anyio
@@ -18,10 +19,8 @@ from tricorn.io.tls import TOGETHER, TLSContext
 _HANDSHAKE_READ: Final = 16384
 
 
-class SecureStream(anyio.abc.ByteStream):
-    """One connection that speaks TLS.
-
-    One task may receive while another sends.
+class SecureStream:
+    """What TLS makes of one connection.
 
     :param plain: the connection below; nothing has been read from it yet.
     """
@@ -35,13 +34,6 @@ class SecureStream(anyio.abc.ByteStream):
         self._more = False  # something is left to be decrypted
         self._ended = False  # by the peer's close_notify
         self._error: ssl.SSLError | None = None
-        self._broken = False  # a record was lost
-        self._sending = anyio.Lock(fast_acquire=True)
-
-    @property
-    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        """Those of the connection."""
-        return self._plain.extra_attributes
 
     async def do_handshake(self) -> None:
         """The handshake.
@@ -70,9 +62,10 @@ class SecureStream(anyio.abc.ByteStream):
         await self._say(self._clear())
         self._more = bool(self._rest)
 
-    async def receive(self, max_bytes: int = 65536) -> bytes:
+    async def receive(self, answer: Callable[[bytes], object], max_bytes: int) -> bytes:
         """What comes, of as many records as are there.
 
+        :param answer: takes what TLS answers by itself.
         :raises EndOfStream: behind the peer's close_notify, or at the end of what it sends.
         :raises ssl.SSLError: behind what is no TLS; the peer has been told.
         :raises BrokenResourceError: if the connection is lost.
@@ -80,7 +73,9 @@ class SecureStream(anyio.abc.ByteStream):
         while True:
             if self._more:
                 data = self._decrypted(max_bytes)
-                await self._say(self._clear())
+                records = self._clear()
+                if records:
+                    answer(records)
                 if data:
                     return data
             if self._ended:
@@ -90,29 +85,28 @@ class SecureStream(anyio.abc.ByteStream):
             # Records are larger than what is in them.
             await self._hear(max_bytes + (max_bytes >> 4))
 
-    async def send(self, item: bytes) -> None:
-        """Encrypt and send.
-
-        :raises BrokenResourceError: if part of it, or of what was sent before, was lost.
-        """
-        view = memoryview(item)
-        for at in range(0, len(view), TOGETHER):
-            try:
+    def encrypt(self, buffers: Sequence[Any]) -> list[bytes] | None:
+        """Records of these pieces, joined so that they share some; None behind what is no TLS."""
+        view = memoryview(buffers[0] if len(buffers) == 1 else b"".join(buffers))
+        records = []
+        try:
+            for at in range(0, len(view), TOGETHER):
                 self.object.write(view[at : at + TOGETHER])
-            except ssl.SSLError:
-                self._clear()
-                raise
-            await self._say(self._clear())
+                records.append(self._outgoing.read())
+        except ssl.SSLError:
+            self._clear()
+            return None
+        return records
 
-    async def send_eof(self) -> None:
-        """TLS has no half-close."""
-        raise NotImplementedError
-
-    async def send_close_notify(self) -> None:
-        """Say that nothing more comes (RFC 8446 section 6.1)."""
+    def close_notify(self) -> bytes:
+        """The record behind which nothing more comes (RFC 8446 section 6.1), once."""
         self._put_rest()
         self._ended = self.object.send_close_notify() or self._ended
-        await self._say(self._clear())
+        return self._clear()
+
+    async def send_close_notify(self) -> None:
+        """Say that nothing more comes; everything else must be written."""
+        await self._say(self.close_notify())
 
     async def wait_closed(self) -> None:
         """Drop what comes until the peer says that it is the last, and close."""
@@ -122,10 +116,6 @@ class SecureStream(anyio.abc.ByteStream):
             self._clear()
             if not self._ended:
                 await self._hear(TOGETHER)
-        await self._plain.aclose()
-
-    async def aclose(self) -> None:
-        """Close the connection without a word."""
         await self._plain.aclose()
 
     def _decrypted(self, size: int) -> bytes:
@@ -164,17 +154,8 @@ class SecureStream(anyio.abc.ByteStream):
         return self._outgoing.read()
 
     async def _say(self, records: bytes) -> None:
-        if not records:
-            return
-        try:
-            async with self._sending:
-                if self._broken:
-                    raise anyio.BrokenResourceError
-                await self._plain.send(records)
-        except BaseException:
-            # The peer could not decrypt what came behind them.
-            self._broken = True
-            raise
+        if records:
+            await self._plain.send(records)
 
     async def _hear(self, size: int) -> None:
         data = await self._plain.receive(size)

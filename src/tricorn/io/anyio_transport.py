@@ -1,42 +1,36 @@
 """The byte-moving leaf for any anyio byte stream: trio, and asyncio as a cross-check.
 
-A reader loop pushes to the driver. There is no writer task. In cleartext on trio, bytes
-go to the socket as they are given, as asyncio's own transports do it. What the socket
-does not take, and all bytes of other streams, whoever queued them writes, one at a time;
-what others queue meanwhile goes with the next write.
+A reader loop pushes to the driver; what that gives goes out in ``anyio_output``.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
-import socket
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, cast
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import anyio.abc
 
 from tricorn.asgi.host import Worker
-from tricorn.exceptions import FileUnavailable
-from tricorn.io import pacing, sendfile
-from tricorn.io.anyio_means import GONE, means
+from tricorn.io import pacing
+from tricorn.io.anyio_means import GONE
+from tricorn.io.anyio_output import AnyioOutput
 from tricorn.io.connection import Connection
-from tricorn.io.in_flight import in_flight
 from tricorn.io.registry import Registry
-from tricorn.io.transport import Transport
-from tricorn.protocol.flow import FileRegion
 
 if TYPE_CHECKING:
-    from tricorn.io.anyio_means import Group, Scope
+    from tricorn.io.anyio_means import Scope
     from tricorn.io.anyio_tls import SecureStream
     from tricorn.io.tls import TLSContext
     from tricorn.protocol.proxy_protocol import ProxyHeader
 
-# What a write counts beyond its bytes: many small ones need a turn of the loop too.
-_WRITE_COST: Final = 1024
+
+# Seconds between two looks at what a peer takes that nothing else looks after.
+_LOOK: Final = 1.0
 
 
 async def cut(stream: anyio.abc.ByteStream) -> None:
@@ -62,11 +56,7 @@ class EventWaiter:
         return self._event.wait()
 
 
-# Turns of the loop that a reader needs at most to end where that is asked of it.
-_TURNS_TO_TELL: Final = 4
-
-
-class AnyioTransport(Transport):
+class AnyioTransport(AnyioOutput):
     """One connection on an anyio byte stream."""
 
     def __init__(
@@ -80,56 +70,33 @@ class AnyioTransport(Transport):
         server: tuple[str, int | None] | None,
         call_soon: Callable[..., object],
         header: ProxyHeader | None = None,
+        secure: SecureStream | None = None,
     ) -> None:
         """Set it up.
 
         :param call_soon: calls a function in a later turn of the loop, when the applications that
             have been started have begun.
+        :param secure: TLS on that stream, its handshake done.
         """
-        self._means = means()
+        super().__init__(stream, worker, client=client, secure=secure)
         self.cancelled = self._means.cancelled
         self.eager = False
-        self._stream = stream
-        self._worker = worker
         self._registry = registry
         self._tls = tls
-        self._client = client
         self._server = server
         self._header = header
-        self._group: Group
-        self._reader_scope = anyio.CancelScope()
         self._closing_scope = anyio.CancelScope(shield=True)
-        self._out: list[Any] = []  # bytes and pieces of files
-        self._out_size = 0
-        self._writing = False
-        self._high = worker.config.write_buffer_high
-        self._over = False
-        self._eof_wanted = False
-        self._close_wanted = False
-        self.file: FileRegion | None = None
-        self._gone = False
         self._resume: anyio.Event | None = None
-        self._connection: Connection | None = None
-        self._socket = self._plain_socket()
         self._number = self._socket.fileno() if self._socket is not None else -1
         self._call_soon = call_soon
         self._late = b""  # read, and to be looked at when it is this connection's turn
         self._full = False  # as much came as was asked for
-        self.sends_files = self._socket is not None and sendfile.AVAILABLE
-        self._eager = 0  # bytes sent without a wait since the last one
-
-    def _plain_socket(self) -> socket.socket | None:
-        """The socket below the stream, where nothing (TLS, an asyncio transport) is between."""
-        names: Any = anyio.abc.SocketAttribute
-        raw = self._stream.extra(names.raw_socket, None)
-        plain = self._tls is None and isinstance(raw, socket.socket)
-        return raw if plain else None
 
     async def run(self) -> None:
         """Serve the connection to its end, application tasks included."""
         info, alpn = None, None
-        if self._tls is not None:
-            ssl_object = cast("SecureStream", self._stream).object
+        if self._tls is not None and self._secure is not None:
+            ssl_object = self._secure.object
             info, alpn = self._tls.describe(ssl_object), ssl_object.selected_alpn_protocol()
         async with self._means.group() as self._group:
             connection = self._connection = Connection(
@@ -148,9 +115,9 @@ class AnyioTransport(Transport):
                     with self._reader_scope:
                         await self._read(connection)
                 finally:
-                    if self._close_wanted and not self._writing:
+                    if self._close_wanted:
                         with self._closing_scope:
-                            await self._close_in_order()
+                            await self._close_in_order(connection)
             finally:
                 self._gone = True
                 connection.lost()
@@ -160,13 +127,44 @@ class AnyioTransport(Transport):
         self._connection = None
         del connection
 
-    async def _close_in_order(self) -> None:
+    async def _close_in_order(self, connection: Connection) -> None:
         """Close, over TLS with close_notify, so that the peer can tell an end from a cut."""
+        if self._out or self._writing:
+            if self._secure is None:
+                return  # the peer is gone
+            connection.ended()  # TLS has no half-close
+            self._closing_scope.shield = False
+            await self._written()
+            self._closing_scope.shield = True
+            if self._out or self._writing:
+                return
         with contextlib.suppress(*GONE):
-            if self._tls is not None:
-                await self._close_tls(cast("SecureStream", self._stream))
+            if self._secure is not None:
+                await self._close_tls(self._secure)
             else:
                 await self._stream.aclose()
+
+    async def _written(self) -> None:
+        """Wait until what is unsent is with the system, as long as the peer takes any of it."""
+        from tricorn.io.tls import close_limit  # not above: for TLS only
+
+        config = self._worker.config
+        limit = close_limit(config)
+        before, since = -1, 0.0
+        self._reader_scope = anyio.CancelScope()  # cancelled behind the last byte
+        with self._reader_scope:
+            self.kick()
+            while True:
+                left, now = self.unsent() + self.in_flight(), anyio.current_time()
+                if left != before:
+                    before, since = left, now
+                elif limit is not None and now - since >= limit:
+                    given = config.ssl_shutdown_timeout is not None
+                    self._worker.counters.limit(
+                        "ssl_shutdown_timeout" if given else "write_timeout"
+                    )
+                    return
+                await anyio.sleep(_LOOK if limit is None else min(limit, _LOOK))
 
     async def _close_tls(self, stream: SecureStream) -> None:
         """Say that nothing more comes, and wait until the peer says so too.
@@ -186,6 +184,8 @@ class AnyioTransport(Transport):
     async def _read(self, connection: Connection) -> None:
         """Push what arrives until the connection is gone or closed."""
         receive = self._stream.receive if self._socket is None else self._receive
+        if self._secure is not None:
+            receive = partial(self._secure.receive, self._answer)
         size = pacing.FIRST_READ
         crowd, worker = self._registry.crowd, self._worker
         try:
@@ -251,136 +251,9 @@ class AnyioTransport(Transport):
 
     # Transport
 
-    def write(self, buffers: Sequence[Any]) -> None:
-        """Take bytes, or one piece of a file."""
-        if buffers[0].__class__ is FileRegion:
-            self.file = buffers[0]
-        if self._socket is not None and not self._out and not self._writing:
-            buffers = self._send_now(self._socket, buffers)
-            if not buffers:
-                return
-        self._out += buffers
-        self._out_size += sum(map(len, buffers))
-        if self._out_size > self._high and not self._over:
-            self._over = True
-            self._worker.counters.limit("write_buffer_high")
-            if self._connection is not None:
-                self._connection.pause_writing()
-
-    def _send_now(self, sock: socket.socket, buffers: Sequence[Any]) -> Sequence[Any]:
-        """Send what the socket takes at once; the rest."""
-        if self.file is not None:
-            return buffers
-        data = buffers[0] if len(buffers) == 1 else b"".join(buffers)
-        try:
-            sent = sock.send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self._reader_scope.cancel()
-            self._eager = self._high + 1  # so that the reader gets its turn
-            return []
-        self._eager += sent + _WRITE_COST
-        return [data[sent:]] if sent < len(data) else []
-
-    def drain(self) -> Awaitable[None] | None:
-        """Write what was taken, unless somebody is about it already."""
-        if self._out and not self._writing:
-            return self._write_out()
-        if self._eager > self._high:
-            # An application that only sends must leave the others their turn.
-            self._eager = 0
-            return self._means.checkpoint()
-        return None
-
-    def turn(self) -> Awaitable[None]:
-        """A turn of the event loop."""
-        return self._means.checkpoint()
-
-    def kick(self) -> None:
-        """Write what was taken in a task of its own."""
-        if self._out and not self._writing and not self._gone:
-            self._group.start_soon(self._write_out)
-
-    async def _write_out(self) -> None:
-        """One write; further bytes are left to the next writer.
-
-        Shielded: a cancelled application must not leave half of another one's frame.
-        A peer that takes nothing is cut by the driver's stall timer.
-        """
-        if self._writing or not self._out:
-            return
-        self._writing = True
-        out, self._out = self._out, []
-        size = sum(map(len, out))
-        connection = self._connection
-        assert connection is not None
-        with_file = self.file is not None
-        with anyio.CancelScope(shield=True):
-            try:
-                for piece in _pieces(out):
-                    await self._write_piece(piece)
-            except GONE:
-                self._reader_scope.cancel()
-                # The reader is to tell before whoever writes goes on; it may be giving turns.
-                for _ in range(_TURNS_TO_TELL):
-                    if self._gone:
-                        break
-                    await self._means.checkpoint()
-            except FileUnavailable as exc:
-                connection.file_failed(exc)
-            finally:
-                self._writing = False
-                self._out_size -= size
-        if self._over and self._out_size <= self._worker.config.write_buffer_low:
-            self._over = False
-            connection.resume_writing()
-        elif with_file and self.file is None:
-            connection.resume_writing()  # its sender waits for the last byte
-        self.kick()
-        if (self._eof_wanted or self._close_wanted) and not self._out and not self._writing:
-            await self._finish()
-
-    async def _write_piece(self, piece: bytes | FileRegion) -> None:
-        if not isinstance(piece, FileRegion):
-            await self._stream.send(piece)
-            return
-        assert self._socket is not None
-        try:
-            await sendfile.send_region(self._socket, piece)
-        finally:
-            self.file = None
-            piece.close()
-
-    async def _finish(self) -> None:
-        """What was asked for behind the last byte."""
-        if self._eof_wanted and isinstance(self._stream, anyio.abc.SocketStream):
-            self._eof_wanted = False
-            try:
-                await self._stream.send_eof()
-            except GONE:
-                self._reader_scope.cancel()
-        if self._close_wanted:
-            # The reader must have let go of the stream before it is closed.
-            self._reader_scope.cancel()
-
-    def soon(self, callback: Callable[[], object]) -> bool:
-        """Not needed: what is queued during a write leaves together with the next."""
-        return False
-
-    def later(self, callback: Callable[[], object]) -> None:
-        """In a later turn of the loop."""
+    def soon(self, callback: Callable[[], object]) -> None:
+        """Behind what is to run by now."""
         self._call_soon(callback)
-
-    def unsent(self) -> int:
-        """Bytes not yet given to the operating system."""
-        # What is left of a file counts by itself: it shows that the peer reads.
-        return self._out_size if self.file is None else self._out_size + self.file.count
-
-    def in_flight(self) -> int:
-        """Bytes given to the operating system that the peer has not acknowledged."""
-        names: Any = anyio.abc.SocketAttribute
-        return in_flight(self._stream.extra(names.raw_socket, None))
 
     def pause_reading(self) -> None:
         """Stop taking bytes from the stream."""
@@ -416,6 +289,9 @@ class AnyioTransport(Transport):
     def close_at_once(self) -> None:
         """Close behind what is unsent, as far as the socket takes it, and wait for nothing."""
         self.close()
+        sock, secure = self._socket, self._secure
+        if secure is not None and sock is not None and not self._out and not self._writing:
+            self._send_now(sock, [secure.close_notify()])
         self._closing_scope.cancel()  # it begins behind what is unsent
 
     def abort(self) -> None:
@@ -434,16 +310,6 @@ class AnyioTransport(Transport):
     def waiter(self) -> EventWaiter:
         """A new one-shot signal."""
         return EventWaiter()
-
-
-def _pieces(out: list[Any]) -> Iterator[bytes | FileRegion]:
-    """What to write, bytes joined."""
-    for is_file, group in itertools.groupby(out, lambda piece: piece.__class__ is FileRegion):
-        if is_file:
-            yield from group
-        else:
-            run = list(group)
-            yield run[0] if len(run) == 1 else b"".join(run)
 
 
 async def _run_in(scope: Scope, coroutine: Coroutine[Any, Any, None]) -> None:

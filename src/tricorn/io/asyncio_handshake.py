@@ -25,6 +25,7 @@ from tricorn.io import pacing
 from tricorn.io.asyncio_transport import PushProtocol
 from tricorn.io.cleartext import ANSWER, MOST_DISCARDED, REASON
 from tricorn.io.in_flight import in_flight
+from tricorn.io.tls import close_limit
 from tricorn.protocol.client_hello import is_cleartext_http, wanted
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ class Handshake:
         self._first = bytearray()
         self._discarded = 0
         self._behind = False  # what was written is not with the peer yet
+        self._untaken = 0  # bytes of it, when that was looked at last
         self._incoming = handshakes.context.incoming
         self._outgoing = handshakes.context.outgoing
         self._rest = b""  # of what has come, not decrypted yet
@@ -321,9 +323,9 @@ class Handshake:
         if self._state != OVER:
             self._state = OVER
             config = self._handshakes.worker.config
-            limit = config.ssl_shutdown_timeout
+            self._untaken = self._left()
             # No connection is above it any more whose ticks would look after write_timeout.
-            self._restart_timer(limit if limit is not None else config.write_timeout)
+            self._restart_timer(close_limit(config))
             self._raw.close()
 
     def _cut(self, error: BaseException) -> None:
@@ -340,15 +342,28 @@ class Handshake:
             self._restart_timer(self._handshakes.worker.config.ssl_shutdown_timeout)
         elif self._state == REFUSED:
             self.abort()
+        elif self._state == OVER and self._takes():
+            self._restart_timer(close_limit(self._handshakes.worker.config))
         else:
             self._cut(TimeoutError("the TLS connection was not closed in time"))
 
     def _is_behind(self) -> bool:
         """Whether the peer has something to take, or had when this was asked last."""
-        raw = self._raw
         before = self._behind
-        self._behind = bool(raw.get_write_buffer_size() or in_flight(raw.get_extra_info("socket")))
+        self._behind = self._left() > 0
         return before or self._behind
+
+    def _takes(self) -> bool:
+        """Whether the peer has taken anything since this was asked last."""
+        before = self._untaken
+        self._untaken = self._left()
+        return self._untaken != before
+
+    def _left(self) -> int:
+        """Bytes written that the peer has not taken."""
+        raw = self._raw
+        size: int = raw.get_write_buffer_size()
+        return size + in_flight(raw.get_extra_info("socket"))
 
     def _restart_timer(self, limit: float | None) -> None:
         self._end_timer()

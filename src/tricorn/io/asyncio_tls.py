@@ -19,13 +19,10 @@ from typing import Any, Final, cast
 from tricorn.io import pacing
 from tricorn.io.asyncio_handshake import CLOSING, OPEN, Handshake, Handshakes
 from tricorn.io.asyncio_transport import AsyncioTransport, write_lines
-from tricorn.io.tls import TOGETHER
+from tricorn.io.tls import MOST_ANSWERS, TOGETHER, UNTAKEN
 
 # A record is this large at most (RFC 8446 section 5.1).
 _PIECE: Final = 16384
-# Bytes that TLS may answer by itself while the peer does not take what was written before: some
-# 600 KeyUpdates. Honest peers send one in millions of records (RFC 8446 section 5.5).
-_MOST_ANSWERS: Final = 16384
 
 
 class AsyncioTLS(Handshake):
@@ -220,10 +217,9 @@ class AsyncioTLS(Handshake):
             return
         behind = self._raw.get_write_buffer_size() - answer > 0
         self._answers = self._answers + answer if behind else 0
-        if self._answers > _MOST_ANSWERS:
-            reason = "TLS messages whose answers the peer does not take"
-            self._handshakes.worker.report(reason, self._client)
-            self._cut(ConnectionAbortedError(reason))
+        if self._answers > MOST_ANSWERS:
+            self._handshakes.worker.report(UNTAKEN, self._client)
+            self._cut(ConnectionAbortedError(UNTAKEN))
 
     def _schedule(self) -> None:
         if not self._scheduled:

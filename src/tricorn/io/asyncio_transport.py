@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from tricorn.asgi.host import Worker
 from tricorn.compilation import mypyc_attr
 from tricorn.io import pacing, sendfile
+from tricorn.io.accepting import pair
 from tricorn.io.admission import Place
 from tricorn.io.connection import Connection
 from tricorn.io.in_flight import in_flight
@@ -137,7 +138,7 @@ class AsyncioTransport(Transport):
             self,
             self._registry,
             client=self._client,
-            server=self._address or _address(transport.get_extra_info("sockname")),
+            server=self._address or pair(transport.get_extra_info("sockname")),
             secure=self._tls is not None,
             tls=info,
             alpn=alpn,
@@ -207,8 +208,8 @@ class AsyncioTransport(Transport):
         if self._connection is not None:
             self._connection.eof_received()
             if self._tls is not None:
-                # It is closed now: nothing can be written any more.
-                self._connection.lost()
+                # It is closed behind what is unsent.
+                self._connection.ended()
         return self._tls is None
 
     def pause_writing(self) -> None:
@@ -325,13 +326,8 @@ class AsyncioTransport(Transport):
     def kick(self) -> None:
         """Writing is eager."""
 
-    def soon(self, callback: Callable[[], object]) -> bool:
-        """At the end of this turn of the loop."""
-        self._loop.call_soon(callback)
-        return True
-
-    def later(self, callback: Callable[[], object]) -> None:
-        """In the next turn of the loop."""
+    def soon(self, callback: Callable[[], object]) -> None:
+        """Behind what is to run by now."""
         self._loop.call_soon(callback)
 
     def unsent(self) -> int:
@@ -455,10 +451,3 @@ def _size(buffers: Sequence[Any]) -> int:
     for piece in buffers:
         size += len(piece)
     return size
-
-
-def _address(name: object) -> tuple[str, int] | None:
-    """Host and port; a Unix socket's peer has neither."""
-    if isinstance(name, tuple) and len(name) >= 2:
-        return str(name[0]), int(name[1])
-    return None

@@ -166,6 +166,7 @@ class CertificateWatch:
 
     async def run(self, interval: float) -> None:
         """Look every ``interval`` seconds, in a thread, until cancelled."""
+        warned = False
         while True:
             await anyio.sleep(interval)
             try:
@@ -177,6 +178,12 @@ class CertificateWatch:
                     exc.strerror,
                 )
                 return
+            except RuntimeError as exc:  # the system gives no thread, for now
+                if not warned:
+                    warned = True
+                    _log.warning("certificate_watch: cannot look: %s; it goes on trying", exc)
+            else:
+                warned = False
 
     def look(self, sleep: Callable[[float], object] = time.sleep) -> bool:
         """Load what has changed and holds still; whether new certificates are in use.

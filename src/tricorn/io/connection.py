@@ -37,6 +37,7 @@ from tricorn.protocol.events import (
     RequestReceived,
     StreamReset,
 )
+from tricorn.protocol.flow import FileRegion
 from tricorn.protocol.http2 import HTTP2Connection
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Connection(Exchanges):
         self._high = worker.config.write_buffer_high
         self._reading = True
         self._closing = self._lingers = False
-        self._lost = False
+        self._lost = self._gone = False
         self._flush_scheduled = False
         self._taking = False  # events that waited for what was written
         self._gathers = False
@@ -191,8 +192,11 @@ class Connection(Exchanges):
         except Exception:
             self._fault()
 
-    def lost(self) -> None:
-        """The connection is gone: wake whoever waits, and give applications their grace."""
+    def ended(self) -> None:
+        """Nothing more can be written: wake whoever waits, and give applications their grace.
+
+        What the transport was given goes out as before: the connection is kept until it is lost.
+        """
         if self._lost:
             return
         self._lost = True
@@ -207,6 +211,11 @@ class Connection(Exchanges):
             self._fault()
         for stream_id in list(self._sending):
             self._wake_senders_of(stream_id)
+
+    def lost(self) -> None:
+        """The connection is gone; only for applications that run it is kept."""
+        self.ended()
+        self._gone = True
         if not self._running:
             self._let_go()
 
@@ -283,8 +292,7 @@ class Connection(Exchanges):
     def flush(self, stream_id: int = 0) -> Awaitable[None] | None:
         """Write what is queued; with a stream, an awaitable where its sender should wait."""
         if stream_id and self.http.busy_streams > 1:
-            if not self._flush_scheduled and not self._schedule_flush():
-                self._flush_now(kick=False)
+            self._schedule_flush()
         else:
             self._flush_now(kick=not stream_id)
         if not stream_id:
@@ -297,9 +305,12 @@ class Connection(Exchanges):
     def consumed(self, stream_id: int, n: int) -> None:
         """The application has taken ``n`` body bytes; what that queues leaves with the rest."""
         self.http.consumed(stream_id, n)
-        if self._flush_scheduled or (self.http.busy_streams > 1 and self._schedule_flush()):
+        if self._flush_scheduled:
             return
-        self._flush_now()
+        if self.http.busy_streams > 1:
+            self._schedule_flush()
+        else:
+            self._flush_now()
 
     def open_tunnel(self, take: Callable[[bytes], bool]) -> None:
         """All bytes from the peer go to ``take`` from now on, until it gives False for some."""
@@ -314,7 +325,8 @@ class Connection(Exchanges):
             self.transport.write((data,))
             return self.transport.drain()
         http.send_data(stream_id, data)
-        if more and (self._flush_scheduled or self._schedule_flush()):
+        if more:
+            self._schedule_flush()
             self._deferred += 1
             if self._deferred > _DEFERRED:
                 self._deferred = 0
@@ -323,16 +335,12 @@ class Connection(Exchanges):
                 return None
         return self.flush(stream_id)
 
-    def _schedule_flush(self) -> bool:
-        self._deferred = 0
-        self._flush_scheduled = self.transport.soon(self._scheduled_flush)
-        return self._flush_scheduled
-
-    def _flush_later(self) -> None:
-        """Flush in another turn of the loop, on any transport."""
+    def _schedule_flush(self) -> None:
+        """See that what is queued leaves in the next turn, once."""
         if not self._flush_scheduled:
+            self._deferred = 0
             self._flush_scheduled = True
-            self.transport.later(self._scheduled_flush)
+            self.transport.soon(self._scheduled_flush)
 
     def _scheduled_flush(self) -> None:
         self._flush_scheduled = False
@@ -369,7 +377,7 @@ class Connection(Exchanges):
             if taken == _TAKEN:
                 # The next waits for the answer to this one, and that for the next turn.
                 drained = False
-                self._flush_later()
+                self._schedule_flush()
                 break
         if kick:
             transport.kick()
@@ -409,17 +417,34 @@ class Connection(Exchanges):
             await drained
         low = self.worker.config.write_buffer_low
         while not self._lost and self._unsent(stream_id) > low:
-            waiter = self.transport.waiter()
-            self._sending.setdefault(stream_id, []).append(waiter)
-            try:
-                await waiter.wait()
-            except BaseException:
-                waiters = self._sending.get(stream_id, [])
-                if waiter in waiters:  # else it was set in the same turn
-                    waiters.remove(waiter)
-                raise
+            await self._wait_to_send(stream_id)
         if self._lost:
+            await self.after_listeners()
             raise ClientDisconnected("the client has disconnected")
+
+    async def flush_file(self, stream_id: int, region: FileRegion) -> None:
+        """Write what is queued, a file last, and wait until the system has all of it."""
+        flushed = self.flush(stream_id)
+        if flushed is not None:
+            await flushed
+        while region.count and not self._lost:
+            await self._wait_to_send(stream_id)
+        if region.count:
+            if region.failure is None:
+                await self.after_listeners()
+            raise ClientDisconnected("the client has disconnected")
+
+    async def _wait_to_send(self, stream_id: int) -> None:
+        """Wait until that may be possible, or the connection is lost."""
+        waiter = self.transport.waiter()
+        self._sending.setdefault(stream_id, []).append(waiter)
+        try:
+            await waiter.wait()
+        except BaseException:
+            waiters = self._sending.get(stream_id, [])
+            if waiter in waiters:  # else it was set in the same turn
+                waiters.remove(waiter)
+            raise
 
     def _unsent(self, stream_id: int) -> int:
         """Bytes the peer must take before the sender goes on."""
@@ -461,6 +486,6 @@ class Connection(Exchanges):
         for stream in list(self._streams.values()):
             task = stream.task
             # Behind its first step: before it asyncio would drop the task without a word.
-            if task is not None and not self.transport.soon(task.cancel):
-                task.cancel()
+            if task is not None:
+                self.transport.soon(task.cancel)
         self._abort()

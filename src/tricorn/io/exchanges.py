@@ -106,7 +106,7 @@ class Exchanges(Housekeeping):
         if stream.complete:
             del self._streams[stream_id]
         self.http.released(stream_id)
-        if self._lost and not self._running:
+        if self._gone and not self._running:
             self._let_go()
 
     def _serves(self, scope: Scope) -> bool:

@@ -19,7 +19,7 @@ from tricorn.protocol.http2_errors import CANCEL
 class Housekeeping(WebSocketHost):
     """The part of the driver that the ticks move."""
 
-    __slots__ = ("_closing", "_ending", "_in_flight", "_lingers", "_stall")
+    __slots__ = ("_closing", "_ending", "_gone", "_in_flight", "_lingers", "_stall")
 
     transport: Transport
     _streams: dict[int, HTTPStream | WebSocketStream]
@@ -27,7 +27,8 @@ class Housekeeping(WebSocketHost):
     _ending: Ending | None
     _closing: bool
     _lingers: bool
-    _lost: bool
+    _lost: bool  # nothing more can be written
+    _gone: bool  # and nothing more is
     _paused: bool
     _in_flight: int  # bytes that the peer had not acknowledged at the last tick
     _stall: tuple[int, float]
@@ -123,14 +124,14 @@ class Housekeeping(WebSocketHost):
     @property
     def unfinished(self) -> bool:
         """Whether anything is left to do but to wait for the peer to close."""
-        if self._running or not self._closing:
+        if self._running or not (self._closing or self._lost):
             return True
         return self.transport.unsent() > 0 or self.transport.in_flight() > 0
 
     def load(self) -> tuple[int, int, int]:
         """1 while the connection is open, applications that run for it, its WebSockets."""
         websockets = sum(type(stream) is WebSocketStream for stream in self._streams.values())
-        return int(not self._lost), self._running, websockets
+        return int(not self._gone), self._running, websockets
 
     # Making room for another connection
 

@@ -7,12 +7,13 @@ import contextlib
 import errno
 import os
 import socket
-import stat
 from collections.abc import Iterator
 
 from tricorn.config import Bind, Config, parse_bind
 from tricorn.exceptions import BindError
+from tricorn.io.unix_path import TAKEN, asked_mode, bind_path, change_access, identity
 from tricorn.privileges import group_id, user_id
+from tricorn.records import replace
 from tricorn.systemd import named_sockets
 
 TYPE_CHECKING = False  # typing itself takes a megabyte
@@ -38,9 +39,11 @@ class Listener:
         self.socket = sock
         self.bind = bind
         self.secure = secure
-        self.inode = inode  # of a Unix socket we made: see `_identity`
+        self.inode = inode  # of a Unix socket we made: see `identity`
         #: Whether the path of a Unix socket is this process' to remove.
         self.owned = inode is not None
+        #: Of a Unix socket we made, what was asked for when it got its mode and owner.
+        self.access: list[Any] | None = None
         self.option = "bind"  # that names it
         #: Family, type and protocol: an enum looks its members up at each access.
         self.kind = (int(sock.family), int(sock.type), sock.proto)
@@ -69,6 +72,9 @@ class Listener:
         scheme = "https" if self.secure else "http"
         if port is None:
             return f"{scheme}+unix:{host}"
+        name = self.socket.getsockname()
+        if len(name) > 3 and name[3]:
+            host += f"%{socket.if_indextoname(name[3])}"  # link-local: of one interface only
         return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     def listen(self, backlog: int) -> None:
@@ -94,14 +100,39 @@ class Listener:
         :raises BindError: if it is not.
         """
         if self.owned and not self._has_path():
-            raise self._unusable("another process has taken the path meanwhile")
+            raise self._unusable(TAKEN)
+
+    def take_access(self, config: Config) -> None:
+        """Give the path of a Unix socket we made the mode and owner that the options say now.
+
+        What they said before stays as it is: somebody else may have changed it.
+
+        :raises BindError: naming the option and the address, if the system refuses.
+        :raises ConfigError: if there is no such user or group.
+        """
+        wanted = _access(config)
+        if self.inode is None or self.access == wanted or not self._has_path():
+            return
+        former_mode, former_umask, former_user, former_group = self.access or [None] * len(wanted)
+        uid = gid = -1
+        if config.user != former_user:
+            uid = os.geteuid() if config.user is None else user_id(config.user)
+        if config.group != former_group:
+            gid = os.getegid() if config.group is None else group_id(config.group)
+        mode = asked_mode(config.unix_socket_mode, config.umask)
+        changed = mode != asked_mode(former_mode, former_umask)
+        try:
+            change_access(self.bind.path, self.inode, uid, gid, mode if changed else None)
+        except OSError as exc:
+            raise self._unusable(f"its mode and owner stay: {exc.strerror}") from None
+        self.access = wanted
 
     def _unusable(self, reason: str) -> BindError:
         return BindError(f"{self.option}: cannot bind {str(self.bind)!r}: {reason}")
 
     def _has_path(self) -> bool:
         try:
-            return _identity(self.bind.path) == self.inode
+            return identity(os.lstat(self.bind.path)) == self.inode
         except OSError:
             return False
 
@@ -112,6 +143,33 @@ class Listener:
         if self.owned and self._has_path():
             with contextlib.suppress(OSError):
                 os.unlink(self.bind.path)
+
+
+class Opening:
+    """The step from bound addresses to connections, which a stop may come before.
+
+    :param listeners: all there are, or will be, when it is closed.
+    """
+
+    def __init__(self, listeners: list[Listener]) -> None:
+        self._listeners = listeners
+        # Each side writes its own before it reads the other's: one of them sees both.
+        self._passed = self._closed = False
+
+    def passed(self) -> bool:
+        """Whether connections may be taken, which begins now then."""
+        self._passed = True
+        return not self._closed
+
+    def close(self) -> None:
+        """Close the sockets, unless connections are taken already.
+
+        For any thread, as the application's startup may hold up the event loop.
+        """
+        self._closed = True
+        if not self._passed:
+            for listener in self._listeners:
+                listener.socket.close()
 
 
 class AcceptedSocket(socket.socket):
@@ -127,12 +185,16 @@ class AcceptedSocket(socket.socket):
 
 
 class Address:
-    """One entry of an option that names addresses."""
+    """One entry of an option that names addresses.
 
-    def __init__(self, option: str, text: str, secure: bool) -> None:
+    :param served: what is bound, where the entry's text is not all of it.
+    """
+
+    def __init__(self, option: str, text: str, secure: bool, served: Bind | None = None) -> None:
         self.option = option
         self.text = text
         self.secure = secure
+        self.served = served or parse_bind(text)
 
     def bind(self, config: Config) -> list[Listener]:
         """Make its sockets; a name or an empty host may have several.
@@ -141,7 +203,8 @@ class Address:
         """
         made: list[Listener] = []
         try:
-            for listener in _bind(parse_bind(self.text), config):
+            for listener in _bind(self.served, config):
+                listener.bind = parse_bind(self.text)
                 listener.secure = self.secure
                 listener.option = self.option
                 made.append(listener)
@@ -162,11 +225,63 @@ def addresses(config: Config) -> list[Address]:
     Hypercorn every ``bind`` is insecure without TLS, and ``insecure_bind`` comes on top.
     """
     secure = config.ssl_enabled
-    return [
+    named = [
         *(Address("bind", text, secure) for text in config.bind),
         *(Address("insecure_bind", text, False) for text in config.insecure_bind),
         *(Address("health_bind", text, False) for text in config.health_bind),
     ]
+    return [part for address in named for part in _families(address, named)]
+
+
+def _families(address: Address, named: list[Address]) -> list[Address]:
+    """All of IPv6 is all of IPv4 too where the system has it so and nothing named is in the way.
+
+    They are two addresses, each with its own socket, and not one socket of both families: such a
+    one could not be parted, nor made of two, while connections wait at it, when a reload names an
+    IPv4 address or names it no more.
+    """
+    bind = address.served
+    if bind.kind != "tcp" or not _is_all_of_ipv6(bind.host) or not _has_both_in_one():
+        return [address]
+    if not bind.port:  # an empty host's get the same port
+        return [Address(address.option, address.text, address.secure, replace(bind, host=""))]
+    if any(_takes_ipv4(other.served, bind.port) for other in named):
+        return [address]
+    served = replace(bind, host="0.0.0.0")
+    return [address, Address(address.option, address.text, address.secure, served)]
+
+
+def _is_all_of_ipv6(host: str) -> bool:
+    try:
+        return not any(socket.inet_pton(socket.AF_INET6, host))
+    except OSError:
+        return False
+
+
+def _has_both_in_one() -> bool:
+    """Whether an IPv6 socket takes IPv4 where nobody says otherwise (net.ipv6.bindv6only)."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            return not probe.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+    except OSError:
+        return False
+
+
+def _takes_ipv4(bind: Bind, port: int) -> bool:
+    """Whether something of IPv4 at this port is named, or was passed to us."""
+    try:
+        if bind.kind in ("fd", "systemd"):
+            return any(_is_ipv4_at(sock, port) for sock in _passed(bind))
+        if bind.kind != "tcp" or bind.port != port:
+            return False
+        return any(family == socket.AF_INET for family, _ in _resolve(bind))
+    except OSError:
+        return False  # it will say so itself
+
+
+def _is_ipv4_at(sock: socket.socket, port: int) -> bool:
+    with sock:
+        return sock.family == socket.AF_INET and sock.getsockname()[1] == port
 
 
 def bind_all(config: Config) -> list[Listener]:
@@ -196,13 +311,14 @@ def _reason(exc: OSError) -> str:
 
 
 def _bind(bind: Bind, config: Config) -> Iterator[Listener]:
-    if bind.kind == "fd":
-        yield Listener(_inherited(bind.fd), bind, False)
-    elif bind.kind == "systemd":
-        for fd in named_sockets(bind.name):
-            yield Listener(_inherited(fd), bind, False)
+    if bind.kind in ("fd", "systemd"):
+        for sock in _passed(bind):
+            yield Listener(sock, bind, False)
     elif bind.kind == "unix":
-        yield _unix(bind, config)
+        sock, inode = bind_path(bind.path, config)
+        listener = Listener(sock, bind, False, inode)
+        listener.access = _access(config)
+        yield listener
     else:
         port = bind.port
         for family, address in _resolve(bind):
@@ -226,7 +342,9 @@ def _resolve(bind: Bind) -> list[tuple[int, _SocketAddress]]:
     found = socket.getaddrinfo(host, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     unique: dict[tuple[int, _SocketAddress], None] = {}
     for family, _, _, _, address in found:
-        if family == socket.AF_INET or (family == socket.AF_INET6 and _has_ipv6()):
+        # Who names an IPv6 address is to have it, or to be told why not.
+        named = ":" in bind.host
+        if family == socket.AF_INET or (family == socket.AF_INET6 and (named or _has_ipv6())):
             unique[int(family), address] = None
     if not unique:
         raise OSError(errno.EADDRNOTAVAIL, "no usable address")
@@ -259,7 +377,7 @@ def _tcp(family: int, address: _SocketAddress, *, shared: bool = False) -> socke
         if shared:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
-            # So that 0.0.0.0 and [::] can be bound side by side, whatever the system's default.
+            # IPv4 has sockets of its own, whatever the system's default: see `_families`.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(address)
         sock.setblocking(False)
@@ -267,6 +385,12 @@ def _tcp(family: int, address: _SocketAddress, *, shared: bool = False) -> socke
         sock.close()
         raise
     return sock
+
+
+def _passed(bind: Bind) -> Iterator[socket.socket]:
+    """The sockets of ``fd://`` and ``systemd:``, each as a new descriptor."""
+    for fd in (bind.fd,) if bind.kind == "fd" else named_sockets(bind.name):
+        yield _inherited(fd)
 
 
 def _inherited(fd: int) -> socket.socket:
@@ -281,59 +405,6 @@ def _inherited(fd: int) -> socket.socket:
     return sock
 
 
-def _unix(bind: Bind, config: Config) -> Listener:
-    path = bind.path
-    _remove_stale(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    previous = None
-    try:
-        # Made without access for others first, so that no moment of wider access exists.
-        mode = config.unix_socket_mode
-        if mode is not None:
-            previous = os.umask(0o177)
-        elif config.umask is not None:
-            previous = os.umask(config.umask)
-        try:
-            sock.bind(path)
-        finally:
-            if previous is not None:
-                os.umask(previous)
-        if config.user is not None or config.group is not None:
-            os.chown(path, user_id(config.user), group_id(config.group))
-        if mode is not None:
-            os.chmod(path, mode)
-        sock.setblocking(False)
-    except BaseException:
-        sock.close()
-        raise
-    return Listener(sock, bind, False, _identity(path))
-
-
-def _identity(path: str) -> tuple[int, int, int]:
-    """What tells a Unix socket from the next one at its path.
-
-    Its number may be the next one's as soon as both socket and path are gone; the time it was
-    made (ns) stays, whatever becomes of its owner and mode.
-    """
-    found = os.lstat(path)
-    return found.st_dev, found.st_ino, found.st_mtime_ns
-
-
-def _remove_stale(path: str) -> None:
-    """Remove a socket nobody listens on; anything else at the path is in the way."""
-    try:
-        found = os.lstat(path)
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(found.st_mode):
-        raise OSError(errno.EEXIST, "the path exists and is no socket")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-            return
-        except OSError:
-            pass
-    raise OSError(errno.EADDRINUSE, "in use")
+def _access(config: Config) -> list[Any]:
+    """The options that say who may connect to a Unix socket."""
+    return [config.unix_socket_mode, config.umask, config.user, config.group]

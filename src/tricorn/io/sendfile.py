@@ -17,16 +17,23 @@ from tricorn.protocol.flow import FileRegion
 AVAILABLE: Final = hasattr(os, "sendfile")
 # One step (bytes): other connections get their turn between two.
 _STEP: Final = 2**20
-# What is wrong with the file or its file system; all else is the connection's end.
-_OF_THE_FILE: Final = frozenset(
+# The connection's end; all else is wrong with the file or its file system, which have errors of
+# many kinds. EBADF is of a socket that was closed meanwhile: the file's descriptor is our own.
+_OF_THE_CONNECTION: Final = frozenset(
     {
-        errno.EINVAL,
-        errno.EIO,
-        errno.ENOSYS,
-        errno.EOPNOTSUPP,
-        errno.EOVERFLOW,
-        errno.ESPIPE,
-        errno.ESTALE,
+        errno.EBADF,
+        errno.ECONNABORTED,
+        errno.ECONNREFUSED,
+        errno.ECONNRESET,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.ENETRESET,
+        errno.ENETUNREACH,
+        errno.ENOTCONN,
+        errno.EPIPE,
+        errno.ESHUTDOWN,
+        errno.ETIMEDOUT,
     }
 )
 
@@ -42,9 +49,9 @@ def send_some(descriptor: int, region: FileRegion) -> bool:
     try:
         sent = os.sendfile(descriptor, region.fd, region.offset, min(region.count, _STEP))
     except OSError as exc:
-        if exc.errno in _OF_THE_FILE:
-            raise _failed(region, f"cannot read a file being sent: {exc}") from exc
-        raise
+        if isinstance(exc, BlockingIOError) or exc.errno in _OF_THE_CONNECTION:
+            raise
+        raise _failed(region, f"cannot read a file being sent: {exc}") from exc
     if not sent:
         raise _failed(region, "a file shrank while it was sent")
     region.advance(sent)

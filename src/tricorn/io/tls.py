@@ -22,6 +22,10 @@ from tricorn.protocol.client_hello import ClientHello
 # Bytes to encrypt at a time: 64 KiB of a body, with its framing. For twice as much malloc maps
 # memory anew each time, and its pages cost more than the encryption.
 TOGETHER: Final = 65536 + 1024
+# Bytes that TLS may answer by itself while the peer does not take what was written before: some
+# 600 KeyUpdates. Honest peers send one in millions of records (RFC 8446 section 5.5).
+MOST_ANSWERS: Final = 16384
+UNTAKEN: Final = "TLS messages whose answers the peer does not take"
 # A record with the fatal alert no_application_protocol (RFC 7301 section 3.2), as it is
 # before anything is encrypted.
 _NO_APPLICATION_PROTOCOL = bytes((21, 3, 3, 0, 2, 2, 120))
@@ -54,6 +58,9 @@ def create_ssl_context(config: Config) -> ssl.SSLContext:
     # All that is offered is good: the client knows which it is quick at (browsers AES-128,
     # phones without AES ChaCha20). OpenSSL's own order begins with AES-256.
     context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+    # A second ticket would be a 25th of the handshake's work, and serves only clients that open
+    # several connections at once and use no ticket twice.
+    context.num_tickets = 1
     try:
         context.set_ciphers(config.ciphers)
     except ssl.SSLError:
@@ -67,6 +74,8 @@ def create_ssl_context(config: Config) -> ssl.SSLContext:
             raise ConfigError(
                 f"ca_certs: expected a file of PEM certificates, got {config.ca_certs!r}: {exc}"
             ) from None
+    elif config.verify_mode == "CERT_REQUIRED":
+        raise ConfigError("verify_mode: CERT_REQUIRED without ca_certs would refuse every client")
     if config.ssl_verify_mode is not None:
         context.verify_mode = config.ssl_verify_mode
     if config.ssl_verify_flags is not None:
@@ -159,6 +168,12 @@ class ServerObject(ssl.SSLObject):
         """Let the alert out; the peer's next move, or the time limit, ends the handshake."""
         self._failure = exc
         raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "an alert goes out") from None
+
+
+def close_limit(config: Config) -> float | None:
+    """How long (seconds) a peer that has ended TLS may take nothing of what is unsent."""
+    limit = config.ssl_shutdown_timeout
+    return limit if limit is not None else config.write_timeout
 
 
 class TLSContext:

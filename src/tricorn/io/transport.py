@@ -37,12 +37,8 @@ class Transport(ABC):
         """See that taken bytes move although nobody awaits ``drain``."""
 
     @abstractmethod
-    def soon(self, callback: Callable[[], object]) -> bool:
-        """Run ``callback`` at the end of this turn of the loop; False to run it now."""
-
-    @abstractmethod
-    def later(self, callback: Callable[[], object]) -> None:
-        """Run ``callback`` in another turn of the loop, behind what is to run by now."""
+    def soon(self, callback: Callable[[], object]) -> None:
+        """Run ``callback`` in the next turn of the loop, behind what is to run by now."""
 
     @abstractmethod
     def unsent(self) -> int:

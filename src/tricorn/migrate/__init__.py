@@ -120,25 +120,28 @@ def migrate(
 ) -> Migration:
     """What `command` or `file` becomes, `environ` being the peer's variables. Raises
     `ConfigError`."""
-    values, foreign, source = gather(
-        peer, command.arguments, {**environ, **command.variables}, file
-    )
+    every = {**environ, **command.variables}
+    values, foreign, source = gather(peer, command.arguments, every, file)
     if not values and not foreign:
         raise ConfigError(f"there is nothing to migrate: give a command line of {peer.title}")
-    draft = assemble(peer, values)
+    draft = assemble(peer, values, every)
     draft.left_out += [
         (f"{key} in {source}", f"{peer.title} has no such option") for key in foreign
     ]
     entries = settings(draft, keep_defaults)
     warnings = check(entries, draft.outside)
     named = "application" in {**entries, **draft.outside}
-    text = render(peer, entries, draft, _notes(command, named), keep_defaults)
+    text = render(peer, entries, draft, _notes(command, draft.read, named), keep_defaults)
     return Migration(text, entries, draft.left_out, warnings)
 
 
-def _notes(command: Command, named: bool) -> list[str]:
-    """What else to know; `named`: there is an application."""
+def _notes(command: Command, read: set[str], named: bool) -> list[str]:
+    """What else to know; `read` are variables that are taken over, `named`: there is an
+    application."""
     notes = []
+    if kept := [name for name in command.variables if name not in read]:
+        # Names alone: what they hold may be secret.
+        notes.append(f"Keep the variables in front of the command: {', '.join(kept)}")
     if command.before:
         words = readable(" ".join(command.before))
         notes.append(f"Keep what stood in front of the command: {words}")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from tricorn.config import OPTIONS
 from tricorn.config_sources import Setting, merge
 from tricorn.exceptions import ConfigError
-from tricorn.migrate.command_line import read_arguments, read_variables, typed
+from tricorn.migrate.command_line import read_arguments, read_variables, typed, variable_names
 from tricorn.migrate.python_file import at_home
 from tricorn.migrate.table import Draft, Entry, Given, Outside, Peer, Row, Shape, Values
 from tricorn.migrate.variables import readable, unknown_in
@@ -64,9 +64,10 @@ def _from_file(peer: Peer, name: str, environ: Mapping[str, str]) -> tuple[Value
     return values, foreign
 
 
-def assemble(peer: Peer, values: Values) -> Draft:
-    """What `values` become. Raises `ConfigError` for what the peer would refuse too."""
-    draft = Draft(peer.title)
+def assemble(peer: Peer, values: Values, environ: Mapping[str, str] | None = None) -> Draft:
+    """What `values` become, and some of `environ`. Raises `ConfigError` for what the peer would
+    refuse too."""
+    draft = Draft(peer.title, environ or {}, set(variable_names(peer)))
     ready: Values = {}
     for row in peer.rows:
         if row.name not in values:
@@ -138,11 +139,14 @@ def settings(draft: Draft, keep_defaults: bool) -> dict[str, Entry]:
 
 
 def check(entries: Mapping[str, Entry], outside: Mapping[str, Outside]) -> list[str]:
-    """Build the configuration; its warnings. TLS is on also with files that stand `outside`.
+    """Build the configuration; its warnings.
 
-    Raises `ConfigError`.
+    TLS and its authorities are there also with files that stand `outside`. Raises `ConfigError`.
     """
     layer = {name: Setting(entry.value, entry.origin) for name, entry in entries.items()}
-    for name in {"certfile", "keyfile"} & outside.keys():
+    for name in {"certfile", "keyfile", "ca_certs"} & outside.keys():
         layer[name] = Setting(name, outside[name].origin)
+    if "verify_mode" in outside:  # whether authorities are needed is not known
+        layer["verify_mode"] = Setting("CERT_OPTIONAL", outside["verify_mode"].origin)
+        layer.setdefault("ca_certs", Setting("ca_certs", ""))
     return merge(layer).config.warnings()

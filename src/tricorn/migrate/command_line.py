@@ -23,7 +23,7 @@ _PREFIX = re.compile(
     r"(?P<systemd>ExecStart\s*=\s*[-@:+!|]*)|(?:CMD|ENTRYPOINT)\s+|[\w-]+:\s+(?=\S)", re.IGNORECASE
 )
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
-_VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?-([^}]*))?\}|(\w+))")
+_VARIABLE = re.compile(r"\$(?:\{(\w+)(:?[-=?+][^}]*)?\}|(\w+))")
 _END = {"&&", "||", ";", "|", "&", ">", ">>", "<", "2>&1", "2>", "&>"}
 _SHELLS = ("sh", "bash", "dash", "ash", "zsh")
 _DOLLAR = "\ue002"  # stands for a dollar sign that is no variable
@@ -140,13 +140,16 @@ def _program(word: str) -> str:
 
 
 def _expand(word: str, known: Mapping[str, str]) -> str:
-    """`word` with the variables of the shell whose values are known; the others are marked."""
+    """`word` with the variables of the shell whose values are known; the others are marked.
+
+    One with a default is no more known than one without: platforms such as Cloud Run set PORT.
+    """
 
     def value(match: re.Match[str]) -> str:
-        name = match[1] or match[3]
-        if known.get(name):
+        name, otherwise = match[1] or match[3], match[2] or ""
+        if known.get(name) and otherwise.lstrip(":")[:1] != "+":
             return known[name]
-        return mark(f"${name}") if match[2] is None else match[2]
+        return mark(match[0] if otherwise else f"${name}")
 
     return _VARIABLE.sub(value, word)
 
@@ -216,6 +219,12 @@ def read_arguments(peer: Peer, words: Sequence[str]) -> Values:
         raise ConfigError(f"unexpected argument {rest[0]!r} for {peer.title}")
     given: Values = parsed.given
     return given
+
+
+def variable_names(peer: Peer) -> list[str]:
+    """The variables that are the peer's own."""
+    rows = [peer.prefix + row.name.upper() for row in peer.rows] if peer.prefix else []
+    return [*peer.variables, *rows, peer.arguments]
 
 
 def read_variables(peer: Peer, environ: Mapping[str, str]) -> tuple[Values, Values]:

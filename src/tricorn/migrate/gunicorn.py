@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tricorn.migrate.gunicorn_join import join
+from tricorn.exceptions import ConfigError
+from tricorn.migrate.gunicorn_join import OTHER_VARIABLES, join
 from tricorn.migrate.python_file import find_object, run_file
 from tricorn.migrate.table import (
     Peer,
@@ -49,8 +50,12 @@ def number(text: str) -> int:
     return int(text, 8) if re.fullmatch(r"0\d+", text) else int(text, 0)
 
 
-def _truth(text: str) -> bool:
-    return {"true": True, "false": False}[text.strip().lower()]
+def _truth(text: str, origin: str) -> bool:
+    """A switch as Gunicorn reads one in a file. Raises `ConfigError`."""
+    found = {"true": True, "false": False}.get(text.strip().lower())
+    if found is None:
+        raise ConfigError(f"a switch is True or False, not {text!r} ({origin})")
+    return found
 
 
 def _proxy_mode(text: str) -> str:
@@ -86,6 +91,16 @@ def _protocols(value: str) -> Taken:
 def _cleartext(value: str | bool) -> Taken:
     prior, upgrade = value in (True, "prior-knowledge", "both"), value in ("upgrade", "both")
     return Taken({"h2_prior_knowledge": prior, "h2c_upgrade": upgrade})
+
+
+def _format(value: str) -> Taken:
+    from tricorn.access_log import from_gunicorn, reads_environment
+
+    taken = access_format(from_gunicorn(value))
+    if taken.options and reads_environment(value):
+        note = "%({name}e)s is a variable of the process here, of the WSGI environ with Gunicorn"
+        return taken._replace(note=note)
+    return taken
 
 
 def _parser(value: str) -> Taken:
@@ -177,8 +192,8 @@ _MECHANICS = (
            note="each worker has sockets of its own"),
     same("chdir", "--chdir", "app_dir", convert=_chdir, note="only the import follows it"),
     switch("daemon", "-D --daemon", "daemon"),
-    several("raw_env", "-e --env", note="variables for the application come from outside: "
-            "Environment= of systemd, environment of Compose"),
+    several("raw_env", "-e --env", "root_path", joint=True, unset={}, note=f"SCRIPT_NAME, for "
+            f"WSGI; {OTHER_VARIABLES}"),
     same("pidfile", "-p --pid", "pid_path"),
     _none("worker_tmp_dir", "there is no heartbeat file"),
     same("user", "-u --user", "user", unset={}, note="of workers that are started as root, and "
@@ -213,8 +228,9 @@ _MECHANICS = (
 _LOGS = (
     same("accesslog", "--access-logfile", "accesslog"),
     _flag("disable_redirect_access_to_syslog", _SYSLOG),
-    same("access_log_format", "--access-logformat", "access_log_format", convert=access_format,
-         default='%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'),
+    same("access_log_format", "--access-logformat", "access_log_format", convert=_format,
+         default='%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"',
+         note="`%(r)s` is `%(R)s` here; `%({name}e)s` is a variable of the process"),
     same("errorlog", "--error-logfile --log-file", "errorlog", default="-"),
     same("loglevel", "--log-level", "loglevel", default="info"),
     _flag("capture_output", "what the application prints goes to standard output, as without it"),
@@ -273,7 +289,8 @@ _REST = (
     _flag("casefold_http_method", _PARSER),
     _none("forwarder_headers", "X-Forwarded-Prefix says what SCRIPT_NAME does: see "
           "forwarded_fields", default="SCRIPT_NAME,PATH_INFO"),
-    _none("header_map", "fields with an underscore are the application's affair", default="drop"),
+    _none("header_map", "fields with an underscore reach ASGI applications, and never WSGI ones",
+          default="drop"),
     same("asgi_loop", "--asgi-loop", "worker_class", default="auto", joint=True,
          choices=("auto", "asyncio", "uvloop"), note="for the worker `asgi`"),
     same("asgi_lifespan", "--asgi-lifespan", "lifespan", default="auto", joint=True,
@@ -305,7 +322,10 @@ ROWS = (*_SERVER, *_MECHANICS, *_LOGS, *_TLS_AND_HTTP2, *_REST)
 
 
 def _read(name: str) -> Mapping[str, Any]:
-    """The settings of a Python file, or of ``python:module``, as Gunicorn reads them."""
+    """The settings of a Python file, or of ``python:module``, as Gunicorn reads them.
+
+    Raises `ConfigError`.
+    """
     if name.startswith("python:"):
         found = find_object(name.removeprefix("python:"))
     else:
@@ -318,7 +338,7 @@ def _read(name: str) -> Mapping[str, Any]:
         if known[key].shape is Shape.LIST and isinstance(value, str):
             value = [part.strip() for part in value.split(",") if part.strip()]
         if known[key].shape is Shape.SWITCH and isinstance(value, str):
-            value = _truth(value)
+            value = _truth(value, f"{key} in {name}")
         settings[key] = os.fspath(value) if isinstance(value, os.PathLike) else value
     return settings
 

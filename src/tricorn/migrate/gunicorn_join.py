@@ -27,6 +27,11 @@ _SHORT_NAMES = {
 }
 # Those that serve as many requests at a time as they have threads; sync has one.
 _THREADED = ("sync", "gthread")
+OTHER_VARIABLES = (
+    "variables for the application come from outside: Environment= of systemd, environment of "
+    "Compose"
+)
+_SCRIPT_NAME = "SCRIPT_NAME="
 # What makes a pattern of a name.
 _MAGIC = re.compile(r"[*?\[]")
 # Those that stop accepting at worker_connections.
@@ -45,6 +50,9 @@ def join(values: Values, draft: Draft) -> None:
     _join_proxies(values, draft)
     _join_reload(values, draft)
     worker, origin = _worker(values, draft)
+    # Ours has SCRIPT_NAME as workers of WSGI have it.
+    prefixed = worker not in _ASGI_WORKERS or worker == _TRICORN_WORKER
+    _join_variables(values, draft, wsgi=prefixed)
     if worker in _ASGI_WORKERS:
         _join_asgi(worker, origin, values, draft)
         _join_connections(worker, values, draft)
@@ -91,6 +99,22 @@ def _worker(values: Values, draft: Draft) -> tuple[str, str]:
     threads = values["threads"].value if "threads" in values else 1
     has_threads = "threads" in draft.unknown or threads > 1
     return "gthread" if name == "sync" and has_threads else name, origin
+
+
+def _join_variables(values: Values, draft: Draft, *, wsgi: bool) -> None:
+    """SCRIPT_NAME is where a WSGI application is; the others are the application's affair."""
+    given, origin = values.get("raw_env", ([], ""))
+    names = [text for text in given if wsgi and text.startswith(_SCRIPT_NAME)]
+    if len(names) < len(given):
+        draft.left_out.append((origin, OTHER_VARIABLES))
+    if names:
+        draft.take(Taken({"root_path": names[-1].removeprefix(_SCRIPT_NAME)}), origin)
+    elif wsgi and draft.environ.get("SCRIPT_NAME"):
+        found = Taken({"root_path": draft.environ["SCRIPT_NAME"]})
+        draft.take(found, "variable SCRIPT_NAME")
+    else:
+        return
+    draft.read.add("SCRIPT_NAME")
 
 
 def _join_connections(worker: str, values: Values, draft: Draft) -> None:
@@ -185,9 +209,9 @@ def _join_asgi(worker: str, origin: str, values: Values, draft: Draft) -> None:
         )
         draft.take_default({"disconnect_grace": 3})
     for name, convert in _ASGI.items():
-        if name in values and loop:
+        if name in values and loop and worker != _TRICORN_WORKER:
             draft.left_out.append((values[name].origin, "only the worker asgi reads it"))
-        elif name in values and name != "asgi_loop":
+        elif name in values and (loop or name != "asgi_loop"):
             draft.take(convert(values[name].value), values[name].origin)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tricorn.config_binds import is_ipv6
 from tricorn.migrate.python_file import find_object, read_toml, run_file
 from tricorn.migrate.table import (
     Draft,
@@ -14,6 +15,7 @@ from tricorn.migrate.table import (
     Taken,
     Values,
     access_format,
+    binds,
     both_or_neither,
     logging_file,
     none,
@@ -32,6 +34,16 @@ def _application(value: str) -> Taken:
     return Taken({"application": value})
 
 
+def _bind(text: str) -> str:
+    """Hypercorn takes what is behind the last colon for the port, with brackets and without."""
+    host, _, port = text.rpartition(":")
+    return f"[{host}]:{port}" if is_ipv6(host) and port.isdecimal() else text
+
+
+def _binds(value: Sequence[str] | str) -> list[str]:
+    return binds([value] if isinstance(value, str) else value, _bind)
+
+
 def _log(option: str, value: Any) -> Taken:
     if not isinstance(value, str):
         return Taken({}, f"{option} is a Logger object: name a file, or use logconfig")
@@ -43,7 +55,8 @@ def _join(values: Values, draft: Draft) -> None:
     is_on = both_or_neither(values, draft, "certfile", "keyfile")
     if "insecure_bind" in values:
         value, origin = values["insecure_bind"]
-        draft.take(Taken({"insecure_bind": value} if is_on else {}), origin, _INSECURE)
+        found = {"insecure_bind": _binds(value)} if is_on else {}
+        draft.take(Taken(found), origin, _INSECURE)
 
 
 def _key(name: str, flags: str = "", **extra: Any) -> Row:
@@ -54,12 +67,14 @@ ROWS = (
     same("application_path", "", "application", convert=_application),
     none("config", "-c --config", "the file is read"),
     _key("access_log_format", "--access-logformat", convert=access_format,
-         default='%(h)s %(l)s %(l)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'),
+         default='%(h)s %(l)s %(l)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"',
+         note="`h` without the port; `H`, and the end of `r` and `R`, with `HTTP/`"),
     _key("accesslog", "--access-logfile --access-log", convert=lambda v: _log("accesslog", v)),
     several("alpn_protocols", "", "alpn_protocols", default=("h2", "http/1.1")),
     several("alt_svc_headers", "", "alt_svc_headers", note="sent as given, never filled in"),
     _key("backlog", "--backlog", type=int, default=100),
-    several("bind", "-b --bind", "bind", default=("127.0.0.1:8000",)),
+    several("bind", "-b --bind", "bind", default=("127.0.0.1:8000",),
+            convert=lambda value: Taken({"bind": _binds(value)})),
     _key("ca_certs", "--ca-certs"),
     same("cert_reqs", "--cert-reqs", "verify_mode", type=int),
     _key("certfile", "--certfile", joint=True),

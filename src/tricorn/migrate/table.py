@@ -164,9 +164,12 @@ class Draft:
     ``entries`` are options of ours that were given, ``defaults`` those the peer has another
     default for, ``left_out`` pairs of origin and reason, ``unknown`` names of rows in whose
     value a variable stands, ``outside`` options of ours that such a variable keeps out.
+    ``environ`` are the variables of the peer's process, ``read`` the names of those it reads.
     """
 
     title: str
+    environ: Mapping[str, str] = field(default_factory=dict)
+    read: set[str] = field(default_factory=set)
     entries: dict[str, Entry] = field(default_factory=dict)
     defaults: dict[str, Entry] = field(default_factory=dict)
     left_out: list[tuple[str, str]] = field(default_factory=list)

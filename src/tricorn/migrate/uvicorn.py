@@ -18,6 +18,7 @@ from tricorn.migrate.table import (
     several,
     switch,
 )
+from tricorn.migrate.uvicorn_reload import join_reload
 from tricorn.migrate.variables import unknown_in
 
 ACCESS_FORMAT = 'INFO:     %(h)s:%({client.1}x)s - "%(R)s" %(s)s %(st)s'
@@ -70,6 +71,13 @@ def _level(value: str) -> Taken:
     return Taken({"loglevel": value})
 
 
+def _log_config(value: str) -> Taken:
+    taken = logging_file("uvicorn.*")(value)
+    note = "uvicorn.logging.AccessFormatter reads records of Uvicorn's: give the handler of "
+    note += 'tricorn.access a formatter with "%(message)s", the line is access_log_format\'s'
+    return taken._replace(note=f"{taken.note}; {note}")
+
+
 def _root_path(value: str) -> Taken:
     # Uvicorn puts root_path in front of the path, for a proxy that takes it off.
     return Taken({"root_path": value, "root_path_stripped": bool(value.strip("/"))})
@@ -77,11 +85,6 @@ def _root_path(value: str) -> Taken:
 
 def _access_log(value: bool) -> Taken:
     return Taken({"accesslog": "-" if value else None})
-
-
-def _reload_include(values: list[str]) -> Taken:
-    # Uvicorn's come on top of its default.
-    return Taken({"reload_include": list(dict.fromkeys(["*.py", *values]))})
 
 
 def _app_dir(value: str) -> Taken:
@@ -92,6 +95,7 @@ def _join(values: Values, draft: Draft) -> None:
     """What several options say together."""
     _join_proxies(values, draft)
     _join_address(values, draft)
+    join_reload(values, draft)
 
 
 def _join_proxies(values: Values, draft: Draft) -> None:
@@ -136,9 +140,11 @@ ROWS = (
     same("fd", "--fd", "bind", type=int, **_ADDRESS),
     switch("reload", "--reload", "use_reloader"),
     several("reload_dirs", "--reload-dir", "reload_dirs", separator=os.pathsep),
-    several("reload_includes", "--reload-include", "reload_include", convert=_reload_include,
-            note="in place of `*.py`; Uvicorn's come on top of it", unset={}),
-    several("reload_excludes", "--reload-exclude", "reload_exclude"),
+    several("reload_includes", "--reload-include", "reload_include reload_dirs", joint=True,
+            unset={}, note="in place of `*.py`, Uvicorn's come on top of it; a directory belongs "
+            "to reload_dirs"),
+    several("reload_excludes", "--reload-exclude", "reload_exclude", joint=True, unset={},
+            note="names, or paths below the directories of reload_dirs"),
     none("reload_delay", "--reload-delay", "an edit is taken as soon as it is complete",
          type=float, default=0.25),
     same("workers", "--workers", "workers", type=int),
@@ -162,8 +168,9 @@ ROWS = (
          default="auto"),
     none("env_file", "--env-file", "variables for the application come from outside: "
          "EnvironmentFile= of systemd, env_file of Compose, or `set -a; . ./.env; set +a`"),
-    same("log_config", "--log-config", "logconfig", convert=logging_file("uvicorn.*"),
-         note="loggers `tricorn.*`; YAML where PyYAML is installed"),
+    same("log_config", "--log-config", "logconfig", convert=_log_config,
+         note="loggers `tricorn.*`, for `tricorn.access` a formatter of its own; YAML where PyYAML "
+         "is installed"),
     same("log_level", "--log-level", "loglevel", convert=_level, note="no level `trace`",
          choices=("critical", "error", "warning", "info", "debug", "trace")),
     switch("access_log", "--access-log/--no-access-log", "accesslog", default=True,

@@ -10,17 +10,20 @@ import re
 from collections.abc import Iterable
 
 UNKNOWN = re.compile("\ue000([^\ue001]*)\ue001")
+# What would part a value stands between the marks for something else: ${PORT:-80} is one word.
+_VEILED = {char: chr(0xE100 + char) for char in range(128) if not chr(char).isalnum()}
+_PLAIN = {ord(veiled): char for char, veiled in _VEILED.items()}
 
 
 def mark(variable: str) -> str:
     """A variable, as it was typed, between the marks."""
-    return f"\ue000{variable}\ue001"
+    return f"\ue000{variable.translate(_VEILED)}\ue001"
 
 
 def unknown_in(value: object) -> list[str]:
     """The variables in a text, or in the texts of a list or table, each once."""
     if isinstance(value, str):
-        return list(dict.fromkeys(UNKNOWN.findall(value)))
+        return list(dict.fromkeys(found.translate(_PLAIN) for found in UNKNOWN.findall(value)))
     items: Iterable[object] = ()
     if isinstance(value, dict):
         items = value.values()
@@ -31,7 +34,7 @@ def unknown_in(value: object) -> list[str]:
 
 def readable(text: str) -> str:
     """The text with its variables as they were typed."""
-    return UNKNOWN.sub(r"\1", text)
+    return UNKNOWN.sub(lambda found: found[1].translate(_PLAIN), text)
 
 
 def who_fills_in(variables: Iterable[str]) -> str:

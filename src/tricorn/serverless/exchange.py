@@ -370,6 +370,7 @@ class LambdaExchange(Host):
             await anyio.to_thread.run_sync(sink.write, data)
         except OSError as exc:
             self._disconnect()
+            await self.after_listeners()
             raise ClientDisconnected(f"the response stream broke: {exc}") from exc
 
     def pending(self) -> bytes:

@@ -82,8 +82,11 @@ class LambdaHandler:
             raise ConfigError(f"startup: expected 'first' or 'init', got {startup!r}")
         if not timeout_margin >= 0:
             raise ConfigError(f"timeout_margin: expected seconds, got {timeout_margin!r}")
-        # The request brings its root_path; figures of one container of many say nothing.
-        self.config = config.replace(root_path="", root_path_stripped=False, metrics_path=None)
+        # The request brings its root_path; figures of one container of many say nothing, and
+        # an address of their own would take the probes' paths out of the application's.
+        self.config = config.replace(
+            root_path="", root_path_stripped=False, metrics_path=None, health_bind=()
+        )
         self._app: ASGIApplication = compose(app, self.config)
         self._text_mime_types = tuple(name.lower() for name in text_mime_types)
         self._excluded = frozenset(name.lower().encode("latin-1") for name in exclude_headers)

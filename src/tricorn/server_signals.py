@@ -1,0 +1,78 @@
+"""What signals do to a server that no supervisor watches over."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.abc
+import anyio.lowlevel
+
+from tricorn import logs
+from tricorn.io import ending
+
+if TYPE_CHECKING:
+    from tricorn.server import Server
+
+_log = logging.getLogger("tricorn.error")
+
+# Turns of the event loop in which a signal comes to who waits for it, and some more.
+_TURNS = 16
+
+
+async def watch(
+    server: Server,
+    stop: anyio.Event,
+    starting: anyio.CancelScope,
+    scope: anyio.CancelScope,
+    *,
+    task_status: anyio.abc.TaskStatus[None],
+) -> None:
+    """Take signals until the second that asks for an end.
+
+    :param stop: set by the first of these.
+    :param starting: that of the application's start-up.
+    :param scope: of the whole server.
+    """
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+    with anyio.open_signal_receiver(*numbers) as signals:
+        task_status.started()
+        async for number in signals:
+            name = signal.Signals(number).name
+            if number in (signal.SIGHUP, signal.SIGUSR1):
+                _reopen(server, name)
+            elif stop.is_set():
+                _log.warning("%s again: stopping at once", name)
+                server.hurry()
+                scope.cancel()
+                return
+            else:
+                _log.info("%s: %s", name, logs.finishing(server.config))
+                server.opening.close()
+                stop.set()
+                # As long as a supervisor gives a worker that starts.
+                starting.deadline = anyio.current_time() + ending.CANCEL_TIME
+
+
+async def catch_up() -> None:
+    """Have `watch` take the signals that came while something held up the event loop."""
+    for _ in range(_TURNS):
+        await anyio.lowlevel.checkpoint()
+
+
+def _reopen(server: Server, name: str) -> None:
+    """What a signal to reload can do where no supervisor starts new processes."""
+    if name == "SIGUSR1":
+        logs.reopen()
+        _log.info("%s: log files opened anew", name)
+        return
+    with server.reloading():
+        logs.reopen()
+        server.reload_certificates()
+    _log.info(
+        "%s: log files and certificates opened anew; the rest of the configuration and the "
+        "application stay until a restart (workers = 0)",
+        name,
+    )
