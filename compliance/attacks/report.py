@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from compliance.attacks.judge import Verdict
 from compliance.attacks.model import ATTACKS, Attack
+from compliance.attacks.runner import applies
 from tricorn.config import OPTIONS
 
 MEASURED = Path(__file__).with_name("measured.json")
@@ -32,6 +34,7 @@ def row(verdict: Verdict) -> _Row:
     """What is kept of a verdict."""
     got = verdict.measured
     return {
+        "date": datetime.now(UTC).date().isoformat(),
         "complaints": sorted(verdict.complaints),
         "calm_ms": round(got.calm * 1000, 1),
         "attack_ms": round(got.under_attack * 1000, 1),
@@ -62,11 +65,28 @@ def store(key: str, verdicts: Sequence[Verdict], path: Path = MEASURED) -> None:
 
 def tables(measured: _Measured, key: str = "tricorn/uvloop") -> str:
     """The tables of the documentation, in Markdown."""
-    parts = []
+    parts = [_when(measured, key), ""]
     for group in GROUPS:
         attacks = [attack for attack in ATTACKS.values() if attack.group == group]
         parts += [f"### {group}", "", _bounds(attacks), "", _results(attacks, measured, key), ""]
     return "\n".join(parts).rstrip()
+
+
+def _when(measured: _Measured, key: str) -> str:
+    """The days on which what the tables show was measured."""
+    shown = [rows for name, rows in measured.items() if name == key or _server(name) in PEERS]
+    days = sorted({row["date"] for rows in shown for row in rows.values()})
+    if len(days) < 2:
+        return f"Measured on {days[0]}." if days else "Nothing is measured yet."
+    return (
+        f"Measured from {days[0]} to {days[-1]}; the day of each figure is in"
+        " `compliance/attacks/measured.json`."
+    )
+
+
+def _server(key: str) -> str:
+    """The server that a key of the figures is of."""
+    return key.partition("/")[0]
 
 
 def write_page(path: Path = PAGE) -> None:
@@ -125,10 +145,10 @@ def _figures(row: Mapping[str, Any] | None) -> list[str]:
 
 
 def _peer(measured: _Measured, peer: str, name: str) -> str:
-    key = next((one for one in measured if one.partition("/")[0] == peer), "")
+    key = next((one for one in measured if _server(one) == peer), "")
     row = measured.get(key, {}).get(name)
     if row is None:
-        return "not spoken"
+        return "not run" if applies(peer, ATTACKS[name]) else "not by default"
     words = []
     for complaint in row["complaints"]:
         text = _WORDS.get(complaint, complaint)

@@ -56,7 +56,7 @@ def cores() -> tuple[int | None, int | None]:
 
 
 def applies(server: str, attack: Attack) -> bool:
-    """Whether the server speaks what is attacked."""
+    """Whether the server speaks what is attacked, as it is by default."""
     needs_http2 = attack.name.startswith(("h2-", "ws-over-h2"))
     return server in HTTP2_SERVERS or not needs_http2
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections import Counter
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import hpack
@@ -126,6 +127,14 @@ class TestTheJudge:
     def test_a_slow_calm_raises_the_bar(self, attack: Attack) -> None:
         assert judge(attack, measured(calm=0.03, under_attack=0.149), strict=True).outcome == "held"
 
+    @pytest.mark.parametrize(("slow", "outcome"), [(1, "held"), (2, "starved")])
+    def test_one_slow_request_in_a_hundred_is_no_starving(
+        self, attack: Attack, slow: int, outcome: str
+    ) -> None:
+        samples = Samples([Sample(n, 0.2 if n < slow else 0.01) for n in range(100)])
+        p99 = samples.percentile(0.99)
+        assert judge(attack, measured(under_attack=p99), strict=True).outcome == outcome
+
     def test_the_attacks_own_end_is_no_fault_of_the_server(self, attack: Attack) -> None:
         seen = Report(connections=3, right=2, cut_short=1)
         assert judge(attack, measured(report=seen), strict=True).outcome == "held"
@@ -173,6 +182,19 @@ def test_the_page_holds_the_tables_of_the_last_run() -> None:
     assert page.endswith(f"{report.MARK}\n\n{report.tables(report.load())}\n")
     for name in ATTACKS:
         assert f"| {name} |" in page
+
+
+def test_the_page_says_when_and_what_was_not_run(attack: Attack) -> None:
+    row = report.row(judge(attack, measured(), strict=True))
+    later = row | {"date": "2099-01-02"}
+    assert datetime.now(UTC).date() - date.fromisoformat(row["date"]) < timedelta(days=2)
+    ours, other = {"tricorn/uvloop": {attack.name: row}}, {"tricorn/trio": {attack.name: later}}
+    assert report.tables({}).startswith("Nothing is measured yet.\n")
+    assert report.tables(ours | other).startswith(f"Measured on {row['date']}.\n")
+    text = report.tables(ours | {"granian/uvloop": {attack.name: later}})
+    assert text.startswith(f"Measured from {row['date']} to 2099-01-02; ")
+    figures = f"| {attack.name} | 4 ms | 20 ms | 0 MiB | {row['calls']} | held"
+    assert f"{figures} | not by default | not run | held |" in text
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs /proc")
