@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from . import bars, page, picture, processes, report
+from . import bars, checkout, page, picture, processes, report
 from .figures import Cell, Table
 from .fleet import SERVERS, baseline
 from .rounds import Plan, Workload
@@ -31,6 +31,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line's options."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
+        allow_abbrev=False,
         description="Measure Tricorn and the installed peers side by side in one run.",
         epilog="Exit status: 0 done, 1 a bar was missed and --check given, 2 wrong usage.",
     )
@@ -152,11 +153,12 @@ def estimate(plan: Plan, parts: Parts) -> float:
 
 
 def describe_machine(
-    plan: Plan, servers: Sequence[Server], absent: dict[str, str]
+    plan: Plan, servers: Sequence[Server], absent: dict[str, str], older: Path | None = None
 ) -> dict[str, Any]:
-    """What a figure's reader must know about where it comes from."""
+    """What a figure's reader must know about where it comes from; `older` is the baseline."""
     import ssl
 
+    from tricorn import compilation
     from tricorn.codecs import choice
 
     return {
@@ -172,6 +174,9 @@ def describe_machine(
         "quick": plan.quick,
         "versions": {server.distribution: server.version() for server in servers},
         "codecs": choice.available(),
+        "driver": compilation.driver(),
+        "commit": checkout.commit(ROOT),
+        "baseline_commit": older and checkout.commit(older),
         "absent": absent,
     }
 
@@ -235,8 +240,8 @@ def prepare() -> processes.Cores:
 
 def compile_sources(checkouts: Iterable[Path]) -> None:
     """Write the bytecode of ours, as pip does for what it installs: the peers have theirs."""
-    for checkout in checkouts:
-        compileall.compile_dir(checkout / "src" / "tricorn", quiet=1)
+    for tree in checkouts:
+        compileall.compile_dir(tree / "src" / "tricorn", quiet=1)
 
 
 def say(text: str) -> None:
@@ -259,7 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan = Plan(options.rounds, options.seconds, prepare(), say, options.quick)
     parts = share_out(servers, workloads, only_bars=options.bars)
     say(f"About {estimate(plan, parts) / 60:.0f} minutes for {len(parts)} workloads")
-    meta = describe_machine(plan, servers, absent)
+    meta = describe_machine(plan, servers, absent, options.baseline)
     tables = run(plan, parts)
     verdicts = bars.judge(tables, SERVERS)
     print(bars.render(verdicts))

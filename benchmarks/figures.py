@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 BUSY = 0.9
-"""A generator that used more of its core than this, beside a server that used less of its
-own, was perhaps what set the pace."""
+"""A generator that used more of its core than this was perhaps what set the pace; beside a
+server that used less of its own it was."""
 
 
 @dataclass
@@ -49,10 +49,16 @@ class Cell:
         return statistics.median(values) if values else None
 
     @property
+    def load_busy(self) -> bool:
+        """Whether the load was at its limit: the server may be faster than it could tell."""
+        load = self.noted("load busy")
+        return load is not None and load > BUSY
+
+    @property
     def load_bound(self) -> bool:
         """Whether the load, not the server, may have set the pace."""
-        load, server = self.noted("load busy"), self.noted("server busy")
-        return load is not None and server is not None and load > BUSY and server < BUSY
+        server = self.noted("server busy")
+        return self.load_busy and server is not None and server < BUSY
 
     @property
     def by_processor(self) -> Cell:

@@ -115,12 +115,11 @@ def _gunicorn(listen: Listen) -> list[str]:
 
 
 def _nginx(listen: Listen) -> list[str]:
-    """nginx with the application's answers as files."""
-    from .app import SMALL, TEN_K
+    """nginx with the application's answers: the small one in its memory, the others as files."""
+    from .app import TEN_K
 
     root = listen.folder / "files"
     (root / "stream").mkdir(parents=True)
-    (root / "index.html").write_bytes(SMALL)
     (root / "10k").write_bytes(TEN_K)
     large = root / "stream" / str(LARGE_BODY)
     large.touch()
@@ -131,6 +130,8 @@ def _nginx(listen: Listen) -> list[str]:
 
 
 def _nginx_settings(listen: Listen, root: Path) -> str:
+    from .app import SMALL
+
     certificate = ""
     flags = " http2" if listen.wire == "http2" else ""
     if listen.certificate is not None:
@@ -152,7 +153,10 @@ http {{
     access_log off; default_type text/plain; sendfile on; tcp_nopush on;
     ssl_protocols TLSv1.2 TLSv1.3;
     keepalive_requests {UNLIMITED}; open_file_cache max=100; {temporary}
-    server {{ listen {listen.bind}{flags} backlog=2048; {certificate} root {root}; }}
+    server {{
+        listen {listen.bind}{flags} backlog=2048; {certificate} root {root};
+        location = / {{ return 200 "{SMALL.decode()}"; }}
+    }}
 }}
 """
 
@@ -270,8 +274,16 @@ SERVERS: dict[str, Server] = {
 
 
 def baseline(tree: Path) -> list[Server]:
-    """Tricorn of another checkout (its root folder), to see what has become slower."""
+    """Tricorn of another checkout (its root folder), to see what has become slower.
+
+    With the codecs in Python, as the bars compare them; a tree without the options has no others.
+    """
     source = tree.resolve() / "src"
     path = os.pathsep.join(filter(None, [str(source), os.environ.get("PYTHONPATH", "")]))
     environment = {"PYTHONPATH": path}
-    return [replace(_own(f"baseline-{loop}", loop), environment=environment) for loop in LOOPS]
+    options = source / "tricorn" / "config_options.py"
+    chosen = options.is_file() and "http1_codec" in options.read_text(encoding="utf-8")
+    more = PURE if chosen else ()
+    return [
+        replace(_own(f"baseline-{loop}", loop, *more), environment=environment) for loop in LOOPS
+    ]

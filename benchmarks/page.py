@@ -18,6 +18,9 @@ IDLE_LOAD = 0.7
 
 BUSY = "**The machine had other work meanwhile: these figures show the form, not who is faster.**"
 
+MARK = r"\*"
+LOAD_BUSY = f"{MARK} The load was at its limit: the server may be faster."
+
 WORDS = {True: "met", False: "missed", None: "not judged"}
 
 
@@ -48,12 +51,16 @@ def _tables(tables: Mapping[str, Table]) -> list[str]:
             key=lambda item: item[1].median or 0.0,
             reverse=table.higher_is_better,
         )
-        figures = ", ".join(f"{server} {short(cell.median or 0.0)}" for server, cell in ranked)
+        figures = ", ".join(
+            f"{server} {short(cell.median or 0.0)}{MARK if cell.load_busy else ''}"
+            for server, cell in ranked
+        )
         failed = [server for server, cell in table.cells.items() if cell.problem is not None]
         if failed:
             figures += f"; failed: {', '.join(failed)}"
         lines.append(_row([f"{title} ({table.unit})", figures]))
-    return [_row(["Workload", "Medians, the best first"]), "|---|---|", *lines]
+    head = [_row(["Workload", "Medians, the best first"]), "|---|---|"]
+    return [*head, *lines, *(["", LOAD_BUSY] if any(MARK in line for line in lines) else [])]
 
 
 def figures(content: Mapping[str, Any]) -> str:
@@ -62,9 +69,12 @@ def figures(content: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in meta["versions"].items())
     codecs = ", ".join(f"{slot} {names[0]}" for slot, names in meta["codecs"].items())
     absent = "; ".join(f"{name}: {why}" for name, why in meta["absent"].items())
+    # Runs of before these were noted have neither; nor has one outside of a git checkout a commit.
+    driver = f", driver {meta['driver']}" if meta.get("driver") else ""
+    commit = f" Commit {meta['commit']}." if meta.get("commit") else ""
     lines = [
         BEGIN,
-        f"Taken on {describe(meta)}. Fastest codecs: {codecs}.",
+        f"Taken on {describe(meta)}. Fastest codecs: {codecs}{driver}.{commit}",
         "",
         f"Versions: {versions}.",
         "",

@@ -41,8 +41,14 @@ TITLES: Mapping[str, str] = {
     "latency-http2-p99": "HTTP/2, 99th percentile of latency",
     "memory-at-start": "Memory at the start",
     "memory-idle-http1": "Memory of an idle HTTP/1.1 connection",
+    "memory-idle-http1-tls": "The same over TLS",
     "memory-used-http1-tls": "The same over TLS, used before",
+    "memory-idle-h2c": "Memory of an idle HTTP/2 connection",
     "start": "Time from command to first answer",
+    "http2-stuck-cost": "HTTP/2, uploads beside a stuck stream",
+    "overhead-http1": "HTTP/1.1, over the codec in memory",
+    "overhead-http2": "HTTP/2, over the codec in memory",
+    "overhead-websocket": "WebSocket, over the codec in memory",
 }
 
 COLUMNS = 2

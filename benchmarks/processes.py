@@ -52,28 +52,6 @@ def pinned(cores: str, command: Sequence[str]) -> list[str]:
     return ["taskset", "--cpu-list", cores, *command]
 
 
-@dataclass(frozen=True)
-class Process:
-    """One process. The start time tells it from a later one with the same pid."""
-
-    pid: int
-    started: int
-
-    @property
-    def alive(self) -> bool:
-        """Whether it still runs (a zombie does not)."""
-        fields = _stat(self.pid)
-        return fields is not None and int(fields[19]) == self.started and fields[0] != "Z"
-
-    def kill(self, number: int) -> None:
-        """Send signal `number` if it is still there."""
-        if self.alive:
-            try:
-                os.kill(self.pid, number)
-            except ProcessLookupError:
-                pass  # it ended between the look and the signal
-
-
 def _stat(pid: int) -> list[str] | None:
     """The fields of /proc/PID/stat from the state on; None once the process is gone."""
     try:
@@ -84,20 +62,20 @@ def _stat(pid: int) -> list[str] | None:
     return text.rpartition(")")[2].split()
 
 
-def tree(pid: int) -> list[Process]:
-    """The process `pid` and all its descendants, parents first."""
+def tree(pid: int) -> list[int]:
+    """The process `pid` and all its descendants, parents first; none once it is gone."""
     children: dict[int, list[int]] = {}
-    started: dict[int, int] = {}
+    present = set()
     for entry in PROC.iterdir():
         if entry.name.isdecimal() and (fields := _stat(int(entry.name))) is not None:
             children.setdefault(int(fields[1]), []).append(int(entry.name))
-            started[int(entry.name)] = int(fields[19])
-    found: list[Process] = []
+            present.add(int(entry.name))
+    found = []
     queue = [pid]
     while queue:
         current = queue.pop(0)
-        if current in started:
-            found.append(Process(current, started[current]))
+        if current in present:
+            found.append(current)
             queue.extend(children.get(current, []))
     return found
 
@@ -116,7 +94,7 @@ def _status_kib(pid: int, name: str) -> int:
 
 def resident(pid: int) -> int:
     """Resident bytes of the process `pid` and its descendants now, added up."""
-    return 1024 * sum(_status_kib(process.pid, "VmRSS") for process in tree(pid))
+    return 1024 * sum(_status_kib(process, "VmRSS") for process in tree(pid))
 
 
 def resident_once(pid: int) -> int:
@@ -126,7 +104,7 @@ def resident_once(pid: int) -> int:
     """
     private = shared = 0
     for process in tree(pid):
-        parts = _rollup(process.pid)
+        parts = _rollup(process)
         private += sum(parts.get(f"Private_{kind}", 0) for kind in ("Clean", "Dirty"))
         shared = max(shared, sum(parts.get(f"Shared_{kind}", 0) for kind in ("Clean", "Dirty")))
     return 1024 * (private + shared)
@@ -147,13 +125,13 @@ def _rollup(pid: int) -> dict[str, int]:
 
 def peak_resident(pid: int) -> int:
     """Most resident bytes since `reset_peak`, each process at its own peak, added up."""
-    return 1024 * sum(_status_kib(process.pid, "VmHWM") for process in tree(pid))
+    return 1024 * sum(_status_kib(process, "VmHWM") for process in tree(pid))
 
 
 def reset_peak(pid: int) -> None:
     """Begin a new peak (proc_pid_clear_refs(5), value 5)."""
     for process in tree(pid):
-        (PROC / str(process.pid) / "clear_refs").write_text("5")
+        (PROC / str(process) / "clear_refs").write_text("5")
 
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -163,7 +141,7 @@ def cpu_ticks(pid: int) -> int:
     """Clock ticks of processor time the tree of `pid` has used so far."""
     total = 0
     for process in tree(pid):
-        if (fields := _stat(process.pid)) is not None:
+        if (fields := _stat(process)) is not None:
             total += int(fields[11]) + int(fields[12])
     return total
 
@@ -200,15 +178,17 @@ def start(
 
 
 def stop(main: subprocess.Popen[bytes]) -> None:
-    """End a server and its workers by pid: SIGTERM, and SIGKILL for what stays."""
-    if main.poll() is not None:
-        return
-    family = tree(main.pid)
-    main.send_signal(signal.SIGTERM)
+    """End a server that `start` began, workers included: SIGTERM, and SIGKILL for what stays."""
     try:
-        main.wait(STOP_SECONDS)
+        if main.poll() is None:
+            main.send_signal(signal.SIGTERM)
+            main.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
-        main.kill()
+        pass
+    finally:
+        # Its session is its own, so this reaches workers that outlived it, and nobody else.
+        try:
+            os.killpg(main.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
         main.wait()
-    for process in family:
-        process.kill(signal.SIGKILL)

@@ -12,6 +12,9 @@ from .figures import Cell, Table, ratio
 
 REFERENCE = "tricorn-uvloop"
 
+FIGURES = {"median", "rounds", "problem", "cannot", "ratio"}
+"""What the JSON has of a cell; all else are its notes."""
+
 
 def reference(table: Table) -> str | None:
     """The server the others are compared with: Tricorn on uvloop, else the first."""
@@ -60,7 +63,9 @@ def _row(cell: Cell, table: Table, base: str | None) -> str:
         value = cell.noted(name)
         if value is not None:
             text += f"  {_note(name, value)}"
-    return f"{text}  (pace of the load?)" if cell.load_bound else text
+    if cell.load_bound:
+        return f"{text}  (pace of the load?)"
+    return f"{text}  (load busy too)" if cell.load_busy else text
 
 
 def _note(name: str, value: float) -> str:
@@ -117,11 +122,16 @@ def _table_json(table: Table) -> dict[str, Any]:
 
 
 def from_json(content: Mapping[str, Any]) -> dict[str, Table]:
-    """The tables of a run that was written earlier, its notes left out."""
+    """The tables of a run that was written earlier."""
     tables = {}
     for name, table in content["tables"].items():
         cells = {
-            server: Cell(list(found["rounds"]), found["problem"], found.get("cannot"))
+            server: Cell(
+                list(found["rounds"]),
+                found["problem"],
+                found.get("cannot"),
+                {key: list(found[key]) for key in found.keys() - FIGURES},
+            )
             for server, found in table["servers"].items()
         }
         about = table.get("about", "")

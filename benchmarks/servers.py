@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
@@ -43,10 +43,15 @@ Interface = Literal["asgi", "wsgi", "static"]
 HOST = "127.0.0.1"
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 20.0
+START_ATTEMPTS = 3
 
 
 class ServerError(Exception):
     """A server that did not come up, or went down."""
+
+
+class PortTaken(ServerError):
+    """Somebody else took its port before it."""
 
 
 @dataclass(frozen=True)
@@ -174,11 +179,12 @@ def certificate_for(wire: Wire) -> Iterator[Certificate | None]:
 
 @dataclass(frozen=True)
 class Running:
-    """A server that answers."""
+    """A server that answers, `took` seconds after its command was begun."""
 
     server: Server
     listen: Listen
     pid: int
+    took: float
 
     @property
     def port(self) -> int:
@@ -193,26 +199,57 @@ class Running:
 
 @contextmanager
 def running(
-    server: Server, cores: str, wire: Wire, certificate: Certificate | None, workers: int = 1
+    server: Server,
+    cores: str,
+    wire: Wire,
+    certificate: Certificate | None,
+    workers: int = 1,
+    pause: float = 0.05,
 ) -> Iterator[Running]:
     """Start `server` on `cores`, wait until it answers, and end it afterwards.
 
-    Raises `ServerError` with the last lines it printed if it does not answer in time.
+    It is asked every `pause` seconds. Raises `ServerError` with the last lines it printed if it
+    does not answer in time; a port that was taken meanwhile is tried again with another one.
     """
+    with ExitStack() as stack:
+        for attempt in range(1, START_ATTEMPTS + 1):
+            context = _running(server, cores, wire, certificate, workers, pause)
+            try:
+                target = stack.enter_context(context)
+                break
+            except PortTaken:
+                if attempt == START_ATTEMPTS:
+                    raise
+        yield target
+
+
+@contextmanager
+def _running(
+    server: Server,
+    cores: str,
+    wire: Wire,
+    certificate: Certificate | None,
+    workers: int,
+    pause: float,
+) -> Iterator[Running]:
     with (
         tempfile.TemporaryDirectory(prefix="tricorn-benchmarks-") as folder,
         tempfile.TemporaryFile() as output,
     ):
         listen = Listen(free_port(), wire, certificate, Path(folder), workers)
         command = processes.pinned(cores, server.command(listen))
-        main = processes.start(command, ROOT, output, {**os.environ, **server.environment})
+        environment = {**os.environ, **server.environment}
+        began = time.monotonic()
+        main = processes.start(command, ROOT, output, environment)
         try:
-            problem = await_answer(main, listen, 0.05)
+            problem = await_answer(main, listen, pause)
+            took = time.monotonic() - began
             if problem is not None:
                 output.seek(0)
-                printed = output.read().decode(errors="replace").strip().splitlines()[-5:]
-                raise ServerError("\n    ".join([f"{server.name}: {problem}", *printed]))
-            yield Running(server, listen, main.pid)
+                printed = output.read().decode(errors="replace").strip().splitlines()
+                kind = PortTaken if any("in use" in line for line in printed) else ServerError
+                raise kind("\n    ".join([f"{server.name}: {problem}", *printed[-5:]]))
+            yield Running(server, listen, main.pid, took)
         finally:
             processes.stop(main)
 

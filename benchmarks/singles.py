@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-import time
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from . import memory, processes, stuck
 from .figures import Cell, Table
 from .rounds import FAILURES, START_COST, Entry, Plan, Workload, alone, last, together
-from .servers import ROOT, Listen, Running, Server, ServerError, Wire, await_answer, free_port
+from .servers import Running, Server, Wire, running
 
 MEMORY_WIRES: tuple[Wire, ...] = ("http1", "h2c")
 
@@ -70,23 +66,8 @@ def _idle(plan: Plan, servers: Sequence[Server]) -> list[Table]:
 
 def first_answer(server: Server, cores: str) -> float:
     """Seconds from the command to the first answer. Raises `ServerError`."""
-    with (
-        tempfile.TemporaryDirectory(prefix="tricorn-benchmarks-") as folder,
-        tempfile.TemporaryFile() as output,
-    ):
-        listen = Listen(free_port(), "http1", None, Path(folder))
-        command = processes.pinned(cores, server.command(listen))
-        environment = {**os.environ, **server.environment}
-        began = time.monotonic()
-        main = processes.start(command, ROOT, output, environment)
-        try:
-            problem = await_answer(main, listen, START_PAUSE)
-            took = time.monotonic() - began
-        finally:
-            processes.stop(main)
-    if problem is not None:
-        raise ServerError(f"{server.name}: {problem}")
-    return took
+    with running(server, cores, "http1", None, pause=START_PAUSE) as target:
+        return target.took
 
 
 def _start(plan: Plan, servers: Sequence[Server]) -> list[Table]:

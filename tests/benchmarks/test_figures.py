@@ -107,8 +107,18 @@ def test_best_peer_is_neither_ours_nor_nginx() -> None:
 
 
 def test_best_peer_has_a_figure() -> None:
-    tables = small(tricorn_uvloop=Cell([30.0]), granian=FAILED, uvicorn_h11=Cell([10.0]))
-    assert only(AgainstPeer("http1-small", "tricorn-uvloop", BEST, 1.4), tables).reached == 3.0
+    tables = small(tricorn_uvloop=Cell([30.0]), granian=CANNOT, uvicorn_h11=Cell([10.0]))
+    verdict = only(AgainstPeer("http1-small", "tricorn-uvloop", BEST, 1.4), tables)
+    assert (verdict.met, verdict.reached) == (True, 3.0)
+
+
+@pytest.mark.parametrize(("own", "met"), [(30.0, None), (13.0, False)])
+def test_a_peer_that_failed_makes_no_bar_easier(own: float, met: bool | None) -> None:
+    tables = small(tricorn_uvloop=Cell([own]), granian=FAILED, uvicorn_h11=Cell([10.0]))
+    verdict = only(AgainstPeer("http1-small", "tricorn-uvloop", BEST, 1.4), tables)
+    assert verdict.met is met
+    assert verdict.found.startswith("granian: failed; 3.00 x" if met is None else "1.30 x")
+    assert (verdict.reached is None) == (met is None)
 
 
 @pytest.mark.parametrize("peer", ["granian", BEST])
@@ -209,9 +219,14 @@ def test_a_failed_run_is_shown_as_such_and_behind_the_others() -> None:
 
 
 def test_a_load_that_may_have_set_the_pace_is_marked() -> None:
-    tables = small(granian=paced(100.0, 0.99, 0.5, 1e-5), daphne=paced(10.0, 0.3, 1.0, 1e-4))
-    marked = [line.split()[0] for line in render(tables["http1-small"]).splitlines() if "?" in line]
-    assert marked == ["granian"]
+    tables = small(
+        granian=paced(100.0, 0.99, 0.5, 1e-5),
+        nginx=paced(90.0, 0.95, 0.97, 1e-5),
+        daphne=paced(10.0, 0.3, 1.0, 1e-4),
+    )
+    lines = render(tables["http1-small"]).splitlines()[1:]
+    marks = {line.split()[0]: line.rpartition("  ")[2] for line in lines if line.endswith(")")}
+    assert marks == {"granian": "(pace of the load?)", "nginx": "(load busy too)"}
 
 
 def test_less_is_first_where_less_is_better() -> None:
@@ -223,9 +238,9 @@ def test_less_is_first_where_less_is_better() -> None:
 def test_json_has_every_round_and_the_problem_and_comes_back(tmp_path: Path) -> None:
     bad = Cell([7.0], problem="stalled")
     tables = small(
-        tricorn_uvloop=Cell([24.0, 36.0]),
+        tricorn_uvloop=Cell([24.0, 36.0], notes={"load busy": [0.5, 0.6], "cpu": [1e-5, 2e-5]}),
         uvicorn_h11=Cell([10.0, 10.0]),
-        hypercorn_trio=bad,
+        tricorn_trio=bad,
         daphne=CANNOT,
     )
     path = tmp_path / "results" / "run.json"
@@ -237,8 +252,8 @@ def test_json_has_every_round_and_the_problem_and_comes_back(tmp_path: Path) -> 
     assert servers["tricorn-uvloop"]["rounds"] == [24.0, 36.0]
     assert servers["tricorn-uvloop"]["median"] == 30.0
     assert servers["uvicorn-h11"]["ratio"] == pytest.approx(10 / 30)
-    assert servers["hypercorn-trio"]["median"] is None
-    assert servers["hypercorn-trio"]["problem"] == "stalled"
+    assert servers["tricorn-trio"]["median"] is None
+    assert servers["tricorn-trio"]["problem"] == "stalled"
     assert servers["daphne"]["cannot"] == CANNOT.cannot
     assert content["bars"][0]["reached"] == pytest.approx(3.0)
     assert from_json(read_json(path)) == tables

@@ -107,9 +107,32 @@ def test_the_page_gets_figures_between_its_marks(tmp_path: Path) -> None:
     assert "nginx 80,000, tricorn-uvloop 40,000" in text
     assert "failed: daphne" in text
     assert "anycorn-trio: anycorn is not installed" in text
-    assert "| http1-small: tricorn-uvloop >= 1.4 x granian (best peer) | 4.00 | met |" in text
+    assert "| http1-small: tricorn-uvloop >= 0.5 x nginx | 0.50 | met |" in text
+    open_bar = "| http1-small: tricorn-uvloop >= 1.4 x granian (best peer) | daphne: failed; 4.00 x"
+    assert f"{open_bar} of the others | not judged |" in text
     page.update(path, content())
     assert path.read_text() == text
+
+
+def test_the_page_says_what_was_measured() -> None:
+    run = content()
+    assert "Fastest codecs: http1 httptools, http2 h2.\n" in page.figures(run)
+    run["meta"] |= {"driver": "interpreted", "commit": None}
+    assert "http2 h2, driver interpreted.\n" in page.figures(run)
+    run["meta"] |= {"driver": "compiled", "commit": "0123456789ab-dirty"}
+    assert "http2 h2, driver compiled. Commit 0123456789ab-dirty.\n" in page.figures(run)
+
+
+def test_the_page_marks_what_may_be_the_load() -> None:
+    cells = {
+        "tricorn-uvloop": Cell([50.0], notes={"load busy": [0.5], "server busy": [0.99]}),
+        "nginx": Cell([70.0], notes={"load busy": [0.95], "server busy": [0.97]}),
+        "granian": Cell([60.0], notes={"load busy": [0.95], "server busy": [0.5]}),
+    }
+    text = page.figures(content(**{"http2-small": Table("http2-small", "/s", True, cells=cells)}))
+    assert r"nginx 70.0\*, granian 60.0\*, tricorn-uvloop 50.0 |" in text
+    assert page.LOAD_BUSY in text.splitlines()
+    assert page.LOAD_BUSY not in page.figures(content())
 
 
 def test_the_page_says_that_the_machine_was_busy() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -12,14 +14,15 @@ from pathlib import Path
 
 import pytest
 from benchmarks.figures import Cell, Table
-from benchmarks.fleet import SERVERS, baseline
+from benchmarks.fleet import LOOPS, SERVERS, baseline
 from benchmarks.load import Load
 from benchmarks.rounds import Plan, keep
-from benchmarks.servers import Certificate, Listen
+from benchmarks.servers import ROOT, Certificate, Listen
 from benchmarks.workloads import WORKLOADS
 
 from benchmarks import __main__ as command
-from benchmarks import bars, generator, overhead, processes
+from benchmarks import bars, checkout, generator, overhead, processes
+from tricorn import compilation
 
 
 def plan(rounds: int = 3, seconds: int = 2) -> Plan:
@@ -85,6 +88,11 @@ def test_only_what_the_bars_need() -> None:
     assert taking["start"] == {"tricorn-uvloop", "uvicorn-httptools"}
     assert {"tricorn-trio", "hypercorn-trio", "granian", "nginx"} <= taking["http1-small"]
     assert "tricorn-trio" not in taking["http1-10k"]
+    peers = {name for name, server in SERVERS.items() if server.kind == "peer"}
+    for name in ("http1-small", "http2-small"):
+        speaking, _ = command.able(WORKLOADS[name], [SERVERS[peer] for peer in sorted(peers)])
+        assert {server.name for server in speaking} == taking[name] & peers
+    assert {"uvicorn-zttp", "daphne", "anycorn-trio", "gunicorn-asgi"} <= taking["http2-small"]
     assert "tricorn-pure-trio" not in taking["http1-small"]  # it is for a baseline
     assert taking["workers"] == {"tricorn-uvloop", "tricorn-asyncio", "tricorn-trio"}
     assert not {"latency-http1", "overhead", "wsgi-small"} & set(taking)
@@ -115,11 +123,69 @@ def test_quick_is_one_round_of_one_second() -> None:
     assert options.workloads == ["ws-32", "start"]
 
 
+LISTEN = Listen(8123, "http1", None, Path())
+
+
 def test_a_baseline_is_tricorn_from_another_tree(tmp_path: Path) -> None:
-    for server in baseline(tmp_path):
+    found = baseline(tmp_path)
+    assert [server.name for server in found] == [f"baseline-{loop}" for loop in LOOPS]
+    for server in found:
         path = server.environment["PYTHONPATH"].split(os.pathsep)
         assert path[0] == str(tmp_path / "src")
         assert server.kind == "own"
+
+
+def test_a_baseline_has_the_codecs_of_those_it_is_compared_with() -> None:
+    for server in baseline(ROOT):
+        ours = SERVERS[server.name.replace("baseline", "tricorn-pure")]
+        assert server.command(LISTEN) == ours.command(LISTEN)
+
+
+def test_an_older_baseline_is_not_asked_for_options_it_has_not(tmp_path: Path) -> None:
+    package = tmp_path / "src" / "tricorn"
+    package.mkdir(parents=True)
+    for text in (None, "http2_push: bool\n"):  # from before options had a module, and from after
+        if text is not None:
+            (package / "config_options.py").write_text(text)
+        for server in baseline(tmp_path):
+            fastest = SERVERS[server.name.replace("baseline", "tricorn")]
+            assert server.command(LISTEN) == fastest.command(LISTEN)
+
+
+def git(tree: Path, *words: str) -> str:
+    settings = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    command = ["git", "-C", str(tree), *settings, *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_the_commit_is_noted(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("1")
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", "file")
+    git(tmp_path, "commit", "-q", "-m", "One")
+    git(tmp_path, "tag", "v1")
+    whole = git(tmp_path, "rev-parse", "HEAD")
+    assert checkout.commit(tmp_path) == whole[:12]
+    (tmp_path / "file").write_text("2")
+    assert checkout.commit(tmp_path) == f"{whole[:12]}-dirty"
+    inner = tmp_path / "unpacked"
+    inner.mkdir()
+    assert checkout.commit(inner) is None  # that is the commit of something else
+
+
+def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert checkout.commit(tmp_path) is None
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert checkout.commit(ROOT) is None
+
+
+def test_a_run_says_what_it_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    meta = command.describe_machine(plan(), [SERVERS["tricorn-asyncio"]], {}, tmp_path)
+    assert meta["driver"] == compilation.driver()
+    assert meta["commit"] == checkout.commit(ROOT)
+    assert meta["baseline_commit"] is None
+    json.dumps(meta)
 
 
 def test_a_round_keeps_what_the_server_spent() -> None:
@@ -139,6 +205,7 @@ def test_overhead_is_over_the_codec_that_the_server_uses() -> None:
     *_, ratios = overhead.ratios("http1", spent, floors, None)
     assert ratios.cells["tricorn-uvloop"].values == [20.0]
     assert ratios.cells["tricorn-pure-trio"].values == [5.0]
+    assert overhead.codec_of("baseline-trio", "http1", floors) == "h11"
 
 
 # The load generator against servers that are sockets and no more.

@@ -33,7 +33,6 @@ COMMANDS = [
     if arguments[:1] != ["migrate"]
 ]
 MODULES = [
-    "benchmarks",
     "compliance.h2spec",
     "compliance.autobahn",
     "compliance.http1",
@@ -77,7 +76,25 @@ def test_flags_of_the_repository_commands_exist(module: str) -> None:
     for arguments in used:
         for word in arguments:
             if word.startswith("--"):
-                assert word in result.stdout
+                flag = re.escape(word.partition("=")[0])
+                assert re.search(rf"(?<![\w-]){flag}(?![\w-])", result.stdout), word
+
+
+def test_the_recipe_for_the_benchmarks_is_one_and_compiles_what_ci_does() -> None:
+    pages = ROOT / "benchmarks" / "README.md", DOCS / "reference" / "benchmarks.md"
+    found = [set(words) for _, words in commands("apt-get install", *pages)]
+    stages = (ROOT / ".ci" / "stages").read_text(encoding="utf-8")
+    lists = [
+        set(re.search(rf"^{key}=\(([^)]*)\)", stages, re.MULTILINE)[1].split())
+        for key in ("PACKAGES", "PYTHON_PACKAGES")
+    ]
+    building = {"gcc", "libc6-dev", "libnghttp2-dev", "pkg-config"}
+    assert building <= lists[0]
+    assert len(found) == 2
+    assert found[0] == found[1] > building | lists[1]
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        assert 0 < text.index("python3 -m venv") < text.index("pip install '.[bench]'")
 
 
 @pytest.mark.parametrize("block", blocks("toml"), ids=str)
