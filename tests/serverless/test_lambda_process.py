@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.programs import Program
 from tricorn.serverless import LambdaHandler
 
 LIVING = """
@@ -40,9 +41,9 @@ print("ready", flush=True)
 """
 
 
-def program(ending: str, **environ: str) -> subprocess.Popen[str]:
+def program(ending: str, **environ: str) -> Program:
     source = Path(LambdaHandler.__init__.__globals__["__file__"]).parents[2]
-    return subprocess.Popen(
+    return Program(
         [sys.executable, "-W", "error", "-c", LIVING + ending],
         env={**os.environ, "PYTHONPATH": str(source), **environ},
         stdout=subprocess.PIPE,
@@ -69,6 +70,23 @@ def test_shutdown_on_sigterm() -> None:
     assert output == "shut down\n"
 
 
+def test_shutdown_on_sigterm_that_another_thread_gets() -> None:
+    """The main thread goes on waiting in its system call: it is told again."""
+    ending = """
+import threading
+def hit():
+    print("hit", flush=True)
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+threading.Timer(0.2, hit).start()
+read, _ = os.pipe()
+os.read(read, 1)
+"""
+    with program(ending, AWS_LAMBDA_RUNTIME_API="127.0.0.1:9") as process:
+        output, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (0, "")
+    assert output == "ready\nhit\nshut down\n"
+
+
 def test_shutdown_on_sigterm_while_native_code_waits() -> None:
     """The managed runtime waits for events in C, and no Python handler runs there."""
     ending = """
@@ -77,15 +95,12 @@ ctypes.CDLL(None).sleep(30)
 """
     with program(ending, AWS_LAMBDA_RUNTIME_API="127.0.0.1:9") as process:
         assert process.stdout is not None
-        try:
-            assert process.stdout.readline() == "ready\n"
-            process.send_signal(signal.SIGTERM)
-            ready, _, _ = select.select([process.stdout], [], [], 10)
-            assert ready
-            assert process.stdout.readline() == "shut down\n"
-            assert process.poll() is None
-        finally:
-            process.kill()
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        ready, _, _ = select.select([process.stdout], [], [], 10)
+        assert ready
+        assert process.stdout.readline() == "shut down\n"
+        assert process.poll() is None
 
 
 def test_signals_are_left_alone_outside_lambda() -> None:

@@ -17,6 +17,7 @@ from fake_runtime_api import FakeRuntimeAPI, Running, prelude_and_body
 from lambda_gateways import answer_of, event_for, recorded
 
 from helpers.apps import read_body, reply
+from helpers.programs import Program
 from helpers.serving import PATIENCE, Records
 from tricorn.serverless import LambdaHandler, runtime
 from tricorn.types import Receive, Scope, Send
@@ -180,10 +181,10 @@ class Command:
         self.address = api.address
         (folder / "main.py").write_text(APP)
 
-    def start(self, *arguments: str, **environ: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, **environ: str) -> Program:
         source = Path(runtime.__file__).parents[2]
         kept = {"PATH": os.environ["PATH"], "PYTHONPATH": str(source)}
-        return subprocess.Popen(
+        return Program(
             [sys.executable, "-W", "error", "-m", "tricorn.serverless", *arguments],
             cwd=self.folder,
             env={**kept, "AWS_LAMBDA_RUNTIME_API": self.address, **environ},

@@ -25,6 +25,8 @@ _T = TypeVar("_T")
 
 # Seconds beyond shutdown_timeout that the loop has to tell it is done.
 _SLACK = 1.0
+# Seconds after which the main thread is told again of a signal it has not seen: doubled each time.
+_REMINDERS = tuple(0.01 * 2**number for number in range(10))
 
 
 class ContainerLoop:
@@ -128,6 +130,15 @@ def close_on_sigterm(close: Callable[[], None]) -> None:
         return
     if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         return
+    seen = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if seen.is_set():
+            return  # told again in the moment that we saw it
+        seen.set()
+        close()
+        raise SystemExit(0)
+
     read, write = os.pipe()
     os.set_blocking(write, False)
     previous = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
@@ -138,17 +149,26 @@ def close_on_sigterm(close: Callable[[], None]) -> None:
         os.close(write)
     else:
         threading.Thread(
-            target=_watch, args=(read, close), name="tricorn-sigterm", daemon=True
+            target=_watch, args=(read, close, seen), name="tricorn-sigterm", daemon=True
         ).start()
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        close()
-        raise SystemExit(0)
-
     signal.signal(signal.SIGTERM, handle)
 
 
-def _watch(read: int, close: Callable[[], None]) -> None:
+def _watch(read: int, close: Callable[[], None], seen: threading.Event) -> None:
     while numbers := os.read(read, 64):
-        if signal.SIGTERM in numbers:
+        if signal.SIGTERM in numbers and not seen.is_set():
             close()
+            _remind_main_thread(seen)
+
+
+def _remind_main_thread(seen: threading.Event) -> None:
+    """Interrupt the system call that the main thread waits in.
+
+    A signal that another thread gets, or that comes just before the call, leaves it waiting.
+    """
+    main = threading.main_thread().ident
+    assert main is not None
+    for pause in _REMINDERS:
+        if seen.wait(pause):
+            return
+        signal.pthread_kill(main, signal.SIGTERM)
