@@ -321,7 +321,7 @@ def test_cancellation_is_clean_and_quick(site: Site) -> None:
     assert started.wait(5)
     before = time.monotonic()
     site.served.cancel()
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 10
     assert ended.take()
     assert not client.response(stream).complete or client.response(stream).status == 500
 
@@ -329,7 +329,7 @@ def test_cancellation_is_clean_and_quick(site: Site) -> None:
 def test_cancelled_inside_a_callers_task_group(backend: str, records: Records) -> None:
     async def main() -> float:
         async with anyio.create_task_group() as tasks:
-            config = Config(bind=("127.0.0.1:0",))
+            config = Config(bind=("127.0.0.1:0",), graceful_timeout=30)
             urls = await tasks.start(serve, hello_with_lifespan, config)
             async with await anyio.connect_tcp(*address_of(urls[0])) as stream:
                 await stream.send(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -339,7 +339,7 @@ def test_cancelled_inside_a_callers_task_group(backend: str, records: Records) -
         return time.monotonic() - before
 
     name, options = BACKENDS[backend]
-    assert anyio.run(main, backend=name, backend_options=options) < 1
+    assert anyio.run(main, backend=name, backend_options=options) < 10
 
 
 async def hello_with_lifespan(scope: Scope, receive: Receive, send: Send) -> None:

@@ -276,9 +276,9 @@ def test_silent_peer_is_pinged_and_cut(site: Site) -> None:
 
 def test_answered_pings_keep_it_open(plain: Site) -> None:
     app = Listener()
-    limits = {"websocket_ping_interval": 0.03, "websocket_ping_timeout": 0.2}
+    limits = {"websocket_ping_interval": 0.1, "websocket_ping_timeout": 0.5}
     client = opened(plain, app, **limits)
-    for _ in range(3):
+    for _ in range(8):  # longer than that timeout
         ping = client.event()
         assert isinstance(ping, wsproto.events.Ping)
         client.send(ping.response())

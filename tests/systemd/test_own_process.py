@@ -91,10 +91,10 @@ def test_short_watchdog(tmp_path: Path, loop: str) -> None:
     """Its signs of life come in time although nothing else asks for so many looks."""
     with noticed(tmp_path, loop, WATCHDOG_USEC="200000") as (_, manager):
         assert manager.recv(4096) == b"WATCHDOG=1"
-        for _ in range(3):
-            begin = time.monotonic()
+        begin = time.monotonic()
+        for _ in range(5):
             assert manager.recv(4096) == b"WATCHDOG=1"
-            assert time.monotonic() - begin < 0.9
+        assert time.monotonic() - begin < 4  # a look takes place each second anyway
 
 
 @LOOPS
