@@ -13,7 +13,7 @@ import pytest
 import wsproto.events
 
 from helpers.clients import HTTP2Client
-from helpers.serving import Inbox
+from helpers.serving import Inbox, settled
 from helpers.site import Serving, Site
 from helpers.websocket import WebSocketClient
 from tricorn.exceptions import ClientDisconnected
@@ -75,6 +75,26 @@ def test_an_application_that_takes_nothing_has_its_grace(site: Site) -> None:
     client.send_bytes(b"".join(map(binary, SIZES)))
     client.end()
     assert told.take() in ("CancelledError", "Cancelled")
+
+
+def test_a_denial_that_is_complete_was_taken_though_the_client_leaves(site: Site) -> None:
+    """As with any response: what frameworks do behind it is done."""
+    told = Inbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.http.response.start", "status": 403, "headers": []})
+        told.put("begun")
+        # More than the system and the peer's window have room for.
+        await send({"type": "websocket.http.response.body", "body": bytes(8_000_000)})
+        told.put((await receive())["type"])
+
+    site.serve(app, disconnect_grace=None, write_timeout=None)
+    client = WebSocketClient(site.connect(receive_buffer=65536))
+    assert told.take() == "begun"
+    assert settled(told.qsize) == 0
+    client.leave()
+    assert told.take() == "websocket.disconnect"
 
 
 def test_a_restart_finds_the_peers_answer_behind_what_waits(site: Site) -> None:

@@ -19,6 +19,7 @@ from tricorn.asgi.stopping import Stopping
 from tricorn.compilation import mypyc_attr
 from tricorn.config import Config
 from tricorn.counters import CURRENT, PEER_FAULTS, Counters
+from tricorn.exceptions import ClientDisconnected
 from tricorn.protocol import outbound
 from tricorn.protocol.connection import HTTPConnection
 from tricorn.protocol.events import PeerFault
@@ -295,3 +296,17 @@ class WebSocketHost(Host):
     @abstractmethod
     def untaken(self, stream_id: int) -> int:
         """Bytes of a stream, and of those that share its wire, that the peer has not taken."""
+
+
+async def until_taken(flushed: Awaitable[None], complete: bool) -> None:
+    """Wait until the peer has taken enough of what was sent.
+
+    :param complete: nothing more will be sent. A leave is not told then: nobody knows how much
+        a peer has read, and frameworks would drop the work that they do behind a response.
+    :raises ClientDisconnected: if it leaves before.
+    """
+    try:
+        await flushed
+    except ClientDisconnected:
+        if not complete:
+            raise

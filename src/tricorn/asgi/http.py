@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from tricorn.asgi import messages
-from tricorn.asgi.host import Host
+from tricorn.asgi.host import Host, until_taken
 from tricorn.asgi.http_response import (
     DONE,
     HELD,
@@ -202,7 +202,7 @@ class HTTPStream(HTTPResponse):
         if outcome is True:
             flushed = self.host.flush(self.stream_id)
             if flushed is not None:
-                await self._taken(flushed)
+                await until_taken(flushed, self._state is DONE)
         elif outcome is not False:
             await outcome
 

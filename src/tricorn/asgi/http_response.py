@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from tricorn.asgi import files, messages, preload
 from tricorn.asgi.exchange import BaseStream
-from tricorn.asgi.host import Host
+from tricorn.asgi.host import Host, until_taken
 from tricorn.asgi.replies import TARGET_SAFE
 from tricorn.counters import CUT_ABORTED, CUT_LOST
 from tricorn.exceptions import ClientDisconnected, FileUnavailable, InvalidMessage
@@ -236,7 +236,7 @@ class HTTPResponse(BaseStream):
                     self._allowed = _COPYING_TABLE
                 flushed = self.host.flush(self.stream_id)
                 if flushed is not None:
-                    await self._taken(flushed)
+                    await until_taken(flushed, self._state is DONE)
         except BaseException:
             if not (self._lost or self._state is DONE):
                 if region.count == size:
@@ -248,20 +248,6 @@ class HTTPResponse(BaseStream):
         finally:
             region.close()
             self._copied()
-
-    async def _taken(self, flushed: Awaitable[None]) -> None:
-        """Wait until the peer has taken enough of what was sent.
-
-        :raises ClientDisconnected: if it leaves before the response has been handed over whole.
-        """
-        complete = self._state is DONE
-        try:
-            await flushed
-        except ClientDisconnected:
-            # Nobody knows how much a peer has read of what was sent; frameworks would drop the
-            # work that they do behind a response.
-            if not complete:
-                raise
 
     async def _check_open(self) -> None:
         """Whether the rest of a file is still wanted."""

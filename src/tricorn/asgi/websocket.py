@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, Literal
 
 from tricorn.asgi import messages
-from tricorn.asgi.host import WebSocketHost
+from tricorn.asgi.host import WebSocketHost, until_taken
 from tricorn.asgi.scope import websocket_scope
 from tricorn.asgi.websocket_options import compression, limits
 from tricorn.asgi.websocket_wire import WebSocketWire
@@ -103,7 +103,8 @@ class WebSocketStream(WebSocketWire):
         """Take a message of the application.
 
         :raises InvalidMessage: if the state does not allow it or it is malformed.
-        :raises ClientDisconnected: once the WebSocket is closed (ASGI WebSocket 2.4).
+        :raises ClientDisconnected: once the WebSocket is closed (ASGI WebSocket 2.4); not by the
+            message that closes or denies it, if the peer was there when that came.
         """
         opened = self._state is _OPEN and self._disconnect is None and not self._lost
         if opened and isinstance(message, dict) and message.get("type") == "websocket.send":
@@ -127,7 +128,7 @@ class WebSocketStream(WebSocketWire):
             await self._too_late("the client has disconnected")
         flushed = handler(self, taken) or self.host.flush(self.stream_id)
         if flushed is not None:
-            await flushed
+            await until_taken(flushed, self._state is _State.CLOSED)
 
     async def _too_late(self, reason: str) -> None:
         """Raise; one who sends again and again leaves the others their turn."""
