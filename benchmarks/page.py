@@ -16,7 +16,10 @@ END = "<!-- /figures -->"
 IDLE_LOAD = 0.7
 """Load average above which the machine had other work when the run began."""
 
-BUSY = "**The machine had other work meanwhile: these figures show the form, not who is faster.**"
+BUSY = (
+    "**The machine had other work when the run began, or just before: rounds that lie far apart "
+    "say little of who is faster.**"
+)
 
 MARK = r"\*"
 LOAD_BUSY = f"{MARK} The load was at its limit: the server may be faster."
