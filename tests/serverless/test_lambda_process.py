@@ -87,6 +87,24 @@ os.read(read, 1)
     assert output == "ready\nhit\nshut down\n"
 
 
+def test_sigterm_comes_once_to_a_handler_that_took_the_place_of_ours() -> None:
+    ending = """
+import time
+times = 0
+def theirs(number, frame):
+    global times
+    times += 1
+signal.signal(signal.SIGTERM, theirs)
+signal.raise_signal(signal.SIGTERM)
+time.sleep(0.3)  # reminders would come by now
+print(times, flush=True)
+"""
+    with program(ending, AWS_LAMBDA_RUNTIME_API="127.0.0.1:9") as process:
+        output, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (0, "")
+    assert sorted(output.splitlines()) == ["1", "ready", "shut down"]
+
+
 def test_shutdown_on_sigterm_while_native_code_waits() -> None:
     """The managed runtime waits for events in C, and no Python handler runs there."""
     ending = """

@@ -130,15 +130,7 @@ def close_on_sigterm(close: Callable[[], None]) -> None:
         return
     if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         return
-    seen = threading.Event()
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if seen.is_set():
-            return  # told again in the moment that we saw it
-        seen.set()
-        close()
-        raise SystemExit(0)
-
+    ours = _Sigterm(close)
     read, write = os.pipe()
     os.set_blocking(write, False)
     previous = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
@@ -149,26 +141,41 @@ def close_on_sigterm(close: Callable[[], None]) -> None:
         os.close(write)
     else:
         threading.Thread(
-            target=_watch, args=(read, close, seen), name="tricorn-sigterm", daemon=True
+            target=ours.watch, args=(read,), name="tricorn-sigterm", daemon=True
         ).start()
-    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGTERM, ours.handle)
 
 
-def _watch(read: int, close: Callable[[], None], seen: threading.Event) -> None:
-    while numbers := os.read(read, 64):
-        if signal.SIGTERM in numbers and not seen.is_set():
-            close()
-            _remind_main_thread(seen)
+class _Sigterm:
+    """What is done about the signal, by whoever learns of it first."""
 
+    def __init__(self, close: Callable[[], None]) -> None:
+        self._close = close
+        self._seen = threading.Event()  # by the main thread
 
-def _remind_main_thread(seen: threading.Event) -> None:
-    """Interrupt the system call that the main thread waits in.
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        if self._seen.is_set():
+            return  # told again in the moment that we saw it
+        self._seen.set()
+        self._close()
+        raise SystemExit(0)
 
-    A signal that another thread gets, or that comes just before the call, leaves it waiting.
-    """
-    main = threading.main_thread().ident
-    assert main is not None
-    for pause in _REMINDERS:
-        if seen.wait(pause):
-            return
-        signal.pthread_kill(main, signal.SIGTERM)
+    def watch(self, read: int) -> None:
+        """Read the wake-up descriptor, in a thread of its own."""
+        while numbers := os.read(read, 64):
+            if signal.SIGTERM in numbers and not self._seen.is_set():
+                self._close()
+                self._remind()
+
+    def _remind(self) -> None:
+        """Interrupt the system call that the main thread waits in.
+
+        A signal that another thread gets, or that comes just before the call, leaves it waiting.
+        """
+        main = threading.main_thread().ident
+        assert main is not None
+        for pause in _REMINDERS:
+            # A handler that has taken our place is told once, by whoever sent the signal.
+            if self._seen.wait(pause) or signal.getsignal(signal.SIGTERM) != self.handle:
+                return
+            signal.pthread_kill(main, signal.SIGTERM)
