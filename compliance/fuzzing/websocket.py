@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from compliance.fuzzing.inputs import WHOLE, Choices, chunks, split
 from compliance.fuzzing.websocket_wire import check_server_frames
 from tricorn.codecs.websocket_base import DeflateParameters
+from tricorn.codecs.websocket_deflate import INVALID_PAYLOAD, TOO_BIG
 from tricorn.exceptions import LocalProtocolError
 from tricorn.protocol.websocket import (
     ConnectionFailed,
@@ -19,6 +20,7 @@ from tricorn.protocol.websocket import (
 )
 
 LIMITS = WebSocketLimits(max_message_size=150, max_frame_size=150, max_fragments=3)
+_CONTENT = {INVALID_PAYLOAD: "content", TOO_BIG: "content"}
 DEFLATES = (
     None,
     DeflateParameters(15, 15, False, True),
@@ -70,11 +72,14 @@ def story(
     check_server_frames(output, deflate is not None)
     for event in events:
         _check_size(event)
-    # Of two faults in one message, which is found first depends on the cut: of a failure
-    # only the code is told, and nothing of the close frame that carries the reason.
+    # Of two faults in one message, which is found first depends on the cut, such as one that is too
+    # big and no UTF-8: nothing is told of the close frame that carries the reason, and of the code
+    # only whether it is one for content.
     failed = any(type(event) is ConnectionFailed for event in events)
     told: list[object] = [
-        (type(event), event.code) if type(event) is ConnectionFailed else repr(event)
+        (type(event), _CONTENT.get(event.code, event.code))
+        if type(event) is ConnectionFailed
+        else repr(event)
         for event in events
     ]
     return told, None if failed else output
