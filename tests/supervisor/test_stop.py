@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from workers_daemon import APP, Echo, eventually, is_alive, refuses, workers
+from workers_daemon import APP, Echo, Workers, eventually, is_alive, refuses, workers
 
 from helpers.daemon import daemon
 
@@ -88,16 +88,23 @@ def test_connections_are_taken_for_the_drain_delay(tmp_path: Path) -> None:
         assert site.server.end() == 0
 
 
+def stop_while_it_starts(site: Workers, folder: Path, source: str) -> int:
+    """Stop the server while a worker starts with another application; the worker's process id."""
+    (folder / "site_app.py").write_text(source)
+    site.server.send(signal.SIGHUP)
+    eventually(lambda: [*folder.glob("starts.*")], "no new worker")
+    (starts,) = folder.glob("starts.*")
+    worker = int(starts.suffix[1:])
+    site.server.send(signal.SIGTERM)
+    eventually(lambda: refuses(site.server.address), "it still takes connections")
+    assert is_alive(worker), "it was refused for want of the worker"
+    return worker
+
+
 def test_a_worker_that_starts_keeps_no_address_open(tmp_path: Path) -> None:
     with workers(tmp_path) as site:
         echo = Echo(site)
-        (tmp_path / "site_app.py").write_text(APP + _STARTS)
-        site.server.send(signal.SIGHUP)
-        eventually(lambda: [*tmp_path.glob("starts.*")], "no new worker")
-        (starts,) = tmp_path.glob("starts.*")
-        site.server.send(signal.SIGTERM)
-        eventually(lambda: refuses(site.server.address), "it still takes connections")
-        assert is_alive(int(starts.suffix[1:])), "it was refused for want of the worker"
+        stop_while_it_starts(site, tmp_path, APP + _STARTS)
         for byte in b"b", b"c", b"d", b"e", b"f":
             echo.send(byte)
         echo.end()
@@ -112,15 +119,10 @@ def test_an_application_that_starts_keeps_no_address_open(
     """Nor does its worker take what waits there, and it is shut down in order."""
     with workers(tmp_path, "-k", loop) as site:
         echo = Echo(site)
-        (tmp_path / "site_app.py").write_text(_STARTS_UP.replace("PAUSE", _PAUSES[startup]))
-        site.server.send(signal.SIGHUP)
-        eventually(lambda: [*tmp_path.glob("starts.*")], "no new worker")
-        (starts,) = tmp_path.glob("starts.*")
-        site.server.send(signal.SIGTERM)
-        eventually(lambda: refuses(site.server.address), "it still takes connections")
-        assert is_alive(int(starts.suffix[1:])), "it was refused for want of the worker"
+        source = _STARTS_UP.replace("PAUSE", _PAUSES[startup])
+        worker = stop_while_it_starts(site, tmp_path, source)
         (tmp_path / "go").touch()
-        eventually(lambda: not is_alive(int(starts.suffix[1:])), "it lives on")
+        eventually(lambda: not is_alive(worker), "it lives on")
         for byte in b"b", b"c", b"d", b"e", b"f":
             echo.send(byte)
         echo.end()
