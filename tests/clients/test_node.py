@@ -11,6 +11,8 @@ from typing import Any
 from client_app import PUSHED, PUSHING_PAGE
 from client_harness import CLIENT_TIMEOUT, HERE, Daemon, require_program, run_client
 
+from helpers.programs import Program
+
 
 def node_command(script: str, daemon: Daemon, *arguments: str) -> list[str]:
     path = str(HERE / "node" / script)
@@ -98,7 +100,7 @@ def test_many_streams_with_some_cancelled(daemon: Daemon) -> None:
 def test_request_in_flight_survives_the_shutdown(own_daemon: Daemon) -> None:
     environment = {**os.environ, "NODE_EXTRA_CA_CERTS": str(own_daemon.certificate.ca)}
     command = node_command("goaway.js", own_daemon)
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
+    with Program(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline()) == "in flight"
         own_daemon.terminate()

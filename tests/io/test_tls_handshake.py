@@ -18,6 +18,7 @@ from tls_pairs import Pair, client_context, connect
 
 from helpers.apps import hello, reply
 from helpers.clients import HTTP1Client, open_socket, reset_socket
+from helpers.programs import Program
 from helpers.serving import PATIENCE, Inbox, Records, Served, eventually
 from helpers.site import Serving
 from tricorn.types import Receive, Scope, Send
@@ -346,22 +347,19 @@ def test_peer_that_ignores_our_goodbye(serving: Serving) -> None:
 def test_renegotiation_is_refused(serving: Serving) -> None:
     served = serving(hello, tls=True)
     host, port = served.address
-    with subprocess.Popen(
+    with Program(
         ["openssl", "s_client", "-connect", f"{host}:{port}", "-tls1_2", "-legacy_renegotiation"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as client:  # fmt: skip
         assert client.stdin is not None
         assert client.stdout is not None
         told = ""
-        try:
-            client.stdin.write("R\n")
-            client.stdin.flush()
-            for line in client.stdout:
-                told += line
-                if "error" in line and "RENEGOTIATING" in told:
-                    break
-        finally:
-            client.kill()
+        client.stdin.write("R\n")
+        client.stdin.flush()
+        for line in client.stdout:
+            told += line
+            if "error" in line and "RENEGOTIATING" in told:
+                break
     assert "RENEGOTIATING" in told
     assert "no renegotiation" in told
     assert serving.connect(served).get().status == 200

@@ -20,6 +20,7 @@ from tls_wire import REQUEST, Wire
 
 from helpers.apps import hello, reply
 from helpers.clients import open_socket, post, reset_socket
+from helpers.programs import Program
 from helpers.serving import PATIENCE, Inbox, Records, eventually, settled
 from helpers.site import Serving
 from tricorn.types import Receive, Scope, Send
@@ -159,30 +160,27 @@ def test_key_updates(serving: Serving) -> None:
     """RFC 8446 section 4.6.3: ours is answered with one of the server's, and all goes on."""
     served = serving(hello, tls=True)
     host, port = served.address
-    with subprocess.Popen(
+    with Program(
         ["openssl", "s_client", "-connect", f"{host}:{port}", "-tls1_3", "-msg"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as client:  # fmt: skip
         assert client.stdin is not None
         assert client.stdout is not None
         told = ""
-        try:
-            for line in client.stdout:
-                told += line
-                if "Verify return code" in line:  # what comes behind it is buffered
-                    break
-            client.stdin.write("K\n")
-            client.stdin.flush()
-            for line in client.stdout:
-                told += line
-                if "KEYUPDATE" in line:  # it goes with what is written next
-                    break
-            client.stdin.write("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
-            client.stdin.flush()
-            for line in client.stdout:
-                told += line
-        finally:
-            client.kill()
+        for line in client.stdout:
+            told += line
+            if "Verify return code" in line:  # what comes behind it is buffered
+                break
+        client.stdin.write("K\n")
+        client.stdin.flush()
+        for line in client.stdout:
+            told += line
+            if "KEYUPDATE" in line:  # it goes with what is written next
+                break
+        client.stdin.write("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        client.stdin.flush()
+        for line in client.stdout:
+            told += line
     assert "HTTP/1.1 200" in told
     assert re.search("^>>>.*KeyUpdate.*^<<<.*KeyUpdate", told, re.MULTILINE | re.DOTALL)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.programs import Program
 from tricorn.log_sink import LINE_OVERHEAD, QUEUE_LIMIT, Sink
 
 LINE = "x" * 200
@@ -235,10 +236,10 @@ def test_a_process_with_a_stuck_standard_error_still_ends() -> None:
         "    logging.getLogger('tricorn.error').info('%d %s', number, 'x' * 100)\n"
     )
     command = [sys.executable, "-c", program]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+    with Program(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.wait(30) == 0
         assert process.stderr is not None
-        assert process.stderr.readline().rstrip().endswith(b"INFO  0 " + b"x" * 100)
+        assert process.stderr.readline().rstrip().endswith("INFO  0 " + "x" * 100)
 
 
 def test_the_last_lines_are_written_at_exit_even_after_the_application_configured_logging(

@@ -146,7 +146,7 @@ class AnyioTransport(AnyioOutput):
 
     async def _written(self) -> None:
         """Wait until what is unsent is with the system, as long as the peer takes any of it."""
-        from tricorn.io.tls import close_limit  # not above: for TLS only
+        from tricorn.io.tls import close_limit, close_limit_option  # not above: for TLS only
 
         config = self._worker.config
         limit = close_limit(config)
@@ -159,10 +159,7 @@ class AnyioTransport(AnyioOutput):
                 if left != before:
                     before, since = left, now
                 elif limit is not None and now - since >= limit:
-                    given = config.ssl_shutdown_timeout is not None
-                    self._worker.counters.limit(
-                        "ssl_shutdown_timeout" if given else "write_timeout"
-                    )
+                    self._worker.counters.limit(close_limit_option(config))
                     return
                 await anyio.sleep(_LOOK if limit is None else min(limit, _LOOK))
 

@@ -230,8 +230,9 @@ class AsyncioTransport(Transport):
         self._place.leave()
         # So says TLS; the system's own timeouts have a number.
         if isinstance(exc, TimeoutError) and exc.errno is None:
-            given = self._worker.config.ssl_shutdown_timeout is not None
-            self._worker.counters.limit("ssl_shutdown_timeout" if given else "write_timeout")
+            from tricorn.io.tls import close_limit_option  # not above: for TLS only
+
+            self._worker.counters.limit(close_limit_option(self._worker.config))
         if self._sender is not None:
             self._sender.close()
             self._sender = self.file = None

@@ -172,8 +172,13 @@ class ServerObject(ssl.SSLObject):
 
 def close_limit(config: Config) -> float | None:
     """How long (seconds) a peer that has ended TLS may take nothing of what is unsent."""
-    limit = config.ssl_shutdown_timeout
-    return limit if limit is not None else config.write_timeout
+    limit: float | None = getattr(config, close_limit_option(config))
+    return limit
+
+
+def close_limit_option(config: Config) -> str:
+    """The option that limits that."""
+    return "write_timeout" if config.ssl_shutdown_timeout is None else "ssl_shutdown_timeout"
 
 
 class TLSContext:
