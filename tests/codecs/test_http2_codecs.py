@@ -431,6 +431,13 @@ def test_a_response_on_a_push_is_one_like_others(codec):
     ]
 
 
+def test_a_number_is_not_that_many_zeros(codec):
+    codec.receive_data(headers(1))
+    codec.send_headers(1, [(b":status", b"200")], end_stream=False)
+    with pytest.raises(TypeError):
+        codec.send_data(1, 5, end_stream=False)
+
+
 def test_a_codec_that_says_it_is_quiet_is(codec):
     tells = codec.name == "nghttp2"
     for stream_id in (1, 3):

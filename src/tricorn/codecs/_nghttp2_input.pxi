@@ -65,7 +65,7 @@ cdef class Receiver(Session):
         self._enter()
         try:
             if data:
-                self._scan(data if type(data) is bytes else bytes(data))
+                self._scan(octets(data))
             self._run(events)
         except Exception as exc:
             self._fail(events, INTERNAL_ERROR, described(exc, 0), None)

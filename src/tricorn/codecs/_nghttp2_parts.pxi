@@ -60,6 +60,11 @@ cdef inline int32_t stream_of(const uint8_t* frame) noexcept:
     return number(frame + 5) & MAX_STREAM_ID
 
 
+cdef inline bytes octets(object data):
+    """Bytes, of what holds bytes only: of a number ``bytes`` makes that many zeros."""
+    return data if type(data) is bytes else bytes(memoryview(data))
+
+
 cdef inline bytes field_name(const uint8_t* name, size_t size):
     """The name as bytes, if possible the object it was last time."""
     cdef size_t place

@@ -104,7 +104,7 @@ cdef class Sender(Receiver):
         cdef bytes body
         if stream is None:
             return False
-        body = data if type(data) is bytes else bytes(data)
+        body = octets(data)
         self._enter()
         try:
             if end_stream and not stream.size and self._send_at_once(stream, body):
@@ -119,7 +119,7 @@ cdef class Sender(Receiver):
 
     def respond(self, stream_id, list headers, data):
         cdef Stream stream
-        cdef bytes body = data if type(data) is bytes else bytes(data)
+        cdef bytes body = octets(data)
         stream = self._sendable(stream_id)
         if stream is None:
             return False
