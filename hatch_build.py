@@ -156,7 +156,8 @@ DRIVER = tuple(
     }.items()
     for name in names.split()
 )
-LIBRARY = "tricorn._driver"  # mypyc adds "__mypyc"
+PACKAGE = "tricorn"
+LIBRARY = f"{PACKAGE}._driver"  # mypyc adds "__mypyc"
 # What mypyc makes for the import of a module.
 _IMPORT = re.compile(
     r"^(?=(?:static )?(?:int|char|bool|PyObject \*)\s*(?:CPyExec_|CPyInit|CPyDef_)\w+\()"
@@ -184,10 +185,17 @@ _USUAL = {
     }.items()
     for name in names.split()
 }
-_THROW = (
-    "PyObject_CallFunctionObjArgs(_m, type, value, traceback, NULL)",
-    "PyObject_CallOneArg(_m, value)",
-)
+# What mypyc's runtime has, and what it is to have.
+_RUNTIME = {
+    # That with three arguments is a DeprecationWarning since Python 3.12.
+    "PyObject_CallFunctionObjArgs(_m, type, value, traceback, NULL)": (
+        "PyObject_CallOneArg(_m, value)"
+    ),
+    # The files of modules are looked for beside the library, which is in a package.
+    "PyUnicode_Substring(shared_lib_file, 0, sep)": (
+        f'PyUnicode_Substring(shared_lib_file, 0, sep - strlen("/{PACKAGE}"))'
+    ),
+}
 _SELDOM = """
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -248,10 +256,10 @@ def build_driver(into: Path) -> list[Path]:
                 multi_file=True,
                 target_dir=folder,
             )
-        _throw_values(Path(folder))
+        _mend_runtime(Path(folder))
         seldom = _seldom(Path(folder))
         for extension in extensions:
-            extension.include_dirs.append(str(Path(folder, "tricorn")))
+            extension.include_dirs.append(str(Path(folder, PACKAGE)))
             extension.extra_compile_args += _plain() + seldom
             if sys.platform == "linux":  # half a megabyte of names that nobody looks up
                 extension.extra_compile_args += ["-fvisibility=hidden", "-ffunction-sections"]
@@ -262,15 +270,16 @@ def build_driver(into: Path) -> list[Path]:
     return _compile(ROOT / "src", into, made)
 
 
-def _throw_values(folder: Path) -> None:
-    """Have what is awaited told of a cancellation by one argument.
-
-    That with three, which mypyc's runtime uses, is a DeprecationWarning since Python 3.12.
+def _mend_runtime(folder: Path) -> None:
+    """Have what is awaited told of a cancellation as it should be, and modules of their files.
 
     :param folder: where mypyc has put its C.
     """
     for source in folder.rglob("misc_ops.c"):
-        source.write_text(source.read_text().replace(*_THROW))
+        text = source.read_text()
+        for has, wanted in _RUNTIME.items():
+            text = text.replace(has, wanted)
+        source.write_text(text)
 
 
 def _packed() -> list[str]:

@@ -7,11 +7,13 @@ import inspect
 import subprocess
 import sys
 import typing
+from pathlib import Path
 
 import pytest
 
 import tricorn
 import tricorn.exceptions
+import tricorn.server
 import tricorn.types
 
 EXCEPTIONS = [
@@ -89,3 +91,15 @@ def test_import_is_light() -> None:
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=30
     )
     assert (found.stdout, found.stderr) == ("[]\n", "")
+
+
+def test_modules_name_the_files_they_are_in() -> None:
+    """Compiled ones too: debuggers, reloaders and tracebacks go by it."""
+    ours = [module for name, module in sys.modules.items() if name.partition(".")[0] == "tricorn"]
+    assert tricorn.server in ours
+    for module in ours:
+        spec = module.__spec__
+        assert spec is not None
+        assert module.__file__ == spec.origin
+        assert Path(str(spec.origin)).is_file()
+        assert module.__loader__ == spec.loader
