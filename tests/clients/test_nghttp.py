@@ -140,12 +140,23 @@ def test_request_trailers_reach_the_application(daemon: Daemon, tmp_path: Path) 
     assert hashlib.sha256(b"body").hexdigest() in output.text
 
 
-def test_weights_share_the_connection(daemon: Daemon) -> None:
-    """RFC 7540 5.3: of two bodies sent at once the one of weight 256 is served before 1."""
-    light, heavy = daemon.tls + "/download/900001", daemon.tls + "/download/900000"
+@pytest.mark.parametrize(
+    ("option", "light", "heavy"),
+    [
+        pytest.param("--weight", "1", "256", id="RFC 7540 5.3"),
+        pytest.param("--extpri", "u=7", "u=0", id="RFC 9218"),
+    ],
+)
+def test_of_two_bodies_the_one_that_matters_more_is_served_first(
+    daemon: Daemon, option: str, light: str, heavy: str
+) -> None:
+    if option not in nghttp("--help").text:
+        pytest.skip(f"this nghttp has no {option}")
+    later, sooner = daemon.tls + "/download/900001", daemon.tls + "/download/900000"
     # The connection's window is what they have to share.
     windows = ("--window-bits=21", "--connection-window-bits=16")
-    output = nghttp(*windows, "-v", "-n", "-p1", "-p256", light, heavy)
+    priorities = (f"{option}={light}", f"{option}={heavy}")
+    output = nghttp(*windows, *priorities, "-v", "-n", later, sooner)
     numbers: dict[str, int] = {}
     for stream, path in re.findall(
         r"send HEADERS frame <[^>]*stream_id=(\d+)>.*?:path: (\S+)", output.text, re.S

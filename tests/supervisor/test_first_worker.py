@@ -58,11 +58,12 @@ atexit.register(note)
 # What a supervisor has no use for; and what its modules import by themselves is looked up, since
 # the standard library differs from version to version.
 NOT_IN_SUPERVISOR = {
-    "anyio", "argparse", "array", "ast", "asyncio", "dataclasses", "difflib", "email", "gettext",
+    "anyio", "argparse", "ast", "asyncio", "dataclasses", "difflib", "email", "gettext",
     "grp", "hashlib", "http", "inspect", "ipaddress", "pathlib", "random", "shutil", "ssl",
     "subprocess", "tempfile", "tomllib", "typing", "unicodedata", "urllib", "uvloop", "zlib",
 }  # fmt: skip
-NEEDED = "importlib.util, json, logging, mmap, select, selectors, signal, socket, threading"
+# array is for descriptors that are passed on; up to Python 3.13 socket imports it itself.
+NEEDED = "array, importlib.util, json, logging, mmap, select, selectors, signal, socket, threading"
 TRICORN_NOT_IN_SUPERVISOR = (
     "_driver__mypyc", "access_log", "app_loader", "application", "asgi", "cli_parser",
     "cli_versions", "codecs",
