@@ -148,7 +148,7 @@ class Load(threading.Thread):
 
     def __init__(self, served: Served, authority: trustme.CA) -> None:
         super().__init__()
-        self._address, self._context = served.address, client_context(authority)
+        self._address, self._tls = served.address, client_context(authority)
         self._over = threading.Event()
         self._hosts: set[str] = set()
         self._error: BaseException | None = None
@@ -157,7 +157,7 @@ class Load(threading.Thread):
     def run(self) -> None:
         try:
             while not self._over.is_set():
-                with connect(self._address, self._context) as sock:
+                with connect(self._address, self._tls) as sock:
                     assert HTTP1Client(sock).get().text == "hello"
                     self._hosts.add(host_of(sock))
         except BaseException as exc:
