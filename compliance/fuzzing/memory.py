@@ -228,7 +228,7 @@ class MemoryTransport(Transport):
         """Close behind what the peer takes now."""
         self.abort()
 
-    def abort(self) -> None:
+    def abort(self, reset: bool = False) -> None:
         """Close now."""
         self.closed = True
         self._buffered = 0

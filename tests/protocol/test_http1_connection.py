@@ -133,6 +133,14 @@ class TestRFC9112Section6_3ResponseFraming:
         return play << b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx" << OPEN
 
     @conversation
+    def test_http_1_0_without_a_length_is_not_whole_where_it_is_given_up(self):
+        play = Playbook(http1()) >> request(version=b"1.0") << Request(1)
+        play << State(ends_with_connection=False) >> Call("send_headers", 1, 200, [])
+        play << ANY_OUTPUT << State(ends_with_connection=True) >> Call("send_data", 1, b"pa")
+        play >> Call("reset", 1, 2) << ANY_OUTPUT
+        return play << State(closing=True, ends_with_connection=True)
+
+    @conversation
     def test_http_1_0_without_a_length_ends_with_the_connection(self):
         data = request(b"GET", b"connection: keep-alive", version=b"1.0")
         play = Playbook(http1()) >> data << Request(1) >> Call("send_headers", 1, 200, [])

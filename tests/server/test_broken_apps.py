@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -199,6 +201,43 @@ def test_what_an_application_does_has_one_result(
         text = f"{record.getMessage()} {record.exc_info[1] if record.exc_info else ''}"
         assert said in text
         assert f"/{name} HTTP/" in text
+
+
+def read_all(sock: socket.socket) -> bytes:
+    """What comes until the server closes."""
+    return b"".join(iter(lambda: sock.recv(4096), b""))
+
+
+@pytest.mark.parametrize("protocol", ["http/1.1"])
+@pytest.mark.parametrize("path", ["raises", "returns", "hangs", "ends"])
+def test_half_a_response_of_http_1_0_is_no_whole_one(
+    site: Site, records: Records, path: str
+) -> None:
+    """Without a Content-Length nothing but the end of the connection tells its end."""
+    records.expect("application failed", "without a whole response", "after graceful_timeout")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        await body(send, b"part", more=True)
+        if path == "raises":
+            raise Broken
+        if path == "hangs":
+            await anyio.sleep_forever()
+        if path == "ends":
+            await body(send, b"")
+
+    sock = site.open(app, graceful_timeout=0.1).sock
+    sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+    if path == "hangs":
+        assert sock.recv(1) == b"H"
+        site.served.stop()
+    if path == "ends":
+        assert read_all(sock).endswith(b"\r\n\r\npart")
+    else:
+        if isinstance(sock, ssl.SSLSocket):
+            sock.suppress_ragged_eofs = False  # an end without close_notify is an error
+        with pytest.raises((ConnectionResetError, ssl.SSLEOFError)):
+            read_all(sock)
 
 
 # WebSockets

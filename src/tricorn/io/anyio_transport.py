@@ -21,6 +21,7 @@ from tricorn.io.anyio_means import GONE
 from tricorn.io.anyio_output import AnyioOutput
 from tricorn.io.connection import Connection
 from tricorn.io.registry import Registry
+from tricorn.io.resetting import reset_at_close
 
 if TYPE_CHECKING:
     from tricorn.io.anyio_means import Scope
@@ -291,8 +292,10 @@ class AnyioTransport(AnyioOutput):
             self._send_now(sock, [secure.close_notify()])
         self._closing_scope.cancel()  # it begins behind what is unsent
 
-    def abort(self) -> None:
+    def abort(self, reset: bool = False) -> None:
         """Close now."""
+        if reset:
+            reset_at_close(self._stream.extra(anyio.abc.SocketAttribute.raw_socket, None))
         self._reader_scope.cancel()
         self._closing_scope.cancel()
 

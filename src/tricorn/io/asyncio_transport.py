@@ -22,6 +22,7 @@ from tricorn.io.admission import Place
 from tricorn.io.connection import Connection
 from tricorn.io.in_flight import in_flight
 from tricorn.io.registry import Registry
+from tricorn.io.resetting import reset_at_close
 from tricorn.io.sendfile import FileSender
 from tricorn.io.transport import Transport
 from tricorn.protocol.flow import FileRegion
@@ -375,8 +376,10 @@ class AsyncioTransport(Transport):
         # Behind the turn's end, when uvloop too has written.
         self._loop.call_soon(self.abort)
 
-    def abort(self) -> None:
+    def abort(self, reset: bool = False) -> None:
         """Close now."""
+        if reset and not self._transport.is_closing():  # else its number may be another's
+            reset_at_close(self._transport.get_extra_info("socket"))
         self._transport.abort()
 
     def spawn(

@@ -244,7 +244,7 @@ class Connection(Exchanges):
         """Cut the connection; nothing is written any more."""
         self._closing = True
         self._lingers = False
-        self.transport.abort()
+        self.transport.abort(self.http.ends_with_connection)
 
     # Events
 
@@ -397,6 +397,9 @@ class Connection(Exchanges):
 
     def _close(self) -> None:
         """Everything is handed over: end the connection."""
+        if self.http.ends_with_connection:
+            self._abort()
+            return
         lingers = self.http.lingering
         if lingers and not self._closing:
             # TLS has no half-close; closing it waits for the peer's close_notify instead.

@@ -69,8 +69,11 @@ class Transport(ABC):
         """Close behind what is unsent, as far as the socket takes it, and wait for nothing."""
 
     @abstractmethod
-    def abort(self) -> None:
-        """Close now."""
+    def abort(self, reset: bool = False) -> None:
+        """Close now.
+
+        :param reset: the peer is to see an error, where the wire has one, and not an end.
+        """
 
     @abstractmethod
     def spawn(self, coroutine: Coroutine[Any, Any, None], eager: bool = False) -> TaskHandle:

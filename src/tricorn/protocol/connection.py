@@ -31,6 +31,9 @@ class HTTPConnection(ABC):
     #: With ``closing``: the peer may still be sending; read and discard before closing,
     #: so that a reset does not destroy the response (RFC 9112 section 9.6).
     lingering: bool
+    #: The response that is open, or was given up, ends where the connection does (RFC 9112
+    #: section 8): without a reset half of it would pass for whole.
+    ends_with_connection: bool = False
     #: More events can be had from ``take_events`` without further bytes.
     has_events: bool
     #: ``send_data`` takes a ``FileRegion`` too.

@@ -326,6 +326,7 @@ class HTTP1Connection(HTTP1Output):
     def _response_complete(self) -> None:
         tunnel = self._output is OUT_TUNNEL
         self._output = OUT_DONE
+        self.ends_with_connection = False
         if tunnel:
             # Closing with bytes unread would send a reset, and take the last ones along.
             self._close(linger=True)

@@ -135,7 +135,8 @@ class HTTP1Output(Idleness):
 
     def _persistence(self, options: frozenset[bytes], *, http10: bool) -> bytes:
         """The Connection line of a response whose framing is decided (RFC 9112 section 9.3)."""
-        if b"close" in options or self._output is UNTIL_CLOSE:
+        self.ends_with_connection = self._output is UNTIL_CLOSE
+        if b"close" in options or self.ends_with_connection:
             self._keep_alive = False
         if self._keep_alive and not self._can_reuse():
             self._keep_alive = False
