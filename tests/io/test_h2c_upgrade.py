@@ -8,7 +8,7 @@ import pytest
 from compliance.fuzzing.memory import serve
 from hyperframe.frame import Frame, GoAwayFrame, HeadersFrame, PingFrame, SettingsFrame
 
-from helpers.apps import hello, reply
+from helpers.apps import body, hello, reply, start
 from helpers.clients import open_socket
 from helpers.serving import eventually
 from helpers.site import Serving
@@ -97,22 +97,61 @@ def is_refused(address: tuple[str, int]) -> bool:
 
 
 def test_settings_follow_at_once_behind_another_request() -> None:
-    """The upgrade waits for that one's answer, and nobody waits for its own."""
+    """The upgrade waits until that one's answer is taken, and nobody waits for its own."""
+    size = 65536
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/first":
-            await reply(send, b"first")
+            await start(send)
+            await body(send, bytes(2 * size), more=True)
+            await body(send, b"first")
         else:
             while (await receive())["type"] == "http.request":
                 pass
 
-    loop, transport, connection = serve(app, Config(h2c_upgrade=True))
+    config = Config(h2c_upgrade=True, write_buffer_high=size)
+    loop, transport, connection = serve(app, config)
+    transport.peer_reads = False
     connection.bytes_received(HEAD % b"/first" + b"\r\n" + UPGRADE)
     loop.run()
+    assert SWITCHED not in b"".join(transport.writes)
+    transport.peer_takes(4 * size)
+    loop.run()
     first, _, rest = b"".join(transport.writes).partition(SWITCHED)
-    assert first.endswith(b"first")
+    assert first.endswith(b"first\r\n0\r\n\r\n")
     frames, left = frames_of(rest.partition(b"\r\n\r\n")[2])
     assert isinstance(frames[0], SettingsFrame)
     assert left == b""
     transport.lose()
     loop.run()
+
+
+def test_an_offer_is_passed_over_while_an_application_runs(serving: Serving) -> None:
+    """HTTP/2 would give its stream the number that the exchange of that one has."""
+    gate = serving.gate()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await reply(send, scope["http_version"].encode())
+        if scope["path"] == "/background":
+            await gate.wait()
+
+    served = serving(app, h2c_upgrade=True, max_concurrent_requests=3)
+    for path in (b"/background", b"/", b"/", b"/"):  # and each gives its place back
+        with open_socket(served.address) as sock:
+            sock.sendall(HEAD % path + b"\r\n" + UPGRADE)
+            data = b""
+            while data.count(b"\r\n\r\n1.1") < 2:
+                data += sock.recv(65536)
+                assert b"HTTP/1.1 101 " not in data
+                assert b"HTTP/1.1 503 " not in data
+    gate.open()
+    eventually(lambda: switches(served.address), "an upgrade behind an exchange that has ended")
+
+
+def switches(address: tuple[str, int]) -> bool:
+    """Whether an offer behind another request is taken."""
+    with open_socket(address) as sock:
+        sock.sendall(HEAD % b"/" + b"\r\n")
+        read_past(sock, b"\r\n\r\n1.1")
+        sock.sendall(UPGRADE)
+        return read_past(sock, b"\r\n")[0] + b"\r\n" == SWITCHED

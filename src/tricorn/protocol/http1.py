@@ -209,11 +209,14 @@ class HTTP1Connection(HTTP1Output):
             self._input = IN_BODY
         else:
             self._input = IN_DONE
-        if self._h2c_upgrade and request.offers_h2c(self._max_unconsumed):
+        # HTTP/2 numbers its streams anew, where what runs has numbers already.
+        h2c = self._h2c_upgrade and not self._applications
+        if h2c and request.offers_h2c(self._max_unconsumed):
             self._h2c = bytearray()
             if self._input is IN_DONE:
                 self._grant_h2c(events)
             return
+        self._applications += 1
         events.append(request.event)
         if self._peer_closed and self._input is not IN_BODY:
             events.append(PeerHalfClosed(self._stream_id))
@@ -237,6 +240,7 @@ class HTTP1Connection(HTTP1Output):
             elif reader.complete:
                 # Stream 1 begins behind its request: it has no place for them.
                 assert self._request is not None
+                self._applications += 1
                 events.append(self._request.event)
                 gathered, self._h2c = bytes(self._h2c), None
                 self._add_body(reader, gathered, events)

@@ -52,6 +52,7 @@ class HTTP1Output(Idleness):
         self._keep_alive = True
         self._out = WriteQueue()
         self._unsent = False  # of a response that is complete; the next exchange waits for it
+        self._applications = 0  # that run; some do so behind their exchange
 
     def _response_complete(self) -> None:
         """The response is queued whole."""
@@ -189,7 +190,8 @@ class HTTP1Output(Idleness):
             self.send_data(stream_id, b"", True)
 
     def released(self, stream_id: int) -> None:
-        """Nothing to do: an exchange does not outlive its response."""
+        """An application has ended; its exchange may have done so before."""
+        self._applications -= 1
 
     def buffered(self, stream_id: int) -> int:
         """Bytes queued and not yet given to the transport."""
