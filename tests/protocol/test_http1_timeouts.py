@@ -203,3 +203,10 @@ class TestDrain:
         play = Playbook(http1()) >> data << Request(1) >> respond(1) << OK
         play >> Call("drain") >> b"hello"
         return ticks(play, 0, 0.9) << State(closing=False) >> Tick(1) << CLOSED
+
+    @conversation
+    def test_a_body_being_read_away_has_no_longer_than_an_idle_connection(self):
+        data = request(b"POST", b"content-length: 5")
+        play = Playbook(http1(read_timeout=30)) >> data << Request(1) >> respond(1) << OK
+        play >> Tick(0) >> Call("drain") >> Tick(1) >> b"h" >> Tick(1.9) << State(closing=False)
+        return play >> Tick(2) << State(closing=True, lingering=True)

@@ -403,6 +403,8 @@ class HTTP1Connection(HTTP1Output):
         if self._input is IN_BODY and self.wants_data:
             if self._output is OUT_NONE and not self._awaits_continue:
                 return ("body", self._stream_id), config.read_timeout
+            if self._output is OUT_DONE and self._draining:
+                return "drain", config.drain_idle_timeout  # nothing but the peer is waited for
             if self._output is OUT_DONE:
                 return ("rest", self._stream_id), config.read_timeout  # all of it together
         elif self._input is IN_CLOSED and self.lingering:
@@ -422,6 +424,8 @@ class HTTP1Connection(HTTP1Output):
                 option = "keep_alive_timeout" if self._stream_id else "header_timeout"
                 events.append(LimitReached(0, option))
             self._close()
+        elif phase == "drain":
+            self._close(linger=True)
         elif self._input is IN_CLOSED:
             events.append(LimitReached(0, "close_timeout"))
             self.lingering = False
