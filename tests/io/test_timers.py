@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
+from collections import deque
 
 import anyio
 import pytest
 
 from helpers.apps import body, hello, read_body, reply, start
 from helpers.clients import Client, HTTP1Client, HTTP2Client, Response, open_socket
-from helpers.serving import Inbox, Records, eventually
+from helpers.serving import PATIENCE, Inbox, Records, eventually
 from helpers.site import EACH_ONCE, Serving, Site
 from tricorn.types import Application, Receive, Scope, Send
 
@@ -147,6 +150,11 @@ def test_reader_that_stops_is_cut(site: Site) -> None:
     client = held_by_its_socket(site)
     client.response(client.start(), lambda r: r.status > 0)
     assert isinstance(raised.take(), OSError)
+    # Nothing is kept for it in the system either.
+    with socket.socket(fileno=os.dup(client.sock.fileno())) as below_tls:
+        below_tls.settimeout(PATIENCE)
+        with pytest.raises(ConnectionResetError):
+            deque(iter(lambda: below_tls.recv(2**20), b""), maxlen=0)
 
 
 @EACH_ONCE

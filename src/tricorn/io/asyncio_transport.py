@@ -378,7 +378,7 @@ class AsyncioTransport(Transport):
 
     def abort(self, reset: bool = False) -> None:
         """Close now."""
-        if reset and not self._transport.is_closing():  # else its number may be another's
+        if reset and self._connection is not None:  # else its number may be another's by now
             reset_at_close(self._transport.get_extra_info("socket"))
         self._transport.abort()
 

@@ -240,11 +240,11 @@ class Connection(Exchanges):
         self.worker.log.exception("internal error; closing the connection from %s", self.client)
         self._abort()
 
-    def _abort(self) -> None:
+    def _abort(self, reset: bool = False) -> None:
         """Cut the connection; nothing is written any more."""
         self._closing = True
         self._lingers = False
-        self.transport.abort(self.http.ends_with_connection)
+        self.transport.abort(reset or self.http.ends_with_connection)
 
     # Events
 

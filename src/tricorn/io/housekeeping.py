@@ -42,7 +42,7 @@ class Housekeeping(WebSocketHost):
     def _fault(self) -> None:
         raise NotImplementedError
 
-    def _abort(self) -> None:
+    def _abort(self, reset: bool = False) -> None:
         raise NotImplementedError
 
     def tick(self, now: float) -> None:
@@ -80,11 +80,11 @@ class Housekeeping(WebSocketHost):
 
     def _check_stall(self, now: float, in_flight: int) -> None:
         """Cut a peer that takes nothing of what was written to it."""
-        unsent = self.transport.unsent()
-        if unsent and not self._closing:
+        held = self.transport.unsent()
+        if held and not self._closing:
             # The system asks for more in steps of a megabyte perhaps; the peer reads meanwhile.
             in_flight = self.transport.in_flight()
-        unsent += in_flight
+        unsent = held + in_flight
         before, since = self._stall
         if not unsent or unsent != before:
             self._stall = (unsent, now)
@@ -93,7 +93,8 @@ class Housekeeping(WebSocketHost):
         limit = config.write_timeout
         if limit is not None and now - since >= limit:
             self.report(PeerFault(0, "peer takes no response data", None, "write_timeout"))
-            self._abort()
+            # Half a response is of no use: else the system keeps megabytes of it for minutes.
+            self._abort(reset=held > 0)
 
     def untaken(self, stream_id: int) -> int:
         """Bytes of a stream, and of those that share its wire, that the peer has not taken."""
