@@ -170,7 +170,7 @@ def test_no_common_protocol_is_told(serving: Serving) -> None:
     for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
         context = serving.certificate.client()
         context.minimum_version = context.maximum_version = version
-        context.set_alpn_protocols(["acme-tls/1", "http/1.0"])
+        context.set_alpn_protocols(["acme-tls/1", "http/0.9"])
         assert "NO_APPLICATION_PROTOCOL" in alert(served, context)
         context.set_alpn_protocols(["acme-tls/1", "http/1.1"])
         with connect(served.address, context, "localhost") as sock:
@@ -179,6 +179,20 @@ def test_no_common_protocol_is_told(serving: Serving) -> None:
     with connect(served.address, serving.certificate.client(), "localhost") as sock:
         assert sock.selected_alpn_protocol() is None
         assert HTTP1Client(sock).get().text == "hello"
+
+
+def test_http_1_0_has_a_name_of_its_own(serving: Serving) -> None:
+    """And curl offers no other with --http1.0."""
+    served = serving(hello, tls=True)
+    context = serving.certificate.client()
+    context.set_alpn_protocols(["http/1.0"])
+    with connect(served.address, context, "localhost") as sock:
+        assert sock.selected_alpn_protocol() == "http/1.0"
+        sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert b"".join(iter(lambda: sock.recv(4096), b"")).endswith(b"\r\n\r\nhello")
+    context.set_alpn_protocols(["http/1.0", "http/1.1"])
+    with connect(served.address, context, "localhost") as sock:
+        assert sock.selected_alpn_protocol() == "http/1.1"
 
 
 def test_one_session_ticket(serving: Serving) -> None:
@@ -203,7 +217,7 @@ def test_one_session_ticket(serving: Serving) -> None:
 def test_one_protocol_only(serving: Serving) -> None:
     served = serving(hello, tls=True, alpn_protocols=["h2"])
     context = serving.certificate.client()
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(["http/1.1", "http/1.0"])
     assert "NO_APPLICATION_PROTOCOL" in alert(served, context)
     assert serving.connect(served, "h2").get().status == 200
 

@@ -80,8 +80,17 @@ def create_ssl_context(config: Config) -> ssl.SSLContext:
         context.verify_mode = config.ssl_verify_mode
     if config.ssl_verify_flags is not None:
         context.verify_flags |= config.ssl_verify_flags
-    context.set_alpn_protocols(list(config.alpn_protocols))
+    context.set_alpn_protocols(_spoken(config))
     return context
+
+
+def _spoken(config: Config) -> list[str]:
+    """The protocols of clients that are taken (RFC 7301), the preferred one first.
+
+    HTTP/1.0 has a name of its own (IANA), and clients that are told to speak it offer no other.
+    """
+    names = list(config.alpn_protocols)
+    return [*names, "http/1.0"] if "http/1.1" in names else names
 
 
 class _Choice:
@@ -224,7 +233,7 @@ class TLSContext:
         except PermissionError:
             loaded = ()  # loading tells which file it is
         made = [(pair.names, self._context(pair)) for pair in found]
-        choice = _Choice(certificates.Names(made[1:]), config.alpn_protocols)
+        choice = _Choice(certificates.Names(made[1:]), _spoken(config))
         self._for_new = made[0][1], choice
         self.paths, self.loaded = paths, loaded
 
