@@ -15,7 +15,7 @@ import pytest
 
 from helpers.apps import body, hello, reply, start
 from helpers.clients import HTTP2Client, open_socket, post, reset_socket
-from helpers.serving import Inbox, Records, settled
+from helpers.serving import PATIENCE, Inbox, Records, settled
 from helpers.site import Serving, Site
 from tricorn.asgi.health import Health
 from tricorn.protocol.events import RequestReceived
@@ -424,3 +424,35 @@ def test_grace_behind_a_websocket_is_for_what_its_peer_ended(site: Site, by_serv
     assert ended.take() == "http cancelled"
     gate.open()
     assert ended.take() == "websocket in order"
+
+
+def test_a_reset_that_much_output_finds_is_no_warning(serving: Serving, tls: bool) -> None:
+    """Nor is anything framed any more for a connection that a write has found lost."""
+    inbox, reset = Inbox(), threading.Event()
+    gate = serving.gate()
+    waiting: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        inbox.put("started")
+        await gate.wait()
+        if not waiting:
+            waiting.append("the loop")  # so that it does not see the reset before
+            inbox.put("waits")
+            assert reset.wait(PATIENCE)
+        await body(send, b"x" * 60000)
+
+    served = serving(app, tls=tls)
+    client = serving.connect(served, "h2", window=2**20)
+    assert isinstance(client, HTTP2Client)
+    client.h2.increment_flow_control_window(2**24)
+    for _ in range(30):
+        client.start()
+    for _ in range(30):
+        assert inbox.take() == "started"
+    gate.open()
+    assert inbox.take() == "waits"
+    reset_socket(client.sock)
+    reset.set()
+    served.stop()
+    served.wait()

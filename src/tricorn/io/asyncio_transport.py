@@ -246,6 +246,9 @@ class AsyncioTransport(Transport):
     def write(self, buffers: Sequence[Any]) -> None:
         """Take bytes, or one piece of a file."""
         self._writes += 1
+        if self._writes > 1 and self._transport.is_closing():
+            self._stop(buffers)
+            return
         if self._fast and self._hold(buffers):
             return
         if len(buffers) == 1:
@@ -260,6 +263,16 @@ class AsyncioTransport(Transport):
             self._transport.write(b"".join(buffers))
         else:
             write_lines(self._transport, buffers)
+
+    def _stop(self, buffers: Sequence[Any]) -> None:
+        """Take nothing more of a connection that a write has found lost.
+
+        It hears of that behind the turn's end; until then asyncio warns of each further write.
+        """
+        if buffers[0].__class__ is FileRegion:
+            buffers[0].close()
+        if self._connection is not None:
+            self._connection.pause_writing()
 
     def _hold(self, buffers: Sequence[Any]) -> bool:
         """Keep large pieces for a moment; what comes behind them takes them along."""
