@@ -187,6 +187,26 @@ def test_at_max_connections_one_that_has_said_nothing_makes_room(site: Site) -> 
                 pass
 
 
+def test_at_max_connections_one_whose_tls_has_not_begun_makes_room(serving: Serving) -> None:
+    """Once a tick has seen it; not one that has begun, however little has come of it."""
+    served = serving(hello, tls=True, max_connections=2, ssl_handshake_timeout=60)
+
+    def newcomer() -> bool:
+        try:
+            return serving.connect(served).get().text == "hello"
+        except OSError:
+            return False
+
+    with open_socket(served.address) as silent, open_socket(served.address) as begun:
+        begun.sendall(b"\x16")
+        eventually(newcomer, "a place")
+        with contextlib.suppress(ConnectionResetError):
+            assert silent.recv(1) == b""
+        begun.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            begun.recv(1)
+
+
 def test_at_max_connections_one_that_only_has_to_be_closed_makes_room(site: Site) -> None:
     site.serve(hello, max_connections=1, keep_alive_max_requests=1, **PATIENT)
     first = site.connect()

@@ -111,7 +111,9 @@ class Intake:
         self.config = worker.config
         self.connections = connections
         self.tls = tls
-        self.admission = Admission(worker.config, connections, worker.peer_log, worker.counters)
+        self.admission = Admission(
+            worker.config, connections, worker.peer_log, worker.counters, connections.silent
+        )
         self._trouble = trouble
         self._spare = _Spare()
         self.gate: ProxyGate | None = None
@@ -119,17 +121,13 @@ class Intake:
             from tricorn.io.proxy_header import ProxyGate  # not above: few take it
 
             self.gate = ProxyGate(worker)
-        #: The waits for TLS to begin.
-        self.silent: set[anyio.CancelScope] = set()
         self._handshakes = anyio.Semaphore(pacing.HANDSHAKES, fast_acquire=True)
 
     def close(self) -> None:
         """Accept no more."""
         self._spare.close()
-        if self.silent:
-            limit = anyio.current_time() + self.config.drain_idle_timeout
-            for scope in self.silent:
-                scope.deadline = min(scope.deadline, limit)
+        for silent in self.connections.silent:
+            silent.hurry()
         if self.gate is not None:
             self.gate.close()
 
@@ -171,7 +169,8 @@ class Intake:
         """
         from tricorn.io.cleartext import before_tls  # not above: for TLS only
 
-        left = await before_tls(accepted.socket, self.worker, accepted.client, self.silent)
+        silent = self.connections.silent
+        left = await before_tls(accepted.socket, self.worker, accepted.client, silent)
         async with self._handshakes:
             await anyio.lowlevel.checkpoint()
         return left

@@ -31,7 +31,8 @@ class AsyncioAcceptor:
             from tricorn.io.asyncio_handshake import Handshakes
             from tricorn.io.asyncio_tls import AsyncioTLS
 
-            self.handshakes = Handshakes(self.loop, intake.worker, intake.tls)
+            silent = intake.connections.silent
+            self.handshakes = Handshakes(self.loop, intake.worker, intake.tls, silent)
             self.secured = AsyncioTLS
 
     def listen(self, listener: Listener) -> None:
@@ -49,8 +50,6 @@ class AsyncioAcceptor:
                 timer.cancel()
             self.loop.remove_reader(sock)
         self._listeners.clear()
-        if self.handshakes is not None:
-            self.handshakes.hurry()
 
     async def settle(self) -> None:
         """Wait for the handshakes under way."""

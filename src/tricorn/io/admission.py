@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Final, Protocol
 
 from tricorn.config import Config
@@ -38,6 +39,18 @@ class Evictable(Protocol):
         ...
 
 
+class Silent(Evictable, Protocol):
+    """One that was accepted, and nothing is above it yet: its TLS has not begun."""
+
+    def tick(self, now: float) -> None:
+        """Let time pass (seconds, monotonic)."""
+        ...
+
+    def hurry(self) -> None:
+        """The server stops: there is little time left to say something."""
+        ...
+
+
 class Place:
     """What one accepted connection takes up; given back once, by ``leave``."""
 
@@ -60,6 +73,7 @@ class Admission:
     :param connections: those that are open.
     :param report: told (reason, peer) of a connection that was not taken.
     :param counters: where that is counted.
+    :param silent: those that have not begun; idle where they have said nothing at all.
     """
 
     def __init__(
@@ -68,6 +82,7 @@ class Admission:
         connections: Iterable[Evictable],
         report: Callable[[str, str], None] | None = None,
         counters: Counters | None = None,
+        silent: Iterable[Evictable] = (),
     ) -> None:
         self.open = 0
         self._counters = counters or Counters.create()
@@ -76,6 +91,7 @@ class Admission:
         self._trusted = TrustedProxies(config.trusted_proxies)
         self._each: Counter[object] = Counter()
         self._connections = connections
+        self._silent = silent
         self._report = report
         self._victims: list[Evictable] = []
         self._looked = float("-inf")
@@ -128,7 +144,11 @@ class Admission:
         now = time.monotonic()
         if now < self._next_look:
             return
-        idle = [(since, c) for c in self._connections if (since := c.idle_since()) is not None]
+        idle = [
+            (since, found)
+            for found in chain(self._connections, self._silent)
+            if (since := found.idle_since()) is not None
+        ]
         idle.sort(key=lambda item: item[0])
         self._victims = [connection for _, connection in reversed(idle[:_VICTIMS])]
         self._looked = time.monotonic()

@@ -29,6 +29,7 @@ from tricorn.io.tls import close_limit
 from tricorn.protocol.client_hello import is_cleartext_http, wanted
 
 if TYPE_CHECKING:
+    from tricorn.io.admission import Silent
     from tricorn.io.tls import TLSContext
 
 HELLO: Final = 0
@@ -47,14 +48,20 @@ class Handshakes:
     """The connections of one event loop whose TLS handshake is not done yet, and what all share.
 
     :param context: of the configuration; what it holds for new connections may change.
+    :param silent: has those in it whose first record is not there.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, worker: Worker, context: TLSContext
+        self,
+        loop: asyncio.AbstractEventLoop,
+        worker: Worker,
+        context: TLSContext,
+        silent: set[Silent],
     ) -> None:
         self.loop = loop
         self.worker = worker
         self.context = context
+        self.silent = silent
         # As with cleartext, what is read is taken from here at once.
         self.buffer = memoryview(bytearray(_LARGEST_READ))
         # libuv reads from a socket again, up to 32 times, as long as the buffer gets full.
@@ -68,10 +75,12 @@ class Handshakes:
     def add(self, connection: Handshake) -> None:
         """A connection begins."""
         self._open.add(connection)
+        self.silent.add(connection)
 
     def done(self, connection: Handshake) -> None:
         """Its handshake is done, or it is gone; a second time does nothing."""
         self._open.discard(connection)
+        self.silent.discard(connection)
         if not self._open and self._settled is not None:
             self._settled.set_result(None)
             self._settled = None
@@ -82,11 +91,6 @@ class Handshakes:
             if self._settled is None:
                 self._settled = self.loop.create_future()
             await asyncio.wait([self._settled])
-
-    def hurry(self) -> None:
-        """The server stops: who has not said anything yet has little time for it."""
-        for connection in list(self._open):
-            connection.hurry()
 
     def cancel(self) -> None:
         """End the handshakes under way, and all to come."""
@@ -135,6 +139,7 @@ class Handshake:
         self._raw: Any = None
         self._raw_paused = False
         self._timer: asyncio.TimerHandle | None = None
+        self._since: float | None = None  # when a tick has first seen it say nothing
         self._view = handshakes.buffer[: pacing.FIRST_READ]  # of the next read
         self._first = bytearray()
         self._discarded = 0
@@ -219,8 +224,21 @@ class Handshake:
 
     # The handshake
 
+    def tick(self, now: float) -> None:
+        """Let time pass (seconds, monotonic)."""
+        if self._since is None:
+            self._since = now
+
+    def idle_since(self) -> float | None:
+        """Since when it says nothing (seconds, as of the last tick), None once it has."""
+        return None if self._first or self._state != HELLO else self._since
+
+    def evict(self) -> None:
+        """Close it in favour of another one."""
+        self._cut(ConnectionAbortedError("it makes room"))
+
     def hurry(self) -> None:
-        """The server stops; who is in its handshake goes on."""
+        """The server stops: there is little time left to say something."""
         if self._state != HELLO:
             return
         limit = self._handshakes.worker.config.drain_idle_timeout
@@ -238,6 +256,7 @@ class Handshake:
 
     def _begins(self) -> None:
         """The first record is there, or what is none."""
+        self._handshakes.silent.discard(self)
         if is_cleartext_http(self._first):
             self._refuse()
             return

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from typing import TYPE_CHECKING
 
 import anyio
 
 from tricorn.asgi.host import Worker
 from tricorn.protocol.client_hello import RECORD_HEADER, is_cleartext_http, wanted
+
+if TYPE_CHECKING:
+    from tricorn.io.admission import Silent
 
 _TEXT = b"This port speaks TLS: use https:// or wss:// to talk to it.\n"
 ANSWER = (
@@ -32,20 +36,56 @@ _LEAST_TIME = 0.1
 MOST_DISCARDED = 1 << 20
 
 
+class _Wait:
+    """For the first record of a connection, in a scope."""
+
+    def __init__(self, sock: socket.socket, worker: Worker, scope: anyio.CancelScope) -> None:
+        self._socket = sock
+        self._config = worker.config
+        self._scope = scope
+        self._since: float | None = None
+        self.evicted = False
+
+    def tick(self, now: float) -> None:
+        """Let time pass (seconds, monotonic)."""
+        if self._since is None:
+            self._since = now
+
+    def idle_since(self) -> float | None:
+        """Since when it says nothing (seconds, as of the last tick), None once it has."""
+        if self.evicted:
+            return None
+        try:
+            return self._since if _peek(self._socket, 1) is None else None
+        except OSError:
+            return None  # it is gone, and about to find out
+
+    def evict(self) -> None:
+        """Close it in favour of another one."""
+        self.evicted = True
+        self._scope.cancel()
+
+    def hurry(self) -> None:
+        """The server stops: there is little time left to say something."""
+        limit = anyio.current_time() + self._config.drain_idle_timeout
+        self._scope.deadline = min(self._scope.deadline, limit)
+
+
 async def before_tls(
     sock: socket.socket,
     worker: Worker,
     client: tuple[str, int] | None,
-    silent: set[anyio.CancelScope],
+    silent: set[Silent],
 ) -> float | None:
     """Wait for TLS to begin; cleartext HTTP is answered with 400.
 
     :param sock: connected, non-blocking, and not in the hands of an event loop; what it has
         received stays in it.
     :param client: the peer, for the log; None for that of a Unix socket.
-    :param silent: has the wait in it for as long as it lasts: who stops shortens it.
+    :param silent: has the wait in it for as long as it lasts.
     :return: seconds left of ``ssl_handshake_timeout``.
-    :raises ConnectionAbortedError: if it was HTTP, which has been answered, or the server stops.
+    :raises ConnectionAbortedError: if it was HTTP, which has been answered, it makes room for
+        another, or the server stops.
     :raises TimeoutError: if no first record comes within ``ssl_handshake_timeout``.
     :raises OSError: if the connection ends before.
     """
@@ -55,14 +95,17 @@ async def before_tls(
         limit = config.drain_idle_timeout if worker.draining else left
         begun = anyio.current_time()
         with anyio.move_on_after(limit) as scope:
-            silent.add(scope)
+            wait = _Wait(sock, worker, scope)
+            silent.add(wait)
             try:
                 await _first_record(sock)
             finally:
-                silent.discard(scope)
+                silent.discard(wait)
         if scope.cancelled_caught:
             with contextlib.suppress(OSError):
                 sock.recv(65536)  # unread bytes would make a reset of the end
+            if wait.evicted:
+                raise ConnectionAbortedError("it makes room")
             if worker.draining:
                 raise ConnectionAbortedError("the server stops")
             raise TimeoutError("no TLS handshake has come")

@@ -10,6 +10,7 @@ from tricorn.counters import APPLICATIONS_RUNNING, CONNECTIONS_OPEN, WEBSOCKETS_
 from tricorn.io.pacing import FIRST_READ, LARGEST_READ, Crowd, SlowLane
 
 if TYPE_CHECKING:
+    from tricorn.io.admission import Silent
     from tricorn.io.connection import Connection
 
 
@@ -18,6 +19,8 @@ class Registry:
 
     def __init__(self) -> None:
         self._connections: set[Connection] = set()
+        #: Accepted ones whose TLS has not begun.
+        self.silent: set[Silent] = set()
         self.on_empty: Callable[[], None] | None = None
         self.slow_lane = SlowLane()
         self.crowd = Crowd()
@@ -54,6 +57,8 @@ class Registry:
         """
         for connection in list(self._connections):
             connection.tick(now)
+        for silent in self.silent:
+            silent.tick(now)
 
     def unfinished(self) -> int:
         """How many wait for more than their peers to close."""
