@@ -13,6 +13,7 @@ from typing import Any
 import anyio.to_thread
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization
 from tls_pairs import Live, Pair, client_context, connect, host_of, shown
 
 from helpers.apps import hello, reply
@@ -330,6 +331,35 @@ def test_the_file_at_fault_is_named_once(
     assert context.main is first
     path.write_bytes(good)
     assert watch.look(Sleep())
+
+
+def test_a_key_of_another_kind_is_not_the_key(tmp_path: Path, authority: trustme.CA) -> None:
+    """As between the two halves of a move from RSA to ECDSA."""
+    pair = Pair(tmp_path / "pair", authority, "a.example")
+    for kind in (trustme.KeyType.RSA, trustme.KeyType.ECDSA):
+        other = authority.issue_cert("a.example", key_type=kind)
+        pair.keyfile.write_bytes(other.private_key_pem.bytes())
+        with pytest.raises(ConfigError, match=r"^keyfile: .* is not the key of certfile"):
+            TLSContext(Config(**pair.options))
+
+
+@pytest.mark.parametrize("form", ["PKCS8", "TraditionalOpenSSL"])
+def test_what_is_wrong_with_the_password_is_told(
+    tmp_path: Path, authority: trustme.CA, form: str
+) -> None:
+    pair = Pair(tmp_path / "pair", authority, "a.example")
+    key = serialization.load_pem_private_key(pair.keyfile.read_bytes(), None)
+    pair.keyfile.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            getattr(serialization.PrivateFormat, form),
+            serialization.BestAvailableEncryption(b"right"),
+        )
+    )
+    TLSContext(Config(**pair.options, keyfile_password="right"))
+    for given, said in (("", "none was given"), ("wrong", "the given one is wrong")):
+        with pytest.raises(ConfigError, match=f"^keyfile_password: .* is encrypted, and {said}$"):
+            TLSContext(Config(**pair.options, keyfile_password=given or None))
 
 
 def test_a_certificate_by_name_is_named(tmp_path: Path, authority: trustme.CA) -> None:

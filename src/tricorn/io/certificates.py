@@ -28,6 +28,11 @@ from tricorn.file_fingerprint import Fingerprint, fingerprint
 _log = logging.getLogger("tricorn.error")
 
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.S)
+# The two forms of an encrypted key (RFC 5958; RFC 1421 section 4.6.1.1, as OpenSSL has it).
+_ENCRYPTED = re.compile(r"-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: 4,ENCRYPTED", re.M)
+# What OpenSSL says of another key than the certificate's: of the same kind, or of another.
+_MISMATCH = re.compile(r"KEY_(VALUES|TYPE)_MISMATCH|NO_CERTIFICATE_ASSIGNED")
+_TOO_WEAK = re.compile(r"(EE|CA)_KEY_TOO_SMALL|CA_MD_TOO_WEAK")
 # Seconds between two looks at files that are changing, and looks before they are taken as
 # they are.
 _SETTLE = 0.2
@@ -85,12 +90,12 @@ def load(context: ssl.SSLContext, pair: Pair) -> str | None:
 
 def _trouble(pair: Pair, exc: Exception) -> str:
     text, prefix = str(exc), pair.prefix
-    if "KEY_VALUES_MISMATCH" in text:
+    if _MISMATCH.search(text):
         return f"{prefix}keyfile: {pair.keyfile!r} is not the key of certfile {pair.certfile!r}"
-    if "BAD_DECRYPT" in text or "bad password" in text.lower() or "BAD_PASSWORD" in text:
-        given = "the given one is wrong" if pair.password else "none was given"
-        return f"{prefix}keyfile_password: {pair.keyfile!r} is encrypted, and {given}"
     reason = getattr(exc, "reason", None) or text
+    if _TOO_WEAK.search(text):
+        return f"{prefix}certfile: {pair.certfile!r} is too weak for OpenSSL: {reason}"
+    content = ""
     for name, path in (("certfile", pair.certfile), ("keyfile", pair.keyfile)):
         if path is None:
             continue
@@ -102,6 +107,10 @@ def _trouble(pair: Pair, exc: Exception) -> str:
             return f"{prefix}certfile: expected a PEM certificate chain, got {path!r}: {reason}"
     at_fault = "keyfile" if pair.keyfile is not None else "certfile"
     path = pair.keyfile or pair.certfile
+    if _ENCRYPTED.search(content):
+        # Of a wrong password OpenSSL says here only that something is wrong.
+        given = "the given one is wrong" if pair.password else "none was given"
+        return f"{prefix}keyfile_password: {path!r} is encrypted, and {given}"
     return f"{prefix}{at_fault}: expected a PEM private key, got {path!r}: {reason}"
 
 
