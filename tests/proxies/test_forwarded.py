@@ -434,7 +434,9 @@ def test_nobody_is_believed_unless_named() -> None:
 @pytest.mark.parametrize(
     ("header", "trusted", "believed"),
     [
-        (ProxyHeader(1), ["10.0.0.1"], True),
+        (ProxyHeader(1), ["10.0.0.1"], False),
+        (ProxyHeader(1), ["*"], True),
+        (ProxyHeader(2), ["10.0.0.1"], False),
         (ProxyHeader(2, local=True), ["10.0.0.1"], True),
         (ProxyHeader(2, False, "inet", ("192.0.2.7", 1), ("10.0.0.1", 2)), ["10.0.0.1"], False),
         (ProxyHeader(2, False, "inet", ("10.0.0.1", 1), ("10.0.0.1", 2)), ["10.0.0.1"], True),

@@ -465,11 +465,12 @@ class Proxies:
         A PROXY header names another peer, whose bytes its sender passes on: then that one
         must be trusted for its fields to be believed.
         """
-        if header is None or header.family == "unspec":
+        if header is None or header.local:
             client, trusted = peer, self.trusted.trusts_peer(peer)
         elif header.client is None:
-            # A client on a unix socket of the proxy's machine, whoever that is.
-            client, trusted = None, self.trusted.everybody
+            # A client on a unix socket of the proxy's machine, or one that is not told, whoever
+            # that is.
+            client, trusted = header.ends(peer, None)[0], self.trusted.everybody
         else:
             client, trusted = header.client, self.trusted.trusts_peer(header.client)
         reader = self._reader if trusted else None
