@@ -5,11 +5,15 @@ from __future__ import annotations
 import itertools
 import ssl
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtensionOID, NameOID
 from specification_site import SharedSite, accept
 
 from helpers.apps import reply
@@ -167,6 +171,38 @@ def test_client_certificate(
     exchange(served, serving.certificate.client(), protocol)
     bare = app.extensions.take()["tls"]
     assert (len(bare["client_cert_chain"]), bare["client_cert_name"]) == (0, None)
+
+
+def test_a_client_certificate_whose_other_names_are_no_text(
+    serving: Serving, protocol: str, asking: tuple[Teller, Served], tmp_path: Path
+) -> None:
+    """must, TLS "TLS Connection Scope": client_cert_name is there with any chain, also where
+    something else in the certificate is not the text that it ought to be."""
+    app, served = asking
+    authority = serving.certificate.authority
+    names = bytes.fromhex("300681046d fc6c6c")  # an address of mail, in Latin-1
+    issuer = x509.load_pem_x509_certificate(authority.cert_pem.bytes())
+    signing = serialization.load_pem_private_key(authority.private_key_pem.bytes(), None)
+    assert isinstance(signing, ec.EllipticCurvePrivateKey)
+    key = ec.generate_private_key(ec.SECP256R1())
+    made = (
+        x509.CertificateBuilder(issuer.subject, serial_number=1)
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "peer")]))
+        .public_key(key.public_key())
+        .not_valid_before(issuer.not_valid_before_utc)
+        .not_valid_after(issuer.not_valid_after_utc)
+        .add_extension(
+            x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, names), False
+        )
+        .sign(signing, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (tmp_path / "client.pem").write_bytes(secret + made.public_bytes(pem))
+    context = serving.certificate.client()
+    context.load_cert_chain(tmp_path / "client.pem")
+    exchange(served, context, protocol)
+    assert app.extensions.take()["tls"]["client_cert_name"] == "CN=peer"
 
 
 def test_a_client_certificate_that_does_not_verify(

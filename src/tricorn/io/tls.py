@@ -6,7 +6,6 @@ ASGI TLS extension 0.2.
 
 from __future__ import annotations
 
-import re
 import ssl
 import sys
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from tricorn.config import Config
 from tricorn.exceptions import ConfigError
 from tricorn.file_fingerprint import Fingerprint, fingerprint
 from tricorn.io import certificates
+from tricorn.protocol import distinguished_name
 from tricorn.protocol.client_hello import ClientHello
 
 # Bytes to encrypt at a time: 64 KiB of a body, with its framing. For twice as much malloc maps
@@ -30,21 +30,8 @@ UNTAKEN: Final = "TLS messages whose answers the peer does not take"
 # before anything is encrypted.
 _NO_APPLICATION_PROTOCOL = bytes((21, 3, 3, 0, 2, 2, 120))
 _VERSIONS = {"TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
-# RFC 4514 section 3: attribute types with a short name.
-_ATTRIBUTES = {
-    "commonName": "CN",
-    "localityName": "L",
-    "stateOrProvinceName": "ST",
-    "organizationName": "O",
-    "organizationalUnitName": "OU",
-    "countryName": "C",
-    "streetAddress": "STREET",
-    "domainComponent": "DC",
-    "userId": "UID",
-}
 # Where what nobody wants goes; a record is this large at most (RFC 8446 section 5.1).
 _NOWHERE = bytearray(16384)
-_ESCAPED = re.compile(r'([,+"\\<>;=]|^[ #]| $)')
 
 
 def create_ssl_context(config: Config) -> ssl.SSLContext:
@@ -266,7 +253,7 @@ class TLSContext:
         if own is not None:
             # Of a session that is resumed OpenSSL has kept the client's own certificate only.
             chain = _peer_chain(connection) or (ssl.DER_cert_to_PEM_cert(own),)
-            name = _distinguished_name(connection.getpeercert() or {})
+            name = distinguished_name.subject(own)
         return {
             "server_cert": self._server_certs.get(connection.context),
             "client_cert_chain": chain,
@@ -284,19 +271,3 @@ def _peer_chain(connection: ssl.SSLObject | ssl.SSLSocket) -> tuple[str, ...]:
     # The same method without a public name; these versions of Python change no more.
     certificates = connection._sslobj.get_unverified_chain()  # type: ignore[union-attr]
     return tuple(certificate.public_bytes() for certificate in certificates or ())
-
-
-def _distinguished_name(certificate: Any) -> str:
-    """The subject as RFC 4514 text: most specific part first."""
-    parts = []
-    for relative in reversed(certificate.get("subject", ())):
-        pairs = (
-            f"{_ATTRIBUTES.get(kind, kind)}={_ESCAPED.sub(_escape, value)}"
-            for kind, value in relative
-        )
-        parts.append("+".join(pairs))
-    return ",".join(parts)
-
-
-def _escape(match: re.Match[str]) -> str:
-    return "\\" + match.group()
