@@ -244,7 +244,7 @@ class Connection(Exchanges):
         """Cut the connection; nothing is written any more."""
         self._closing = True
         self._lingers = False
-        self.transport.abort(reset or self.http.ends_with_connection)
+        self.transport.abort(reset or self.http.cut_short(self.transport.unsent()))
 
     # Events
 
@@ -397,7 +397,7 @@ class Connection(Exchanges):
 
     def _close(self) -> None:
         """Everything is handed over: end the connection."""
-        if self.http.ends_with_connection:
+        if self.http.cut_short(0):
             self._abort()
             return
         lingers = self.http.lingering

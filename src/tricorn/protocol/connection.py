@@ -31,9 +31,6 @@ class HTTPConnection(ABC):
     #: With ``closing``: the peer may still be sending; read and discard before closing,
     #: so that a reset does not destroy the response (RFC 9112 section 9.6).
     lingering: bool
-    #: The response that is open, or was given up, ends where the connection does (RFC 9112
-    #: section 8): without a reset half of it would pass for whole.
-    ends_with_connection: bool = False
     #: More events can be had from ``take_events`` without further bytes.
     has_events: bool
     #: ``send_data`` takes a ``FileRegion`` too.
@@ -175,6 +172,13 @@ class HTTPConnection(ABC):
     @abstractmethod
     def reset(self, stream_id: int, code: int) -> None:
         """Abandon the stream; on HTTP/1.1 that is the connection."""
+
+    def cut_short(self, unsent: int) -> bool:
+        """Whether the end of the connection would pass for that of a response that is not whole.
+
+        :param unsent: bytes that the transport was given and will not send.
+        """
+        return False
 
     @abstractmethod
     def consumed(self, stream_id: int, n: int) -> None:

@@ -330,7 +330,6 @@ class HTTP1Connection(HTTP1Output):
     def _response_complete(self) -> None:
         tunnel = self._output is OUT_TUNNEL
         self._output = OUT_DONE
-        self.ends_with_connection = False
         if tunnel:
             # Closing with bytes unread would send a reset, and take the last ones along.
             self._close(linger=True)
@@ -374,6 +373,7 @@ class HTTP1Connection(HTTP1Output):
     def reset(self, stream_id: int, code: int) -> None:
         """Abandon the exchange: nothing but closing tells an HTTP/1.1 peer."""
         if stream_id == self._stream_id and self._output is not OUT_DONE:
+            self._given_up = True
             self._output = OUT_DONE
             self._close()
 

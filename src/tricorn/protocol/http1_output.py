@@ -50,6 +50,8 @@ class HTTP1Output(Idleness):
         self._unconsumed = 0  # body bytes the application has not taken
         self._awaits_continue = False  # the peer may keep its body until it is asked for it
         self._keep_alive = True
+        self._until_close = False  # the end of the connection is that of the response
+        self._given_up = False  # the response, in the middle
         self._out = WriteQueue()
         self._unsent = False  # of a response that is complete; the next exchange waits for it
         self._applications = 0  # that run; some do so behind their exchange
@@ -136,8 +138,8 @@ class HTTP1Output(Idleness):
 
     def _persistence(self, options: frozenset[bytes], *, http10: bool) -> bytes:
         """The Connection line of a response whose framing is decided (RFC 9112 section 9.3)."""
-        self.ends_with_connection = self._output is UNTIL_CLOSE
-        if b"close" in options or self.ends_with_connection:
+        self._until_close = self._output is UNTIL_CLOSE
+        if b"close" in options or self._until_close:
             self._keep_alive = False
         if self._keep_alive and not self._can_reuse():
             self._keep_alive = False
@@ -188,6 +190,12 @@ class HTTP1Output(Idleness):
             self._response_complete()
         else:
             self.send_data(stream_id, b"", True)
+
+    def cut_short(self, unsent: int) -> bool:
+        """Of a response without a length, over HTTP/1.0 (RFC 9112 section 8)."""
+        if not self._until_close:
+            return False
+        return self._given_up or self._output is UNTIL_CLOSE or self._out.size + unsent > 0
 
     def released(self, stream_id: int) -> None:
         """An application has ended; its exchange may have done so before."""
