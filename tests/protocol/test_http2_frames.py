@@ -504,6 +504,25 @@ class TestRFC9113Section10_5Floods:
             server.frames()
         assert not server.connection.closing
 
+    def test_stopping_a_request_that_was_answered_early_costs_no_budget(self):
+        server = Server(h2_max_resets=3)
+        for stream_id in range(1, 201, 2):
+            server.receive(headers(stream_id, POST, end=False))
+            respond(stream_id, 401, body=b"no")(server.connection)
+            assert server.frames("DATA") == [("DATA", stream_id, b"no", True)]
+            server.receive(reset(stream_id, NO_ERROR))
+        assert not server.connection.closing
+        assert server.connection.idle
+
+    def test_one_whose_answer_has_not_left_does(self):
+        server = Server(client_settings={4: 0}, h2_max_resets=3)
+        for stream_id in range(1, 9, 2):
+            server.receive(headers(stream_id, POST, end=False))
+            respond(stream_id, 401, body=b"no")(server.connection)
+            server.frames()
+            server.receive(reset(stream_id, NO_ERROR))
+        assert server.frames("GOAWAY") == [("GOAWAY", 7, ENHANCE_YOUR_CALM)]
+
     def test_reset_streams_count_as_open_until_their_application_ends(self):
         server = Server(h2_max_concurrent_streams=2)
         server.receive(headers(1) + reset(1) + headers(3) + reset(3) + headers(5))

@@ -226,9 +226,10 @@ class HTTP2Connection(HTTP2Output):
             if frame.limit is not None:
                 events.append(PeerFault(frame.stream_id, "window overrun", limit=frame.limit))
             events.append(StreamReset(frame.stream_id, frame.code))
-            self._drop(frame.stream_id, stream)
-        # After a whole response a reset is a courtesy, not an attack.
-        if stream is not None or frame.local:
+            # Behind a whole response it only stops the request, which many clients do.
+            self._drop(frame.stream_id, stream, completed=stream.sent)
+        # It is a courtesy then, not an attack.
+        if frame.local or (stream is not None and not stream.sent):
             self._fail(self._floods.reset(), events)
 
     def _on_priority(self, frame: frames.PriorityFrame, events: list[Event]) -> None:
