@@ -2,6 +2,7 @@
 
 import http as http_module
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -441,6 +442,19 @@ class TestReceive:
         host.taken()
         receive(host.streams[1])
         assert b"\x00\x00\x04\x08\x00\x00\x00\x00\x01" in host.taken()
+
+    def test_what_comes_two_bytes_at_a_time_takes_little_more_memory(self):
+        host = HTTP2Host()
+        host.receive(headers(1, POST, end=False))
+        tracemalloc.start()
+        try:
+            for _ in range(100):
+                host.receive(data(1, b"ab") * 300)
+            kept = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+        assert kept < 2 * 60_000
+        assert receive(host.streams[1])["body"] == b"ab" * 30_000
 
 
 class TestTheApplicationsEnd:

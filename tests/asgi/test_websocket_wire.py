@@ -2,6 +2,7 @@
 
 import random
 import struct
+import tracemalloc
 import zlib
 from types import SimpleNamespace
 
@@ -97,6 +98,23 @@ def deflated(payload):
 ROOM = 1000
 # Three, each more than is parsed at a time.
 MESSAGES = frame(2, bytes(20_000)) * 3
+
+
+def test_what_comes_two_bytes_at_a_time_takes_little_more_memory(codec):
+    made = HTTP2Peer(websocket_codec=codec)  # nothing is parsed before it is accepted
+    wire = frame(2, bytes(60_000))
+    pieces = [wire[start : start + 2] for start in range(0, len(wire), 2)]
+    tracemalloc.start()
+    try:
+        for start in range(0, len(pieces), 300):
+            made.host.receive(b"".join(data(1, piece) for piece in pieces[start : start + 300]))
+        kept = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert kept < 2 * len(wire)
+    receive(made.stream)
+    send(made.stream, type="websocket.accept")
+    assert receive(made.stream)["bytes"] == bytes(60_000)
 
 
 class TestTheEndOfTheStream:

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from tricorn.asgi.host import Exchange, Host, TaskHandle, Waiter
 from tricorn.protocol.events import RequestReceived
 from tricorn.types import Headers, Message, Receive, Scope
+
+# Up to this size (bytes) pieces are joined: each takes about 50 bytes besides its own.
+_SMALL: Final = 1024
+
+
+def put(pieces: list[bytes] | deque[bytes], data: bytes) -> None:
+    """Put received bytes behind those that wait.
+
+    The bounds on what waits count bytes, and a peer may send them one or two at a time.
+    """
+    if pieces and len(pieces[-1]) + len(data) <= _SMALL:
+        pieces[-1] += data
+    else:
+        pieces.append(data)
 
 
 class BaseStream:

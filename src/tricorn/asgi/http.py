@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from tricorn.asgi import messages
+from tricorn.asgi.exchange import put
 from tricorn.asgi.host import Host, until_taken
 from tricorn.asgi.http_response import (
     DONE,
@@ -91,7 +92,7 @@ class HTTPStream(HTTPResponse):
                 self._http.consumed(self.stream_id, len(data))
                 self._overrule(BODY_TOO_LARGE)
                 return
-            self._body.append(data)
+            put(self._body, data)
         elif kind is StreamEnded:
             self._request_ended = True
         elif kind is TrailersReceived:

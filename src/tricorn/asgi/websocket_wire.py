@@ -13,7 +13,7 @@ from collections import deque
 from typing import Final
 
 from tricorn.asgi import messages
-from tricorn.asgi.exchange import BaseStream
+from tricorn.asgi.exchange import BaseStream, put
 from tricorn.asgi.host import WebSocketHost
 from tricorn.protocol.events import (
     DataReceived,
@@ -74,7 +74,7 @@ class WebSocketWire(BaseStream):
         """Take an event of this stream."""
         kind = type(event)
         if kind is DataReceived:
-            self._wire.append(event.data)  # type: ignore[union-attr]
+            put(self._wire, event.data)  # type: ignore[union-attr]
             self._pump()
         elif kind is StreamEnded and self._connection is not None:
             self._wire_ended = True
