@@ -72,6 +72,34 @@ def test_slow_application_stops_the_upload(site: Site) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["h2"])
+@pytest.mark.parametrize("stays", [False, True])
+def test_who_sends_its_request_before_it_reads_an_early_answer_may(
+    plain: Site, stays: bool
+) -> None:
+    """Whether the application has ended meanwhile or not."""
+    answered = Inbox()
+    gate: Any = None
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await reply(send, bytes(50_000))
+        answered.put("answered")
+        if stays:
+            await gate.wait()
+
+    plain.serve(app)
+    gate = plain.gate()
+    client = plain.connect(window=1000, credit=False)
+    stream = client.start("POST", more=True)
+    assert answered.take() == "answered"
+    assert client.offer(stream, MIB) == MIB
+    assert isinstance(client, HTTP2Client)
+    client.h2.increment_flow_control_window(50_000, stream_id=stream)
+    client.send(stream, b"", more=False)
+    assert len(client.response(stream).body) == 50_000
+    gate.open()
+
+
+@pytest.mark.parametrize("protocol", ["h2"])
 def test_a_stuck_application_stalls_nobody_else(plain: Site) -> None:
     gate: Any = None
 

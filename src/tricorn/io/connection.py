@@ -29,6 +29,7 @@ from tricorn.io.transport import Transport
 from tricorn.protocol import negotiate
 from tricorn.protocol.connection import HTTPConnection
 from tricorn.protocol.events import (
+    DataReceived,
     Event,
     HTTP2Upgraded,
     LimitReached,
@@ -266,6 +267,9 @@ class Connection(Exchanges):
                     stream.feed(event)
                     if kind is StreamReset or kind is PeerHalfClosed:
                         self._leave(stream_id)
+                elif kind is DataReceived:
+                    # Its response waits for the peer, which may be about its request until then.
+                    self.http.consumed(stream_id, len(event.data))  # type: ignore[union-attr]
 
     def report(self, fault: PeerFault) -> None:
         """Count what the peer did wrong, and tell it in the log."""
