@@ -126,6 +126,37 @@ def test_a_restart_finds_the_peers_answer_behind_what_waits(site: Site) -> None:
     site.served.wait()
 
 
+def test_an_application_that_is_sending_at_a_restart_has_not_failed(site: Site) -> None:
+    """Frameworks make an error of their own of ours: Starlette a WebSocketDisconnect."""
+    gate: Any = None
+    told = Inbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await accept(receive, send)
+        told.put("accepted")
+        await gate.wait()
+        try:
+            await send({"type": "websocket.send", "text": "late"})
+        except OSError:
+            told.put("refused")
+            raise RuntimeError("left") from None
+
+    site.serve(app)
+    gate = site.gate()
+    client = site.websocket()
+    assert client.handshake() == 200
+    assert told.take() == "accepted"
+    site.served.stop()
+    event = client.event()
+    assert isinstance(event, wsproto.events.CloseConnection)
+    gate.open()  # the peer's answer is still on its way
+    assert told.take() == "refused"
+    client.send(event.response())
+    assert client.at_end()
+    client.client.close()
+    site.served.wait()
+
+
 def test_a_ping_behind_another_streams_bytes_has_its_time(serving: Serving) -> None:
     """They keep the wire full for longer than the pong may take."""
 

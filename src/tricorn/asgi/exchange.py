@@ -75,6 +75,11 @@ class BaseStream:
         """Whether the peer left an exchange that has not ended."""
         raise NotImplementedError
 
+    @property
+    def cut_short(self) -> bool:
+        """Whether its end has begun and is not the application's doing."""
+        return self.abandoned
+
     async def receive(self) -> Message:
         """The next message for the application."""
         raise NotImplementedError

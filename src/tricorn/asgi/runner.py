@@ -52,7 +52,7 @@ def _was_cancelled(
             return cancelled is not CancelledError or isinstance(exc, cancelled)
         if not stream.abandoned:
             _failed(worker, stream, exc)
-    elif not (stream.abandoned and _came_of_disconnect(failure)) and not _only_disconnects(failure):
+    elif not (stream.cut_short and _came_of_disconnect(failure)) and not _only_disconnects(failure):
         _failed(worker, stream, failure)
     return False
 

@@ -72,6 +72,14 @@ class WebSocketStream(WebSocketWire):
         over = self._lost or self._wire_ended or self._disconnect is not None
         return over and self._state is not _State.CLOSED
 
+    @property
+    def cut_short(self) -> bool:
+        """Whether the peer or the server, for a restart, has begun its end."""
+        if self.abandoned:
+            return True
+        connection = self._connection
+        return self._state is _State.OPEN and connection is not None and connection.close_sent
+
     # From the connection
 
     def shutdown(self) -> None:
