@@ -245,7 +245,7 @@ def test_half_a_response_of_http_1_0_is_no_whole_one(
 _WebSocketCase = tuple[list[dict[str, Any] | type[Exception]], str, str]
 WEBSOCKET_CASES: dict[str, _WebSocketCase] = {
     "raises before accept": ([Broken], "500", "application failed"),
-    "returns before accept": ([], "500", ""),
+    "returns before accept": ([], "500", "without a whole response: WEBSOCKET /"),
     "raises when open": ([{"type": "websocket.accept"}, Broken], "1011", "application failed"),
     "returns when open": ([{"type": "websocket.accept"}], "1000", ""),
     "sends before accept": (
@@ -269,7 +269,7 @@ WEBSOCKET_CASES: dict[str, _WebSocketCase] = {
     ),
     "leaves a denial half done": (
         [{"type": "websocket.http.response.start", "status": 401, "headers": []}],
-        "500", "",
+        "500", "without a whole response: WEBSOCKET /",
     ),
 }  # fmt: skip
 
@@ -279,7 +279,7 @@ def test_what_a_websocket_application_does_has_one_result(
     plain: Site, records: Records, name: str
 ) -> None:
     messages, outcome, said = WEBSOCKET_CASES[name]
-    records.expect("application failed")
+    records.expect("application failed", "without a whole response")
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -303,6 +303,7 @@ def test_what_a_websocket_application_does_has_one_result(
     assert plain.connect().get("/next").text == "next"
     lines = [record for record in records.records if record.levelname == "ERROR"]
     assert len(lines) == (said != "")
+    assert all(said in record.getMessage() for record in lines)
 
 
 # Without an end

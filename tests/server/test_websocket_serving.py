@@ -183,7 +183,7 @@ def test_close_before_accept_is_403(site: Site) -> None:
 
 @pytest.mark.parametrize("raises", [False, True])
 def test_no_answer_is_500(plain: Site, records: Records, raises: bool) -> None:
-    records.expect("application failed")
+    records.expect("application failed", "application returned without a whole response")
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()

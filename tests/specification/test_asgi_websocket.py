@@ -206,7 +206,7 @@ def test_a_client_that_leaves_the_handshake(plain: SharedSite) -> None:
 def test_death_before_the_answer(plain: SharedSite, records: Records, raises: bool) -> None:
     """must, WebSocket "Connection Scope": an application that dies before it has answered the
     handshake is answered for with 500."""
-    records.expect("application failed: WEBSOCKET /")
+    records.expect("failed: WEBSOCKET /", "without a whole response: WEBSOCKET /")
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()

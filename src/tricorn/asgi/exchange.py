@@ -76,6 +76,11 @@ class BaseStream:
         raise NotImplementedError
 
     @property
+    def owes_response(self) -> bool:
+        """Whether the application that has returned was to respond, and has not to the end."""
+        return not self.complete and not self.abandoned
+
+    @property
     def cut_short(self) -> bool:
         """Whether its end has begun and is not the application's doing."""
         return self.abandoned

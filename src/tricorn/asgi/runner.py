@@ -28,7 +28,7 @@ async def run(worker: Worker, stream: BaseStream, cancelled: type[BaseException]
         if _was_cancelled(worker, stream, exc, cancelled):
             raise
     else:
-        if not stream.complete and not stream.abandoned and not stream.is_websocket:
+        if stream.owes_response:
             worker.log.error("application returned without a whole response: %s", describe(stream))
     finally:
         try:

@@ -73,6 +73,11 @@ class WebSocketStream(WebSocketWire):
         return over and self._state is not _State.CLOSED
 
     @property
+    def owes_response(self) -> bool:
+        """Whether the application returned without an answer to the handshake."""
+        return self._connection is None and not self.complete and not self.abandoned
+
+    @property
     def cut_short(self) -> bool:
         """Whether the peer or the server, for a restart, has begun its end."""
         if self.abandoned:
