@@ -288,7 +288,9 @@ def test_response_timeout_is_for_the_applications_part(plain: Site) -> None:
     assert client.response(stream).text == "begun ended"
 
 
-def test_a_websocket_not_accepted_in_time_is_504_and_cancelled(site: Site) -> None:
+def test_a_websocket_not_accepted_in_time_is_504_and_cancelled(
+    site: Site, records: Records
+) -> None:
     ended = Inbox()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -301,6 +303,11 @@ def test_a_websocket_not_accepted_in_time_is_504_and_cancelled(site: Site) -> No
     site.serve(app, websocket_handshake_timeout=LIMIT)
     assert site.websocket().handshake() == 504
     assert ended.take() in ("CancelledError", "Cancelled")
+    said = (
+        "refused a WebSocket handshake without an answer in time (websocket_handshake_timeout)"
+        " from 127.0.0.1"
+    )
+    assert said in records.messages()
 
 
 # keep_alive_max_requests

@@ -48,6 +48,13 @@ BODY_TOO_SLOW: Final = Refusal(
 NO_RESPONSE: Final = Refusal(
     504, b"Gateway Timeout", "a request without a response in time", "response_timeout", []
 )
+NO_HANDSHAKE: Final = Refusal(
+    504,
+    b"Gateway Timeout",
+    "a WebSocket handshake without an answer in time",
+    "websocket_handshake_timeout",
+    [],
+)
 
 
 class Reporter(Protocol):

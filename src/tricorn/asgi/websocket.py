@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from tricorn.asgi import messages
 from tricorn.asgi.host import WebSocketHost, until_taken
+from tricorn.asgi.request_limits import NO_HANDSHAKE
 from tricorn.asgi.scope import websocket_scope
 from tricorn.asgi.websocket_options import compression, limits
 from tricorn.asgi.websocket_wire import WebSocketWire
@@ -106,8 +107,8 @@ class WebSocketStream(WebSocketWire):
             return
         overdue = limit is not None and now - self._connecting_since >= limit
         if overdue and not self._lost:
-            self.host.worker.counters.limit("websocket_handshake_timeout")
-            self.refuse(504, b"Gateway Timeout")
+            self.host.report(NO_HANDSHAKE.fault(self.stream_id))
+            self.refuse(NO_HANDSHAKE.status, NO_HANDSHAKE.text)
             self.host.end_application(self.stream_id)
 
     # The application's callables
