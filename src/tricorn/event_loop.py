@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 
+from tricorn.asgi import async_library
 from tricorn.config import Config
 from tricorn.config_check import check_event_loop
 
@@ -19,10 +20,16 @@ def run_on(config: Config, main: Callable[[], Awaitable[None]]) -> None:
     """
     check_event_loop(config)
     loop = config.event_loop
-    options: dict[str, Any] = {}
-    if loop != "trio":
-        options = {"use_uvloop": loop == "uvloop", "debug": config.debug}
-    anyio.run(main, backend="trio" if loop == "trio" else "asyncio", backend_options=options)
+    if loop == "trio":
+        anyio.run(main, backend="trio")
+        return
+
+    async def known() -> None:
+        with async_library.running_asyncio():
+            await main()
+
+    options: dict[str, Any] = {"use_uvloop": loop == "uvloop", "debug": config.debug}
+    anyio.run(known, backend="asyncio", backend_options=options)
 
 
 def caller_from_threads() -> Callable[[Callable[[], object]], object]:

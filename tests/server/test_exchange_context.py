@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import re
 from typing import Any
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import pytest
+import sniffio
 
 from helpers.apps import body, hello, reply, start
 from helpers.clients import HTTP2Client, open_socket
@@ -242,6 +245,37 @@ def test_pipelined_requests_do_not_inherit(serving: Serving) -> None:
         sock.sendall(request % 1 + request % 2 + last)
         answer = b"".join(iter(lambda: sock.recv(65536), b""))
     assert answer.count(b"unset") == 3
+
+
+def loop_in_a_thread() -> str:
+    """The library that a synchronous function finds in an event loop of its own."""
+
+    async def library() -> str:
+        await anyio.lowlevel.checkpoint()
+        return sniffio.current_async_library()
+
+    return anyio.run(library) + asyncio.run(library())
+
+
+def test_threads_of_the_application_may_run_event_loops(plain: Site) -> None:
+    started = Inbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        # As asyncio.to_thread and asgiref do it: in a copy of the context as it stands.
+        run = contextvars.copy_context().run
+        found = await anyio.to_thread.run_sync(run, loop_in_a_thread)
+        if scope["type"] == "http":
+            await reply(send, found.encode())
+            return
+        await receive()
+        started.put(found)
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    client = plain.open(app, lifespan="on")
+    assert started.take() == "asyncioasyncio"
+    assert client.get("/").body == b"asyncioasyncio"
 
 
 # Added fields, root_path, debug

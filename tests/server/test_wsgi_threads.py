@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from wsgiref.validate import validator
 
+import anyio
 import pytest
+import sniffio
 
 from helpers.clients import open_socket
 from helpers.serving import Inbox, Records, eventually, settled
@@ -478,3 +480,14 @@ def test_a_peer_that_has_said_all_it_has_to_say_is_answered(serving: Serving) ->
         sock.shutdown(1)
         answer = b"".join(iter(lambda: sock.recv(65536), b""))
     assert b"answer" in answer
+
+
+def test_an_application_may_run_an_event_loop(wsgi: Open) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", TEXT)
+        return [anyio.run(library).encode()]
+
+    async def library() -> str:
+        return sniffio.current_async_library()
+
+    assert wsgi(app).get("/").text == "asyncio"

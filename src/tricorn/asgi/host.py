@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from tricorn.asgi import async_library
 from tricorn.asgi.dates import http_date
 from tricorn.asgi.health import Health
 from tricorn.asgi.hosts import HostNames
@@ -131,6 +132,7 @@ class Worker:
         # What every exchange begins with: a copy of the context that serving began in.
         self.context = contextvars.copy_context()
         self.context.run(CURRENT.set, self.counters)
+        self.context.run(async_library.forget)
         self._static: Headers = []
         configured = dict(config.extra_headers)
         self._dated = config.include_date_header and b"date" not in configured

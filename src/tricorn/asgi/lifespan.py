@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import anyio.abc
 
-from tricorn.asgi import cancellation
+from tricorn.asgi import async_library, cancellation
 from tricorn.asgi.stopping import EXTENSION as STOPPING
 from tricorn.asgi.stopping import Stopping
 from tricorn.config import Config
@@ -173,6 +173,7 @@ class Lifespan:
         self._scope.cancel()
 
     async def _run(self) -> None:
+        async_library.forget()
         if self._counters is not None:
             CURRENT.set(self._counters)
         scope: Scope = {
