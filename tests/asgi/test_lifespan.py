@@ -1,5 +1,7 @@
 """ASGI lifespan: every message in every state, and what startup makes of an application."""
 
+import traceback
+
 import anyio
 import pytest
 
@@ -15,7 +17,7 @@ MESSAGES = [COMPLETE, FAILED, SHUT, SHUT_FAILED, {"type": "lifespan.startup"}, {
             {"type": []}, {"type": None}, {}, None, 5, "lifespan.startup.complete"]  # fmt: skip
 STATES = {
     "before lifespan.startup.complete": [COMPLETE, FAILED],
-    "between startup and shutdown": [],
+    "between startup and shutdown": [SHUT_FAILED],
     "before lifespan.shutdown.complete": [SHUT, SHUT_FAILED],
     "after lifespan.shutdown.complete": [],
 }
@@ -150,3 +152,21 @@ def test_a_failed_shutdown_is_logged(caplog):
 
     play(app)
     assert "no database" in caplog.text
+
+
+def test_a_lifespan_that_fails_while_it_has_nothing_to_do_is_told_as_it_says(caplog):
+    async def app(scope, receive, send):
+        await receive()
+        await send(COMPLETE)
+        try:
+            raise ValueError("lost the broker")
+        except ValueError:
+            # As Starlette does it.
+            await send(SHUT_FAILED | {"message": traceback.format_exc()})
+            raise
+
+    play(app)
+    first, second = (record.getMessage() for record in caplog.records)
+    assert first.startswith("the application's lifespan failed:\nTraceback")
+    assert second == "the application's lifespan failed: ValueError: lost the broker"
+    assert not any(record.exc_info for record in caplog.records)

@@ -35,7 +35,8 @@ class _State(enum.Enum):
 
 _ALLOWED: dict[_State, tuple[str, ...]] = {
     _State.STARTING: ("lifespan.startup.complete", "lifespan.startup.failed"),
-    _State.RUNNING: (),
+    # Starlette tells so of whatever its lifespan raises, also while it has nothing to do.
+    _State.RUNNING: ("lifespan.shutdown.failed",),
     _State.STOPPING: ("lifespan.shutdown.complete", "lifespan.shutdown.failed"),
     _State.DONE: (),
 }
@@ -223,8 +224,9 @@ class Lifespan:
             self._started.set()
         else:
             if kind == "lifespan.shutdown.failed":
-                reason = self._summary("shutdown", message)
-                _log.error("%sthe application's shutdown failed: %s", self._label, reason)
+                phase = "shutdown" if self._state is _State.STOPPING else "lifespan"
+                reason = self._summary(phase, message)
+                _log.error("%sthe application's %s failed: %s", self._label, phase, reason)
             self._state = _State.DONE
             self._stopped.set()
 
