@@ -308,8 +308,10 @@ def _start_message(config: Config, rows: Sequence[Message], *, announce: bool) -
                 f"{name}: holds Python objects, which worker processes cannot get; write plain "
                 "values, or set workers = 0"
             )
-    # sys.path as it is here: the script that called run() has its directory in it.
-    return {"config": options, "listeners": rows, "announce": announce, "path": sys.path}
+    # sys.path as it is here: the script that called run() has its directory in it. sys.argv tells
+    # applications, and what traces them, which command they run in.
+    process = {"path": sys.path, "argv": sys.argv}
+    return {"config": options, "listeners": rows, "announce": announce, **process}
 
 
 def _is_plain(value: object) -> bool:

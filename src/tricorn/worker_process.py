@@ -307,6 +307,7 @@ def _run(argv: list[str]) -> int:
     start = messages[0]
     _rename(start, dict(zip(start["passed"], passed, strict=True)))
     sys.path[:] = start["path"]
+    sys.argv[:] = start["argv"]
     config = Config(**start["config"])
     link = Link(channel, config)
     signal.signal(signal.SIGTERM, link.on_sigterm)

@@ -161,7 +161,9 @@ def test_it_has_what_a_new_interpreter_would_have(folder: Path) -> None:
         server.wait_said(2)
         second = facts(server)
         assert "tricorn.worker_process" in command_of(second["pid"])
-    assert first["argv"][0] == second["argv"][0]
+    # That of the command, as without workers.
+    assert first["argv"] == second["argv"]
+    assert first["argv"][1:] == ["site_app:app", "--bind", "127.0.0.1:0"]
     assert first["path"] == second["path"]
     assert first["gc"]
     assert second["gc"]
