@@ -11,6 +11,8 @@ import os
 import stat
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
 from tricorn.exceptions import FileUnavailable, InvalidMessage
@@ -28,6 +30,10 @@ else:
 # Bytes read at a time.
 PIECE = 65536
 _RWF_NOWAIT = getattr(os, "RWF_NOWAIT", None)
+# Reads at a time that wait for the disk, on one event loop. anyio's own limit is the application's:
+# where its threads are all taken, by a slow database perhaps, files are sent on.
+_READS = 16
+_readers: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar("tricorn_readers")
 # What the file system answers where it cannot say whether a read would wait.
 _CANNOT_TELL = (errno.EAGAIN, errno.EOPNOTSUPP, errno.EINVAL)
 
@@ -143,8 +149,20 @@ async def read_piece(region: FileRegion) -> bytes:
                 region.advance(got)
                 return bytes(buffer) if got == size else bytes(buffer[:got])
     try:
-        data = await anyio.to_thread.run_sync(os.pread, region.fd, size, region.offset)
+        data = await anyio.to_thread.run_sync(
+            os.pread, region.fd, size, region.offset, limiter=_limiter()
+        )
     except OSError as exc:
         raise FileUnavailable(f"cannot read a file being sent: {exc}") from exc
     region.advance(len(data))
     return data
+
+
+def _limiter() -> anyio.CapacityLimiter:
+    """That of the running event loop."""
+    try:
+        return _readers.get()
+    except LookupError:
+        limiter = anyio.CapacityLimiter(_READS)
+        _readers.set(limiter)
+        return limiter
