@@ -202,6 +202,19 @@ def setup(config: Config) -> None:
     atexit.register(shutdown)
 
 
+def unsilence() -> None:
+    """Enable our loggers again where the application has disabled them in passing.
+
+    ``dictConfig`` and ``fileConfig`` disable every logger that they do not name, unless they are
+    told otherwise. An application that silences the access log alone means it; the error log is
+    silenced by its own option.
+    """
+    error = logging.getLogger(ERROR)
+    if error.disabled and any(isinstance(handler, LogHandler) for handler in error.handlers):
+        passing = {error, logging.getLogger(ACCESS)} - _disabled
+        _disable(passing, False)
+
+
 def _parts(loggers: list[logging.Logger]) -> set[object]:
     return {part for logger in loggers for part in (*logger.handlers, *logger.filters)}
 

@@ -218,6 +218,7 @@ class Server:
         task_status: anyio.abc.TaskStatus[list[str]],
     ) -> None:
         """Start, serve, drain, stop."""
+        logs.unsilence()  # applications configure logging where they are imported
         self._on_asyncio = anyio.get_cancelled_exc_class() is asyncio.CancelledError
         negotiate.codecs(self.config)
         if self._tls is None and self.config.ssl_enabled:
@@ -247,6 +248,7 @@ class Server:
                 try:
                     with starting:
                         await lifespan.startup(tasks)
+                    logs.unsilence()  # or where they start
                     if install_signal_handlers:
                         await catch_up()
                     if not starting.cancelled_caught:

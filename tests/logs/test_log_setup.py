@@ -203,15 +203,46 @@ def test_reopen_after_rotation(tmp_path: Path) -> None:
     assert len(written(tmp_path / "old")) == 1
 
 
+@pytest.fixture
+def all_enabled() -> Iterator[None]:
+    every = [e for e in logging.root.manager.loggerDict.values() if isinstance(e, logging.Logger)]
+    before = [logger for logger in every if not logger.disabled]
+    yield
+    for logger in before:
+        logger.disabled = False
+
+
+@pytest.mark.parametrize("extra", [{"disable_existing_loggers": False}, {}], ids=["told", ""])
+@pytest.mark.usefixtures("all_enabled")
 def test_an_application_that_configures_logging_does_not_silence_the_server(
-    tmp_path: Path,
+    tmp_path: Path, extra: dict[str, Any]
 ) -> None:
     path = tmp_path / "error.log"
-    logs.setup(Config(errorlog=str(path)))
+    logs.setup(Config(errorlog=str(path), accesslog=str(tmp_path / "access.log")))
     error.info("before")
-    logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
+    logging.config.dictConfig({"version": 1} | extra)
+    logs.unsilence()
     error.info("after")
+    access.info("too")
     assert len(written(path)) == 2
+    assert written(tmp_path / "access.log") == ["too"]
+
+
+@pytest.mark.usefixtures("all_enabled")
+def test_an_application_may_silence_the_access_log(tmp_path: Path) -> None:
+    logs.setup(Config(errorlog=str(tmp_path / "error.log"), accesslog=str(tmp_path / "access.log")))
+    access.disabled = True
+    logs.unsilence()
+    assert access.disabled
+
+
+@pytest.mark.usefixtures("all_enabled")
+def test_what_the_operator_s_configuration_silences_stays_silent(tmp_path: Path) -> None:
+    logs.setup(Config(errorlog=str(tmp_path / "error.log"), accesslog=str(tmp_path / "access.log")))
+    logs.setup(Config(logconfig_dict={"version": 1, "disable_existing_loggers": True}))
+    logs.unsilence()
+    assert error.disabled
+    assert access.disabled
 
 
 @pytest.mark.parametrize(

@@ -45,3 +45,39 @@ def test_served_by_the_command(tmp_path: Path, argv: list[str], text: str) -> No
         server.send(signal.SIGTERM)
         assert server.end() == 0
     assert "WARNING" not in server.errors
+
+
+_CONFIGURES = """
+import logging.config
+
+def configure():
+    logging.config.dictConfig({"version": 1})  # disables all loggers that there are
+
+if not LATE:
+    configure()
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        configure()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+    raise ValueError(f"no {scope['path']}")
+"""
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize("late", [False, True], ids=["import", "lifespan"])
+def test_failures_are_logged_where_the_application_configures_logging(
+    tmp_path: Path, workers: str, late: bool
+) -> None:
+    (tmp_path / "shop.py").write_text(_CONFIGURES.replace("LATE", str(late)))
+    argv = ["shop:app", "--bind", "127.0.0.1:0", "--workers", workers, "--access-logfile", "-"]
+    argv += ["--lifespan", "on" if late else "off"]
+    with daemon(tmp_path, *argv) as server:
+        with open_socket(server.address) as sock:
+            assert HTTP1Client(sock).get("/tea").status == 500
+        server.wait_for("ValueError: no /tea")
+        server.send(signal.SIGTERM)
+        assert server.end() == 0
