@@ -68,6 +68,21 @@ def test_environ(plain: Site) -> None:
     assert "HTTP_CONTENT_LENGTH" not in found
 
 
+def test_no_credentials_below_keys_that_do_not_say_so(wsgi: Open) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        scope = environ["asgi.scope"]
+        assert (b"authorization", b"Bearer s3cret") in scope["headers"]
+        assert scope.get("type") == dict(scope)["type"] == "http"
+        scope["mine"] = 1
+        assert scope.pop("mine") == 1
+        start_response("200 OK", TEXT)
+        # Django hides values by their keys, in dicts below a key too, and prints all others.
+        return [key.encode() + b"\n" for key, value in environ.items() if "s3cret" in repr(value)]
+
+    fields = [(b"authorization", b"Bearer s3cret"), (b"cookie", b"sessionid=s3cret")]
+    assert wsgi(app).get("/", fields).text.split() == ["HTTP_AUTHORIZATION", "HTTP_COOKIE"]
+
+
 def test_environ_of_a_unix_socket(serving: Serving, tmp_path: Path) -> None:
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         start_response("200 OK", TEXT)

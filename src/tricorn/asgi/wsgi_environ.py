@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -44,6 +45,37 @@ class ErrorStream:
             _log.error("%s", rest)
 
 
+class QuietScope(MutableMapping[str, Any]):
+    """``asgi.scope``: the scope itself, which does not show what it holds.
+
+    Frameworks print the environ in the reports of errors. Django leaves out what is secret by the
+    keys of the environ and of dicts in it; a scope has the same fields in a list of pairs.
+    """
+
+    __slots__ = ("_scope",)
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    def __getitem__(self, key: str) -> Any:
+        return self._scope[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._scope[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self._scope[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._scope)
+
+    def __len__(self) -> int:
+        return len(self._scope)
+
+    def __repr__(self) -> str:
+        return "<the ASGI scope>"
+
+
 def build_environ(scope: Scope, base: dict[str, Any]) -> dict[str, Any]:
     """``base`` and what the scope says; all text but ``wsgi.*`` is latin-1 (PEP 3333)."""
     environ = base.copy()
@@ -65,7 +97,7 @@ def build_environ(scope: Scope, base: dict[str, Any]) -> dict[str, Any]:
         tls = (scope.get("extensions") or {}).get("tls")
         if tls and tls["tls_version"] in _TLS_VERSIONS:
             environ["SSL_PROTOCOL"] = _TLS_VERSIONS[tls["tls_version"]]
-    environ["asgi.scope"] = scope
+    environ["asgi.scope"] = QuietScope(scope)
     for name, value in scope["headers"]:
         key = _key(name)
         if key not in environ:
