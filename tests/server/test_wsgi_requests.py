@@ -12,7 +12,7 @@ from wsgiref.validate import validator
 
 import pytest
 
-from helpers.serving import Inbox, Records
+from helpers.serving import PATIENCE, Inbox, Records
 from helpers.site import Serving, Site
 from helpers.wsgi import TEXT, Open, has
 from tricorn.asgi.wsgi import COLLECTED
@@ -398,3 +398,31 @@ def test_reading_from_a_peer_that_left_is_an_oserror(plain: Site) -> None:
     assert seen.take() == len(BEGINNING)
     client.leave(stream)
     assert isinstance(seen.take(), ClientDisconnected)
+
+
+def test_a_thread_of_the_application_s_gets_no_input_behind_the_request(wsgi: Open) -> None:
+    """It is told so, and does not wait for ever."""
+    found = Inbox()
+    started, over = threading.Event(), threading.Event()
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        def read() -> None:
+            body = environ["wsgi.input"]
+            body.read(len(BEGINNING))
+            started.set()
+            over.wait(PATIENCE)
+            try:
+                body.read()
+            except OSError as exc:
+                found.put(exc)
+
+        threading.Thread(target=read, daemon=True).start()
+        assert started.wait(PATIENCE)
+        start_response("202 Accepted", TEXT)
+        return [b"later"]
+
+    client = wsgi(app, validate=False)
+    stream = client.start("POST", body=BEGINNING, more=True)
+    assert client.response(stream, has(b"later")).status == 202
+    over.set()
+    assert isinstance(found.take(), OSError)

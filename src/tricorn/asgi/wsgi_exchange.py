@@ -226,6 +226,7 @@ class Exchange:
             # They hold this frame; but a thread that goes on must find that it is stopped.
             failure = self._error = None
             if self._done:
+                self._end_input()
                 self._stopped = None
 
     async def _step(self, send: Send) -> bool:
@@ -295,6 +296,16 @@ class Exchange:
             self._piece, self._more = body, message.get("more_body", False)
             self._input_error = error
             self._wanted = False
+            parked, self._input = self._input, None
+        if parked is not None:
+            parked.release()
+
+    def _end_input(self) -> None:
+        """Give no more input: a thread of the application's own would wait for it for ever."""
+        if not self._more:
+            return
+        with self._lock:
+            self._input_error = self._input_error or OSError("the request is over")
             parked, self._input = self._input, None
         if parked is not None:
             parked.release()
