@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from helpers.apps import reply
+from helpers.apps import body, reply, start
 from helpers.clients import open_socket
 from helpers.serving import Inbox, Records
 from helpers.site import Serving, Site
@@ -139,6 +139,31 @@ def test_who_takes_it_apart_costs_itself_only(plain: Site, records: Records, rai
     version = "2" if plain.http2 else "1.1"
     assert line.getMessage().startswith(f"{said}: GET - HTTP/{version} from 127.0.0.1:")
     assert not raises or isinstance(line.exc_info[1], ValueError)
+
+
+def test_who_takes_it_apart_may_answer(plain: Site, records: Records) -> None:
+    records.expect("no access line", "has no content")
+    hints = [(b"link", b"</a.css>; rel=preload; as=style")]
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        status = 204 if scope["path"] == "/none" else 200
+        if scope["path"] == "/unknown":
+            scope["extensions"] = None
+        else:
+            scope.clear()
+        await send({"type": "http.response.early_hint", "links": [b"</b.css>"]})
+        await send({"type": "http.response.debug", "info": {}})
+        await start(send, status, hints, trailers=True)
+        await body(send, b"whole")
+        await send({"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]})
+
+    options: dict[str, Any] = {"metrics_path": "/metrics", "link_preload": "auto"}
+    client = plain.open(app, debug=True, accesslog="-", **options)
+    for path, status in (("/", 200), ("/unknown", 200), ("/none", 204)):
+        response = client.get(path, [(b"te", b"trailers")])
+        assert (response.status, response.complete) == (status, True)
+    assert client.get("/metrics").status == 200
+    assert not [text for text in records.messages() if "failed" in text]
 
 
 def test_http_1_0(serving: Serving) -> None:

@@ -48,6 +48,7 @@ class BaseStream:
         self.host = host
         self.stream_id = request.stream_id
         self.method = request.method
+        self.http_version = request.http_version
         self._http = host.http
         self._waiters: list[Waiter] = []
         access_log = host.worker.access_log

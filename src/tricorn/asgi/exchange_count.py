@@ -26,11 +26,12 @@ def counted(log: _Log | None, config: Config, counters: Counters) -> _Log | None
     add = counters.add
 
     def ended(exchange: Exchange) -> None:
-        scope, status = exchange.scope, exchange.status or 0
+        # Nothing of the scope, where the application may have left anything.
+        status = exchange.status or 0
         # A WebSocket that was accepted is counted then; one that was refused is a request.
-        if scope["type"] == "http" or status >= 300:
+        if not exchange.is_websocket or status >= 300:
             # An invalid status, to be taken for 5xx (RFC 9110 section 15), has no class of its own.
-            add(REQUESTS[scope["http_version"]] + min(status // 100, 5))
+            add(REQUESTS[exchange.http_version] + min(status // 100, 5))
         if exchange.bytes_received:
             add(REQUEST_BYTES, exchange.bytes_received)
         if exchange.bytes_sent:

@@ -125,7 +125,7 @@ class HTTPResponse(BaseStream):
                 "a %d response has no content; the application's is dropped (%s %s)",
                 self.status,
                 self.method,
-                self.scope["path"],
+                self.scope.get("path"),
             )
         if more:
             return self._send_nothing()
@@ -311,7 +311,7 @@ class HTTPResponse(BaseStream):
         self._trailers += headers
         if more:
             return False
-        if self._trailers and "http.response.trailers" in self.scope["extensions"]:
+        if self._trailers and self.offers("http.response.trailers"):
             self._http.send_trailers(self.stream_id, self._trailers)
         else:
             # RFC 9110 6.5.1: not to a peer that did not say it takes them.
@@ -330,7 +330,7 @@ class HTTPResponse(BaseStream):
         headers = messages.get_headers(
             {"type": message["type"], "headers": [(b"link", link) for link in links]}
         )
-        if "http.response.early_hint" in self.scope["extensions"]:
+        if self.offers("http.response.early_hint"):
             self._http.send_informational(self.stream_id, 103, headers)
         return True
 
@@ -357,9 +357,15 @@ class HTTPResponse(BaseStream):
         info = message.get("info")
         if not isinstance(info, dict):
             raise InvalidMessage("http.response.debug: 'info' must be a dict")
-        if "http.response.debug" in self.scope["extensions"]:
-            self.host.worker.log.debug("http.response.debug: %s %r", self.scope["path"], info)
+        if self.offers("http.response.debug"):
+            path = self.scope.get("path")
+            self.host.worker.log.debug("http.response.debug: %s %r", path, info)
         return False
+
+    def offers(self, extension: str) -> bool:
+        """Whether it is in the scope, where the application may have left anything."""
+        offered: Any = self.scope.get("extensions")
+        return isinstance(offered, dict) and extension in offered
 
     @property
     def can_push(self) -> bool:

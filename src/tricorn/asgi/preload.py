@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tricorn.asgi.hosts import host_of
 from tricorn.protocol.fields import valid_target
 from tricorn.types import Headers, Scope
 
@@ -54,7 +55,7 @@ def announce(response: HTTPResponse, headers: Headers) -> bool:
             target = None if link.nopush else own_target(scope, link.target)
             if target is not None and response.push_preload(target) is not None:
                 written = True
-    if hints and mode != "push" and "http.response.early_hint" in scope["extensions"]:
+    if hints and mode != "push" and response.offers("http.response.early_hint"):
         response.hint(hints)
         written = True
     return written
@@ -100,9 +101,8 @@ def own_target(scope: Scope, reference: bytes) -> bytes | None:
     """
     from urllib.parse import urljoin, urlsplit  # not above: few servers push
 
-    authority = next((value for name, value in scope["headers"] if name.lower() == b"host"), b"")
-    origin = f"{scope['scheme']}://{authority.decode('latin-1')}"
     try:
+        origin = f"{scope['scheme']}://{host_of(scope['headers']).decode('latin-1')}"
         base = f"{origin}{scope['raw_path'].decode('latin-1')}"
         parts = urlsplit(urljoin(base, reference.decode("ascii")))
         own = urlsplit(origin)
@@ -110,7 +110,7 @@ def own_target(scope: Scope, reference: bytes) -> bytes | None:
             own.hostname,
             own.port,
         )
-    except ValueError:
+    except (KeyError, ValueError):  # the application may have taken something out of its scope
         return None
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     encoded = target.encode("ascii")

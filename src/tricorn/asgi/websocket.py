@@ -170,7 +170,7 @@ class WebSocketStream(WebSocketWire):
         self._connection = connection
         self._state = _State.OPEN
         worker = self.host.worker
-        worker.counters.add(WEBSOCKETS[self.scope["http_version"]])
+        worker.counters.add(WEBSOCKETS[self.http_version])
         self._http.upgrade(self.stream_id, status, response)
         self._pump()
         if self._http.http_version == "1.1":
