@@ -63,6 +63,16 @@ def test_a_later_socket_with_the_number_of_the_former_one_is_another(path: Path)
     later.close()
 
 
+@pytest.mark.parametrize("unix", [False, True])
+def test_its_url_outlives_its_socket(path: Path, unix: bool) -> None:
+    """A server that is cancelled as it starts may be about to say it."""
+    (listener,) = bind_all(Config(bind=f"unix:{path}" if unix else "127.0.0.1:0"))
+    url = listener.url
+    assert url == (f"http+unix:{path}" if unix else f"http://127.0.0.1:{listener.address[1]}")
+    listener.close()
+    assert listener.url == url
+
+
 @pytest.fixture
 def swap(path: Path, tmp_path: Path) -> Callable[[], Path]:
     """Puts a link in the place of the socket, and says what it leads to."""

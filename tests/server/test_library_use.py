@@ -243,7 +243,8 @@ def test_cancelled_at_every_turn(
 ) -> None:
     unix = tmp_path / "server.sock"
     options = certificate.options if secure else {}
-    config = Config(bind=["127.0.0.1:0", f"unix:{unix}"], graceful_timeout=5, **options)
+    binds = {"bind": ["127.0.0.1:0", f"unix:{unix}"], "health_bind": "127.0.0.1:0"}
+    config = Config(**binds, graceful_timeout=5, **options)
     context = certificate.client() if secure else None
     count = run(loop, lambda: sweep(lambda: Life(config, context, way), unix))
     assert count > 20

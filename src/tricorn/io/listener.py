@@ -49,8 +49,9 @@ class Listener:
         self.kind = (int(sock.family), int(sock.type), sock.proto)
         #: Whether this is a Unix socket.
         self.is_unix = sock.family == socket.AF_UNIX
-        # Asked for now: connections on their way at a stop want it when the socket is closed.
-        self._path = sock.getsockname() if self.is_unix else None
+        # Asked for now: at a stop, connections on their way and a start that is not through yet
+        # want it when the socket is closed.
+        self._name: _SocketAddress | str | bytes = sock.getsockname()
 
     @property
     def health(self) -> bool:
@@ -60,7 +61,7 @@ class Listener:
     @property
     def address(self) -> tuple[str, int | None]:
         """``server`` of the ASGI scope; a Unix socket has its path and no port."""
-        name = self.socket.getsockname() if self._path is None else self._path
+        name = self._name
         if isinstance(name, tuple):
             return str(name[0]), int(name[1])
         return (name if isinstance(name, str) else os.fsdecode(name)), None
@@ -72,8 +73,8 @@ class Listener:
         scheme = "https" if self.secure else "http"
         if port is None:
             return f"{scheme}+unix:{host}"
-        name = self.socket.getsockname()
-        if len(name) > 3 and name[3]:
+        name = self._name
+        if isinstance(name, tuple) and len(name) > 3 and name[3]:
             host += f"%{socket.if_indextoname(name[3])}"  # link-local: of one interface only
         return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
