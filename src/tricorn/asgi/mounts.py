@@ -14,6 +14,7 @@ from typing import Any
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 
 from tricorn.asgi.hosts import host_of, parents
 from tricorn.asgi.lifespan import Lifespan
@@ -133,7 +134,14 @@ class Mounts:
         started: list[Lifespan] = []
         async with anyio.create_task_group() as tasks:
             try:
-                failure = await self._start(scope, tasks, started)
+                try:
+                    failure = await self._start(scope, tasks, started)
+                    await anyio.lowlevel.checkpoint()  # no cancellation is left for what follows
+                except anyio.get_cancelled_exc_class():
+                    # Those that run are owed their shutdown.
+                    with anyio.CancelScope(shield=True):
+                        await self._stop(started)
+                    raise
                 if failure is None:
                     await send({"type": "lifespan.startup.complete"})
                     await receive()
