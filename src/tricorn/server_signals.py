@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import signal
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import anyio
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("tricorn.error")
 
+# Where asyncio's and uvloop's handlers are from, which know nothing without their loop.
+_OF_LOOPS = ("asyncio.unix_events", "uvloop.loop")
 # Turns of the event loop in which a signal comes to who waits for it, and some more.
 _TURNS = 16
 
@@ -37,7 +41,7 @@ async def watch(
     :param scope: of the whole server.
     """
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
-    with anyio.open_signal_receiver(*numbers) as signals:
+    with _lent(numbers), anyio.open_signal_receiver(*numbers) as signals:
         task_status.started()
         async for number in signals:
             name = signal.Signals(number).name
@@ -54,6 +58,23 @@ async def watch(
                 stop.set()
                 # As long as a supervisor gives a worker that starts.
                 starting.deadline = anyio.current_time() + ending.CANCEL_TIME
+
+
+@contextmanager
+def _lent(numbers: Iterable[signal.Signals]) -> Iterator[None]:
+    """Give the program its handlers back, which trio does by itself.
+
+    asyncio and uvloop leave the system's default: the next SIGTERM would kill a program that
+    cleans up behind its server. What was set through the loop is lost, as is its callback.
+    """
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            # None: set by something else than Python.
+            if handler is not None and getattr(handler, "__module__", "") not in _OF_LOOPS:
+                signal.signal(number, handler)
 
 
 async def catch_up() -> None:
