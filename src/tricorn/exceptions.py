@@ -96,9 +96,9 @@ class ClientDisconnected(OSError):
     """Raised by ``send()`` once the peer is gone (ASGI HTTP and WebSocket specification 2.4)."""
 
 
-def only_tricorn_error(group: BaseExceptionGroup[BaseException]) -> TricornError | None:
-    """Our own error out of the groups the task groups wrapped it in."""
+def only_error(group: BaseExceptionGroup[BaseException]) -> BaseException | None:
+    """The one error out of the groups that task groups wrapped it in; None where there are more."""
     inner: BaseException = group
     while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
         inner = inner.exceptions[0]
-    return inner if isinstance(inner, TricornError) else None
+    return None if isinstance(inner, BaseExceptionGroup) else inner

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from tricorn import error_report, logs
-from tricorn.exceptions import TricornError, only_tricorn_error
+from tricorn.exceptions import TricornError, only_error
 
 TYPE_CHECKING = False  # typing itself takes a megabyte
 if TYPE_CHECKING:
@@ -76,12 +76,12 @@ class LastResort:
     def __init__(self) -> None:
         self.clean: Callable[[], None] = lambda: None
         self.tell: Callable[[TricornError], object] = error_report.report
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         self._timers: list[threading.Timer] = []
 
     def failed(self, exc: Exception) -> None:
         """The process fails with this, which may not get out of its event loop any more."""
-        error = only_tricorn_error(exc) if isinstance(exc, ExceptionGroup) else None
+        error = only_error(exc) if isinstance(exc, ExceptionGroup) else None
         self._error = error or exc
 
     def end(self) -> None:

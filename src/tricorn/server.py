@@ -22,7 +22,7 @@ from tricorn.asgi.lifespan import Lifespan
 from tricorn.config import Config
 from tricorn.counters import Counters
 from tricorn.event_loop import run_on
-from tricorn.exceptions import ConfigError, only_tricorn_error
+from tricorn.exceptions import ConfigError, only_error
 from tricorn.health_server import HealthServer
 from tricorn.io import ending
 from tricorn.io.accepting import Acceptor, Intake
@@ -77,6 +77,7 @@ async def serve(
         tells what the application is written for.
     :raises AppImportError: if a mounted application cannot be imported.
     :raises LifespanError: if the application's startup failed.
+    :raises BaseException: what ``shutdown_trigger`` raised, and Ctrl-C on trio; not in a group.
     """
     config = config or Config()
     server = Server(compose(app, config), config)
@@ -90,13 +91,18 @@ async def run_server(
     task_status: anyio.abc.TaskStatus[list[str]] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run a server to its end; what it raises is as ``serve`` says."""
+    error: BaseException | None = None
     try:
         await server.run(shutdown_trigger, install_signal_handlers, task_status)
     except BaseExceptionGroup as group:
-        error = only_tricorn_error(group)
+        error = only_error(group)
         if error is None:
             raise
-        raise error from error.__cause__
+    if error is not None:
+        try:
+            raise error  # not above, where the groups would be its context
+        finally:
+            del error  # its traceback has this frame
 
 
 def run(app: Application | None, config: Config | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Signals and Ctrl-C of the program that has the server in it."""
+"""Signals, Ctrl-C and errors of the program that has the server in it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from types import FrameType
 
 import anyio
+import anyio.abc
 import pytest
 
-from helpers.serving import BACKENDS, LOOPS, Records
+from helpers.apps import reply
+from helpers.serving import BACKENDS, LOOPS, Records, address_of
 from tricorn import Config, run, serve
 from tricorn.types import Receive, Scope, Send
 
@@ -67,3 +69,94 @@ def test_the_handlers_of_the_program_come_back(
         anyio.run(main, backend=backend, backend_options=options)
         assert told == [signal.SIGTERM]
     assert [signal.getsignal(number) for number in NUMBERS] == handlers
+
+
+class Interrupted:
+    """Meets Ctrl-C at a place, in the task that runs just then, as trio has it."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self.log: list[str] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            for phase in ("startup", "shutdown"):
+                await receive()
+                await self._pass(phase)
+                self.log.append(phase)
+                await send({"type": f"lifespan.{phase}.complete"})
+        else:
+            await self._pass("request")
+            await reply(send, b"done")
+
+    async def _pass(self, place: str) -> None:
+        if place == self._where:
+            signal.raise_signal(signal.SIGINT)
+        elif f"{place} in a nursery" == self._where:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_interrupt)
+
+
+async def _interrupt() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("where", "log"),
+    [
+        ("startup", []),
+        ("startup in a nursery", []),
+        ("request", ["startup", "shutdown"]),
+        ("request in a nursery", ["startup", "shutdown"]),
+        ("shutdown", ["startup"]),
+    ],
+)
+def test_ctrl_c_in_the_application_ends_the_program(
+    where: str, log: list[str], records: Records
+) -> None:
+    """It is the program's, which gets it as it is; on the other loops no task meets it."""
+    app = Interrupted(where)
+
+    async def main() -> None:
+        stop = anyio.Event()
+        config = Config(bind="127.0.0.1:0", disconnect_grace=None)
+
+        async def server(*, task_status: anyio.abc.TaskStatus[list[str]]) -> None:
+            try:
+                await serve(app, config, shutdown_trigger=stop, task_status=task_status)
+            except BaseException as exc:
+                ends.append(exc)
+                raise
+
+        async with anyio.create_task_group() as tasks:
+            (url,) = await tasks.start(server)
+            async with await anyio.connect_tcp(*address_of(url)) as stream:
+                await stream.send(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+                await stream.receive()
+                stop.set()
+                await anyio.sleep_forever()
+
+    ends: list[BaseException] = []
+    with pytest.raises(BaseExceptionGroup):
+        anyio.run(main, backend="trio")
+    assert [type(exc) for exc in ends] == [KeyboardInterrupt]
+    assert app.log == log
+
+
+class Told(Exception):
+    """Why a program ends its server."""
+
+
+def test_what_the_trigger_raises_comes_out_as_it_is(loop: str, records: Records) -> None:
+    async def trigger() -> None:
+        raise Told from ZeroDivisionError()
+
+    async def main() -> None:
+        await serve(stops_itself, Config(bind="127.0.0.1:0", lifespan="off"),
+                    shutdown_trigger=trigger)  # fmt: skip
+
+    backend, options = BACKENDS[loop]
+    with pytest.raises(Told) as caught:
+        anyio.run(main, backend=backend, backend_options=options)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert not isinstance(caught.value.__context__, BaseExceptionGroup)

@@ -216,9 +216,8 @@ def test_what_ended_the_server_is_raised_once(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(threading.Thread, "is_alive", is_alive)
     server = serve_in_thread(App(), QUICK)
     broken.set()
-    with pytest.raises(BaseExceptionGroup) as caught:
+    with pytest.raises(ZeroDivisionError):
         server.wait(PATIENCE)
-    assert caught.group_contains(ZeroDivisionError)
     server.close()
 
 

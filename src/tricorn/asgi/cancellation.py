@@ -19,6 +19,16 @@ def requested(cancelled: type[BaseException]) -> bool:
     return task is None or task.cancelling() > 0
 
 
+def interrupted(exc: BaseException) -> bool:
+    """Whether Ctrl-C is in it, which is meant for the program and not for an application.
+
+    trio raises it in whatever task runs, so a nursery may have made a group of it.
+    """
+    if isinstance(exc, BaseExceptionGroup):
+        return exc.subgroup(KeyboardInterrupt) is not None
+    return isinstance(exc, KeyboardInterrupt)
+
+
 def apart(exc: BaseException, cancelled: type[BaseException]) -> BaseException | None:
     """What has gone wrong besides a cancellation; None where nothing has.
 

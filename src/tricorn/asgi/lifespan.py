@@ -184,11 +184,13 @@ class Lifespan:
             "extensions": {STOPPING: {"signal": self._stopping}},
         }
         cancelled = anyio.get_cancelled_exc_class()
+        interrupted = False
         try:
             with self._scope:
                 await self._app(scope, self._receive, self._send)
         except BaseException as exc:
-            if isinstance(exc, cancelled) and cancellation.requested(cancelled):
+            interrupted = cancellation.interrupted(exc)
+            if interrupted or (isinstance(exc, cancelled) and cancellation.requested(cancelled)):
                 raise
             self._error = exc
             if self._supported and not self._reported:
@@ -197,7 +199,8 @@ class Lifespan:
             if self._state is _State.STARTING and not self._failure:
                 self._error = RuntimeError("returned before lifespan.startup.complete")
         finally:
-            self._started.set()
+            if not interrupted:  # else who waits for the start is cancelled
+                self._started.set()
             self._stopped.set()
 
     async def _receive(self) -> Message:

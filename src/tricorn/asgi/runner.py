@@ -12,7 +12,7 @@ from tricorn.exceptions import ClientDisconnected
 
 
 async def run(worker: Worker, stream: BaseStream, cancelled: type[BaseException]) -> None:
-    """Call the application; never raises but for cancellation.
+    """Call the application; never raises but for cancellation and Ctrl-C.
 
     :param cancelled: the cancellation exception of the event loop in use.
     """
@@ -20,12 +20,10 @@ async def run(worker: Worker, stream: BaseStream, cancelled: type[BaseException]
     worker.caught_up = worker.requests
     try:
         await worker.app(stream.scope, stream.receive, stream.send)
-    except KeyboardInterrupt:
-        raise
     except BaseException as exc:
         # SystemExit too: a handler does not end the server.
         error = exc
-        if _was_cancelled(worker, stream, exc, cancelled):
+        if cancellation.interrupted(exc) or _was_cancelled(worker, stream, exc, cancelled):
             raise
     else:
         if stream.owes_response:
