@@ -6,6 +6,7 @@ lived through: a process that was stopped, or a machine that slept, is no stall.
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import sys
 import threading
@@ -50,6 +51,7 @@ class _Watch(threading.Thread):
         self._limit = limit
         self._on_stall = on_stall
         self._watched = threading.get_ident()
+        self._context = contextvars.copy_context()  # log handlers may tell servers apart by it
         self._call = caller_from_threads()
         self._changed = threading.Condition()
         self._over = False
@@ -63,6 +65,9 @@ class _Watch(threading.Thread):
         self.join()
 
     def run(self) -> None:
+        self._context.run(self._watch)
+
+    def _watch(self) -> None:
         step = self._limit / _STEPS
         while not self._pause(step):
             self._turned = False

@@ -13,7 +13,7 @@ from typing import Any
 
 from tricorn import dev_certificate
 from tricorn.config import Config
-from tricorn.threaded import ServerThread
+from tricorn.threaded import ServerThread, current_server
 from tricorn.types import Application
 
 # No client of a test keeps a request open for good reasons; a drain ends soon.
@@ -103,7 +103,8 @@ def running_server(
         yield stack.enter_context(server)
 
 
-# Both loggers are the process's; a server's records are those of its thread.
+# Both loggers are the process's; a server's records are those of its thread, and of the threads
+# that work for it.
 
 _lock = threading.Lock()
 _levels: dict[str, int] = {}
@@ -116,7 +117,7 @@ class _Recorder(logging.Handler):
         self._server = server
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.thread == self._server.thread_id:
+        if current_server() is self._server:
             self._server.records.append(record)
 
 

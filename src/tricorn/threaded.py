@@ -24,6 +24,20 @@ _log = logging.getLogger("tricorn.error")
 _LOOK = 0.5
 
 
+_own = threading.local()  # of a server's thread
+# In the contexts of what its event loop starts, in threads too.
+_works_for: contextvars.ContextVar[ServerThread] = contextvars.ContextVar("tricorn.server_thread")
+
+
+def current_server() -> ServerThread | None:
+    """The server whose thread this is, or for which this thread works just now.
+
+    A thread's ``ident`` does not tell: the next thread may have that of one that has ended.
+    """
+    server: ServerThread | None = getattr(_own, "server", None)
+    return server or _works_for.get(None)
+
+
 def serve_in_thread(app: Application | None, config: Config | None = None) -> ServerThread:
     """Start a server in a thread; returns once it accepts connections.
 
@@ -216,9 +230,12 @@ class ServerThread:
     # In the thread
 
     def _run(self) -> None:
+        _own.server = self
+        # A fresh context: nothing of the caller's, above all not its event loop.
+        context = contextvars.Context()
+        context.run(_works_for.set, self)
         try:
-            # A fresh context: nothing of the caller's, above all not its event loop.
-            contextvars.Context().run(run_on, self.config, self._main)
+            context.run(run_on, self.config, self._main)
         except BaseException as exc:
             self._error = exc
         finally:

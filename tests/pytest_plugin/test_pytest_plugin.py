@@ -9,8 +9,9 @@ import ssl
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -151,6 +152,40 @@ def test_records_are_those_of_the_server(tricorn_server: ServerFactory) -> None:
     assert any("speaks" in message for message in quiet.messages())
     # The fixture's own server still records; the level comes back with the last.
     assert logging.getLogger("tricorn.error").level in (level, logging.INFO)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+def test_records_of_threads_that_work_for_the_server(
+    tricorn_server: ServerFactory, loop: str
+) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        environ["wsgi.errors"].write("not quite\n")
+        start_response("200 OK", [])
+        return [b"done"]
+
+    async def blocks(scope: Scope, receive: Receive, send: Send) -> None:
+        time.sleep(0.5)  # noqa: ASYNC251 (that is what is looked for)
+        await reply(send, b"done")
+
+    quiet = tricorn_server(hello, lifespan="off")
+    wsgi = tricorn_server(app, interface="wsgi", worker_class=loop)
+    blocked = tricorn_server(blocks, lifespan="off", worker_class=loop, blocked_loop_warning=0.1)
+    assert httpx.get(wsgi.url).text == httpx.get(blocked.url).text == "done"
+    assert wsgi.messages(logging.WARNING) == ["not quite"]
+    (warning,) = blocked.messages(logging.WARNING)
+    assert "blocked_loop_warning" in warning
+    assert quiet.messages(logging.WARNING) == []
+
+
+def test_records_of_a_later_thread_with_the_same_number(tricorn_server: ServerFactory) -> None:
+    server = tricorn_server(hello, lifespan="off")
+    server.close()
+    before = server.messages()
+    # As the system gives it to another server's thread.
+    record = logging.LogRecord("tricorn.error", logging.INFO, "", 0, "another", None, None)
+    record.thread = server.thread_id
+    logging.getLogger("tricorn.error").handle(record)
+    assert server.messages() == before
 
 
 def test_without_pytest() -> None:
