@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import threading
+import weakref
 from collections.abc import Callable
 
 import anyio
 import pytest
+import trio
 
-from helpers.serving import PATIENCE, eventually
+from helpers.serving import BACKENDS, LOOPS, PATIENCE, eventually
 from tricorn.asgi.threads import LoopCalls, ThreadPool
 
 
@@ -164,6 +167,21 @@ def test_calls_from_many_threads_arrive_in_the_loop(loop: str) -> None:
     assert {thread for _, _, thread in made} == {threading.current_thread()}
     for number in range(4):
         assert [count for owner, count, _ in made if owner == number] == list(range(300))
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_loop_that_has_ended_is_not_kept(loop: str) -> None:
+    async def main() -> weakref.ref[object]:
+        calls = LoopCalls.current()
+        assert LoopCalls.current(calls) is LoopCalls.current() is calls
+        if loop == "trio":
+            return weakref.ref(trio.lowlevel.current_trio_token())
+        return weakref.ref(asyncio.get_running_loop())
+
+    backend, options = BACKENDS[loop]
+    ended = anyio.run(main, backend=backend, backend_options=options)
+    gc.collect()
+    assert ended() is None
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])

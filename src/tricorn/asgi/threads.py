@@ -63,7 +63,7 @@ class LoopCalls:
 
     @classmethod
     def current(cls, likely: LoopCalls | None = None) -> LoopCalls:
-        """Those into the running event loop.
+        """Those into the running event loop, which stay the same for as long as anybody has them.
 
         :param likely: what it was last time; to look it up takes ten times as long.
         """
@@ -73,12 +73,12 @@ class LoopCalls:
                     return likely
             except RuntimeError:
                 pass  # this one is trio's
-        try:
-            return _current.get()
-        except LookupError:
+        known = _current.get(None)
+        calls = None if known is None else known()
+        if calls is None:
             calls = cls()
-            _current.set(calls)
-            return calls
+            _current.set(weakref.ref(calls))
+        return calls
 
     def post(self, call: Call) -> None:
         """From any thread: run ``call`` in the loop soon.
@@ -98,7 +98,10 @@ class LoopCalls:
             calls.popleft()()
 
 
-_current: anyio.lowlevel.RunVar[LoopCalls] = anyio.lowlevel.RunVar("tricorn_loop_calls")
+# Weak: they know their loop, which would have what is kept for it for as long as that has it.
+_current: anyio.lowlevel.RunVar[weakref.ref[LoopCalls]] = anyio.lowlevel.RunVar(
+    "tricorn_loop_calls"
+)
 
 
 class ThreadPool:
