@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 import requests
+import trustme
 from websockets.sync.client import connect, unix_connect
 
 import tricorn.exceptions
@@ -105,6 +106,23 @@ def test_over_tls(tricorn_server: ServerFactory) -> None:
     with connect(server.ws_url, ssl=own) as websocket:
         websocket.send("hello")
         assert websocket.recv(5) == "hello"
+    with pytest.raises(httpx.ConnectError, match="certificate"):
+        httpx.get(server.url)
+
+
+def test_a_certificate_of_ones_own_is_trusted(
+    tricorn_server: ServerFactory, tmp_path: Path
+) -> None:
+    """Its file has no root, as that of a real authority has none."""
+    issued = trustme.CA().issue_cert("127.0.0.1")
+    certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
+    issued.cert_chain_pems[0].write_to_path(certificate)
+    issued.private_key_pem.write_to_path(key)
+    server = tricorn_server(echo, certfile=str(certificate), keyfile=str(key))
+    context = server.ssl_context()
+    assert context is not None
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert httpx.get(server.url, verify=context).text == "https 1.1"
     with pytest.raises(httpx.ConnectError, match="certificate"):
         httpx.get(server.url)
 
