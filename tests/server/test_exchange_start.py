@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import sys
 
 import anyio
+import pytest
 import sniffio
 
 from helpers.apps import read_body, reply
 from helpers.clients import open_socket
+from helpers.metrics import OPTIONS, Metrics
 from helpers.serving import Inbox, Records
 from helpers.site import Serving, Site
+from helpers.websocket import WebSocketClient
 from tricorn.types import Receive, Scope, Send
 
 REQUEST = b"GET /%d HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -90,3 +94,33 @@ def test_one_that_fails_or_ends_at_once_leaves_nothing(plain: Site, records: Rec
     plain.serve(app)
     for path, status in [("/", 200), ("/fail", 500), ("/", 200)]:
         assert plain.connect().get(path).status == status
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there are no eager tasks")
+def test_tasks_that_the_program_has_eager_leave_nothing(serving: Serving) -> None:
+    """They may end before their starter has them; a WebSocket goes on behind its application."""
+    if serving.backend == "trio":
+        pytest.skip("asyncio's matter")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close"})
+
+    def set_factory(name: str) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(getattr(asyncio, name) if name else None)
+
+    serving.portal.call(set_factory, "eager_task_factory")
+    serving.stack.callback(serving.portal.call, set_factory, "")
+    served = serving(app, **OPTIONS)
+    metrics = Metrics(served)
+    client = serving.connect(served, "h2")
+    for _ in range(3):
+        peer = WebSocketClient(client)
+        assert peer.handshake() == 200
+        assert peer.close_code() == 1000
+        peer.close()
+        peer.end()
+    metrics.until("tricorn_websockets_open", 0)
+    metrics.until("tricorn_applications_running", 0)

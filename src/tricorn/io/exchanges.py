@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from tricorn.asgi.health import Health
-from tricorn.asgi.host import UNSTARTED, TaskHandle
+from tricorn.asgi.host import UNSTARTED
 from tricorn.asgi.hosts import host_of
 from tricorn.asgi.http import HTTPStream
 from tricorn.asgi.runner import run
@@ -63,15 +63,18 @@ class Exchanges(Housekeeping):
             return
         self._streams[stream_id] = stream
         self._running += 1
+        stream.task = UNSTARTED
         if self._gathers:
-            stream.task = UNSTARTED
             self._begun.append(stream)
         else:
-            stream.task = self._spawn(stream, False)
+            self._spawn(stream, False)
 
-    def _spawn(self, stream: _Stream, eager: bool) -> TaskHandle:
+    def _spawn(self, stream: _Stream, eager: bool) -> None:
         transport = self.transport
-        return transport.spawn(run(self.worker, stream, transport.cancelled), eager)
+        task = transport.spawn(run(self.worker, stream, transport.cancelled), eager)
+        # It has ended where it was eager, by our wish or by a task factory of the program's.
+        if stream.task is not None:
+            stream.task = task
 
     def _run_begun(self) -> None:
         """Run the applications of a small read up to where each first waits.
@@ -82,9 +85,7 @@ class Exchanges(Housekeeping):
         self._gathers = False
         begun, self._begun = self._begun, []
         for stream in begun:
-            task = self._spawn(stream, True)
-            if stream.task is not None:
-                stream.task = task  # it has not ended
+            self._spawn(stream, True)
 
     def _answer_health(self, health: Health, request: RequestReceived) -> bool:
         """Answer what the server itself answers: without its limits, and without a log line."""
