@@ -32,7 +32,10 @@ def run_named(
         run_here(*load(config))
         return
     if threading.current_thread() is not threading.main_thread():
-        raise ConfigError("workers: only the main thread can supervise; set workers = 0")
+        raise ConfigError(
+            "workers: only the main thread can supervise; in another one use serve_in_thread, "
+            "which takes an application object"
+        )
     from tricorn.supervisor import supervise
 
     collector.resume()

@@ -73,8 +73,9 @@ async def serve(
     :param task_status: from a task group's ``start``: told the bound URLs (list of str)
         once connections are accepted, an empty list where a signal has ended the start-up.
     :raises BindError: if an address cannot be bound.
-    :raises ConfigError: if a certificate cannot be used, there is nothing to serve, or nothing
-        tells what the application is written for.
+    :raises ConfigError: if a certificate cannot be used, there is nothing to serve, nothing
+        tells what the application is written for, or signals are to be taken in another thread
+        than the main one.
     :raises AppImportError: if a mounted application cannot be imported.
     :raises LifespanError: if the application's startup failed.
     :raises BaseException: what ``shutdown_trigger`` raised, and Ctrl-C on trio; not in a group.
@@ -92,6 +93,10 @@ async def run_server(
 ) -> None:
     """Run a server to its end; what it raises is as ``serve`` says."""
     error: BaseException | None = None
+    if install_signal_handlers:
+        from tricorn.server_signals import check_thread  # not above: a supervisor has its own
+
+        check_thread()
     try:
         await server.run(shutdown_trigger, install_signal_handlers, task_status)
     except BaseExceptionGroup as group:

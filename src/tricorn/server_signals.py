@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ import anyio.abc
 import anyio.lowlevel
 
 from tricorn import logs
+from tricorn.exceptions import ConfigError
 from tricorn.io import ending
 
 if TYPE_CHECKING:
@@ -24,6 +26,18 @@ _log = logging.getLogger("tricorn.error")
 _OF_LOOPS = ("asyncio.unix_events", "uvloop.loop")
 # Turns of the event loop in which a signal comes to who waits for it, and some more.
 _TURNS = 16
+
+
+def check_thread() -> None:
+    """See that signals can be taken.
+
+    :raises ConfigError: in any thread but the main one, the only one that gets them.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise ConfigError(
+            "only the main thread can take signals; in another one use serve_in_thread, or serve "
+            "without install_signal_handlers"
+        )
 
 
 async def watch(
@@ -72,8 +86,9 @@ def _lent(numbers: Iterable[signal.Signals]) -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            # None: set by something else than Python.
-            if handler is not None and getattr(handler, "__module__", "") not in _OF_LOOPS:
+            if handler is None or getattr(handler, "__module__", "") in _OF_LOOPS:
+                continue  # None: set by something else than Python
+            if signal.getsignal(number) is not handler:
                 signal.signal(number, handler)
 
 

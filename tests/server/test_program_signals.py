@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 
 import anyio
@@ -11,8 +12,9 @@ import anyio.abc
 import pytest
 
 from helpers.apps import reply
-from helpers.serving import BACKENDS, LOOPS, Records, address_of
+from helpers.serving import BACKENDS, LOOPS, PATIENCE, Records, address_of
 from tricorn import Config, run, serve
+from tricorn.exceptions import ConfigError
 from tricorn.types import Receive, Scope, Send
 
 NUMBERS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
@@ -69,6 +71,24 @@ def test_the_handlers_of_the_program_come_back(
         anyio.run(main, backend=backend, backend_options=options)
         assert told == [signal.SIGTERM]
     assert [signal.getsignal(number) for number in NUMBERS] == handlers
+
+
+@pytest.mark.parametrize("way", ["run", "serve"])
+def test_another_thread_is_told_what_it_can_have(loop: str, way: str, records: Records) -> None:
+    config = Config(bind="127.0.0.1:0", lifespan="off", worker_class=loop)
+
+    async def main() -> None:
+        await serve(stops_itself, config, install_signal_handlers=True)
+
+    def call() -> None:
+        if way == "run":
+            run(stops_itself, config)
+        else:
+            backend, options = BACKENDS[loop]
+            anyio.run(main, backend=backend, backend_options=options)
+
+    with ThreadPoolExecutor(1) as threads, pytest.raises(ConfigError, match="serve_in_thread"):
+        threads.submit(call).result(PATIENCE)
 
 
 class Interrupted:
