@@ -32,6 +32,7 @@ from tricorn.config_sources import (
 )
 from tricorn.event_loop import run_on
 from tricorn.exceptions import ConfigError, TricornError
+from tricorn.forked_children import open_signal_receiver
 from tricorn.server import Server, run_server
 from tricorn.types import ASGIApplication, Receive, Scope, Send
 
@@ -202,7 +203,7 @@ class TricornWorker(Worker):  # type: ignore[misc]  # Gunicorn has no annotation
         app = compose(self.wsgi, config, multiprocess=self.cfg.workers > 1)
         server = Server(self._counted(app, stop), config)
         error: TricornError | None = None
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGQUIT) as signals:
+        with open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGQUIT) as signals:
             async with anyio.create_task_group() as tasks:
                 serving = anyio.CancelScope()
                 tasks.start_soon(self._beat, stop)

@@ -15,6 +15,7 @@ import anyio.lowlevel
 
 from tricorn import logs
 from tricorn.exceptions import ConfigError
+from tricorn.forked_children import open_signal_receiver
 from tricorn.io import ending
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ async def watch(
     :param scope: of the whole server.
     """
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
-    with _lent(numbers), anyio.open_signal_receiver(*numbers) as signals:
+    with _lent(numbers), open_signal_receiver(*numbers) as signals:
         task_status.started()
         async for number in signals:
             name = signal.Signals(number).name

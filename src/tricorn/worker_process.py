@@ -30,6 +30,7 @@ from tricorn.control_channel import Channel, Message
 from tricorn.counters import Counters
 from tricorn.event_loop import caller_from_threads, run_on
 from tricorn.exceptions import TricornError
+from tricorn.forked_children import keep_from_children
 from tricorn.io.listener import Listener
 from tricorn.last_resort import LastResort, leave
 from tricorn.privileges import drop, take_umask
@@ -44,7 +45,7 @@ _log = logging.getLogger("tricorn.error")
 # Seconds between two heartbeats.
 _BEAT = 1.0
 # The supervisor's affair; a key press in a terminal goes to all processes. Not ignored, which
-# would go on to the processes that the application starts.
+# would go on to the programs that the application starts.
 _NOT_OURS = (
     signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU
 )  # fmt: skip
@@ -293,9 +294,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    for number in _NOT_OURS:
-        signal.signal(number, _quiet)
-    signal.signal(signal.SIGUSR1, _reopen_logs)
+    former = {number: signal.signal(number, _quiet) for number in _NOT_OURS}
+    former[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, _reopen_logs)
     if sys.__stderr__ is not None:
         faulthandler.register(DUMP_SIGNAL, sys.__stderr__, all_threads=True)
     channel = Channel(socket.socket(fileno=int(argv[0])))
@@ -310,7 +310,8 @@ def _run(argv: list[str]) -> int:
     sys.argv[:] = start["argv"]
     config = Config(**start["config"])
     link = Link(channel, config)
-    signal.signal(signal.SIGTERM, link.on_sigterm)
+    former[signal.SIGTERM] = signal.signal(signal.SIGTERM, link.on_sigterm)
+    keep_from_children(former)
     try:
         take_umask(config)
         logs.setup(config)

@@ -384,3 +384,30 @@ def test_without_gunicorn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "tricorn.gunicorn")
     with pytest.raises(ImportError, match=r"pip install 'tricorn\[gunicorn\]'"):
         importlib.import_module("tricorn.gunicorn")
+
+
+_FORKING_APP = """
+import multiprocessing, time
+import anyio
+
+async def app(scope, receive, send):
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    child.start()
+    child.terminate()
+    await anyio.to_thread.run_sync(child.join, 5)
+    text = str(child.exitcode).encode()
+    child.kill()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": text})
+"""
+
+
+@pytest.mark.parametrize("worker", ["TricornAsyncioWorker", "TricornUvloopWorker"])
+def test_a_forked_child_that_is_told_to_end_does_so_alone(
+    gunicorn: Any, folder: Path, worker: str
+) -> None:
+    (folder / "site_app.py").write_text(_FORKING_APP)
+    server = gunicorn(worker, TRICORN_LIFESPAN="off")
+    for _ in range(2):
+        assert pid(server.address) == str(-signal.SIGTERM)
+    assert "exiting" not in server.errors
