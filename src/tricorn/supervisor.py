@@ -28,6 +28,7 @@ from tricorn.privileges import take_umask
 from tricorn.supervisor_certificates import KeyWatch
 from tricorn.supervisor_fleet import Fleet
 from tricorn.supervisor_handover import Handover, Origin
+from tricorn.supervisor_orphans import reap_orphans
 from tricorn.supervisor_reload import Reload
 from tricorn.supervisor_signals import STOPS, SignalPipe
 from tricorn.supervisor_slots import Slot, count_of
@@ -157,8 +158,15 @@ class Supervisor(Fleet):
         self.reap()
         if self._handover is not None:
             self._hear_successor(self._handover)
+        self._reap_orphans()
         self._look(now)
         return bool(self.all_workers()) or not self.stopping
+
+    def _reap_orphans(self) -> None:
+        own = {worker.pid for worker in self.all_workers()}
+        if self._handover is not None:
+            own.add(self._handover.pid)
+        reap_orphans(own)
 
     def _forgive_standstill(self, now: float) -> None:
         """Where we were stopped ourselves (a debugger, a suspended machine), nobody is late."""

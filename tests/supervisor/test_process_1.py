@@ -1,0 +1,51 @@
+"""The supervisor as the first process of a container."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from workers_daemon import eventually, workers
+
+from helpers.daemon import COMMAND
+
+_CONTAINER = ("unshare", "--pid", "--fork", "--kill-child")
+
+_APP = """
+import os
+
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    if scope["path"] == "/jobs":
+        for _ in range(3):
+            os.system("true & sleep 0 &")
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"1 1"})
+"""
+
+
+def _has_containers() -> bool:
+    try:
+        return (
+            subprocess.run([*_CONTAINER, "true"], capture_output=True, timeout=10).returncode == 0
+        )
+    except FileNotFoundError:
+        return False
+
+
+pytestmark = pytest.mark.skipif(not _has_containers(), reason="no process namespaces here")
+
+
+def _children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_it_reaps_what_workers_have_left(tmp_path: Path) -> None:
+    (tmp_path / "site_app.py").write_text(_APP)
+    with workers(tmp_path, "--lifespan", "off", command=(*_CONTAINER, *COMMAND)) as site:
+        (supervisor,) = _children(site.server.process.pid)
+        (worker,) = _children(supervisor)
+        site.get("/jobs")
+        eventually(lambda: _children(supervisor) == [worker], "children that have ended are left")
