@@ -384,6 +384,9 @@ class Supervisor(Fleet):
         if self._handover is not None or self.reload is not None or not self.serving:
             _log.warning("SIGUSR2 has no effect while processes start; send it again")
             return
+        if os.getpid() == 1:
+            _log.error("SIGUSR2: a container ends with its process 1, which this is; use SIGHUP")
+            return
         try:
             self._handover = Handover(self.sockets, self.directory)
         except TricornError as exc:

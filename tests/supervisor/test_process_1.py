@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -49,3 +51,14 @@ def test_it_reaps_what_workers_have_left(tmp_path: Path) -> None:
         (worker,) = _children(supervisor)
         site.get("/jobs")
         eventually(lambda: _children(supervisor) == [worker], "children that have ended are left")
+
+
+def test_it_does_not_hand_over(tmp_path: Path) -> None:
+    """The system ends all processes of the container where that one ends."""
+    (tmp_path / "site_app.py").write_text(_APP)
+    with workers(tmp_path, "--lifespan", "off", command=(*_CONTAINER, *COMMAND)) as site:
+        (supervisor,) = _children(site.server.process.pid)
+        os.kill(supervisor, signal.SIGUSR2)
+        site.server.wait_for("SIGUSR2: a container ends with its process 1")
+        assert len(_children(supervisor)) == 1
+        assert site.get() == "1 1"
