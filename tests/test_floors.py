@@ -27,7 +27,7 @@ FLOORS = {
     "error_report": 5, "first_worker": 5, "collector": 5, "supervisor_environment": 5,
     "pid_file": 5, "control_channel": 5, "supervisor": 5, "supervisor_workers": 5,
     "supervisor_certificates": 5, "supervisor_sockets": 5, "supervisor_reload": 5,
-    "supervisor_reloader": 5, "supervisor_orphans": 5,
+    "supervisor_reloader": 5, "supervisor_orphans": 5, "standard_streams": 5,
     "supervisor_signals": 5, "supervisor_slots": 5, "supervisor_fleet": 5,
     "supervisor_handover": 5, "worker_process": 5, "launch": 5, "launch_named": 5,
     "threaded": 6, "testing": 6, "pytest_plugin": 6, "gunicorn": 6,

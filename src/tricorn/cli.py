@@ -19,6 +19,7 @@ from tricorn.config_sources import LoadedConfig, load
 from tricorn.exceptions import ConfigError, TricornError
 from tricorn.launch_named import run_named
 from tricorn.privileges import take_umask
+from tricorn.standard_streams import fill_standard_streams
 from tricorn.systemd import unused_sockets
 
 
@@ -26,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (default: the process's, which is to end then); the exit code."""
     if argv is not None:
         return _run_command(argv, is_command=False)
+    fill_standard_streams()
     try:
         code = _run_command(sys.argv[1:], is_command=True)
     except SystemExit:  # the end of the first worker, which has seen to its threads

@@ -8,6 +8,7 @@ from tricorn import collector
 from tricorn.config import Config
 from tricorn.exceptions import ConfigError
 from tricorn.launch_named import run_named
+from tricorn.standard_streams import fill_standard_streams
 from tricorn.types import Application
 
 _log = logging.getLogger("tricorn.error")
@@ -24,6 +25,7 @@ def run(app: Application | str | None, config: Config | None = None) -> None:
         name.
     :raises TricornError: as ``serve`` does.
     """
+    fill_standard_streams()
     config = config or Config()
     if isinstance(app, str):
         config = config.replace(application=app)

@@ -1,0 +1,18 @@
+"""Descriptors 0 to 2, which a program may be started without."""
+
+from __future__ import annotations
+
+import os
+
+
+def fill_standard_streams() -> None:
+    """Have what is closed of them lead to nowhere; to be called before anything is opened.
+
+    Else the numbers are given to sockets and files, which programs that we start would take for
+    their streams and write to; and libuv ends a process that has it close one of them.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest that is free
