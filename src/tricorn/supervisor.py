@@ -44,6 +44,9 @@ _log = logging.getLogger("tricorn.error")
 
 # Seconds between two looks at the clock.
 _TICK = 0.5
+# Seconds that what starts has at first, once something newer is asked for; doubled each time, so
+# that what takes long comes about in the end.
+_PATIENCE = 5.0
 
 
 def supervise(
@@ -68,6 +71,8 @@ class Supervisor(Fleet):
         super().__init__(config)
         self.load = load
         self._reload_again = ""  # the reason of one that has to wait
+        self._patience = _PATIENCE
+        self._began_at = 0.0  # what starts, last
         self._handover: Handover | None = None
         self._origin = Origin.take()  # the supervisor we succeed, if any
         self.notifier = Notifier(heir=bool(self._origin))
@@ -112,6 +117,7 @@ class Supervisor(Fleet):
 
     def _begin(self) -> None:
         """Start the first worker."""
+        self._began_at = time.monotonic()
         self.slots = [Slot(number) for number in range(self.config.worker_count)]
         # It says the addresses in its own words; several saying so would be noise.
         self.start(self.slots[0], announce=not self._origin)
@@ -179,19 +185,23 @@ class Supervisor(Fleet):
     def give_up(self, exc: TricornError) -> None:
         """The daemon cannot start: end it, with the first reason."""
         if self._code is not None and not self.stopping:
-            self._waits_for_edit = True
             _log.error("%s; waiting for the next edit", told(exc))
-            for worker in self.all_workers():
-                worker.cut()
-            self.leaving.update(self.all_workers())
-            self.slots = []
+            self._wait_for_edit()
             return
         if self._failure is None and not self.stopping:
             self._failure, self.given_up = exc, True
         self._stop_all(cut=True)
 
+    def _wait_for_edit(self) -> None:
+        self._waits_for_edit = True
+        for worker in self.all_workers():
+            worker.cut()
+        self.leaving.update(self.all_workers())
+        self.slots = []
+
     def began(self) -> None:
         """All of the first workers are ready."""
+        self._patience = _PATIENCE
         self.sockets.keep_slots(len(self.slots))
         if self._origin:
             self._pid_file.write()
@@ -207,14 +217,29 @@ class Supervisor(Fleet):
         self.look_after(now)
         if self.stopping:
             return
-        if self._reload_again and self.serving and self.reload is None:
-            reason, self._reload_again = self._reload_again, ""
-            self.begin_reload(reason)
+        if self._reload_again:
+            self._make_way(now)
         if self._handover is None:
             self.replace_worn_out(now)
         if self._keys is not None and (changed := self._keys.changed(now)):
             self.begin_reload(changed)
         self._say_alive(now)
+
+    def _make_way(self, now: float) -> None:
+        """Begin the reload that waits; what has not started by now may never do so."""
+        late = now - self._began_at >= self._patience
+        if self.reload is not None and late:
+            self._patience *= 2
+            pids = ", ".join(str(worker.pid) for worker in self.reload.workers)
+            wrong = f"it has not started (worker {pids}) and another reload is asked for"
+            self.reload.fail(TricornError(wrong))
+        elif self._code is not None and self.slots and not self.serving and late:
+            self._patience *= 2
+            _log.warning("the application has not started; another edit is there")
+            self._wait_for_edit()
+        if (self.serving or self._waits_for_edit) and self.reload is None and not self._handover:
+            reason, self._reload_again = self._reload_again, ""
+            self.begin_reload(reason)
 
     def _say_alive(self, now: float) -> None:
         interval = self.notifier.watchdog_interval
@@ -293,10 +318,12 @@ class Supervisor(Fleet):
             return
         if self.reload is not None or self._handover is not None or not self.serving:
             self._reload_again = reason
+            _log.info("%s: a reload waits for what starts", reason)
             return
         if self._keys is not None:
             self._keys.begins()
         self.notifier.reloading()
+        self._began_at = time.monotonic()
         self.reload = Reload(self, reason)
         self.reload.begin()
 
@@ -340,6 +367,7 @@ class Supervisor(Fleet):
                 self._keys.failed()
             self.notifier.ready()
             return
+        self._patience = _PATIENCE
         former, former_sockets = self.slots, self.sockets
         self.slots = [Slot(w.slot, current=w) for w in reload.workers]
         self.sockets = reload.sockets
