@@ -17,6 +17,7 @@ from tricorn import logs
 from tricorn.exceptions import ConfigError
 from tricorn.forked_children import open_signal_receiver
 from tricorn.io import ending
+from tricorn.standard_streams import Terminal
 
 if TYPE_CHECKING:
     from tricorn.server import Server
@@ -55,12 +56,16 @@ async def watch(
     :param starting: that of the application's start-up.
     :param scope: of the whole server.
     """
+    terminal = Terminal()
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
     with _lent(numbers), open_signal_receiver(*numbers) as signals:
         task_status.started()
         async for number in signals:
             name = signal.Signals(number).name
-            if number in (signal.SIGHUP, signal.SIGUSR1):
+            hung_up = number == signal.SIGHUP and terminal.is_gone()
+            if hung_up and stop.is_set():
+                continue  # the shell and the system may both say so
+            if number in (signal.SIGHUP, signal.SIGUSR1) and not hung_up:
                 _reopen(server, name)
             elif stop.is_set():
                 _log.warning("%s again: stopping at once", name)

@@ -1,4 +1,4 @@
-"""Descriptors 0 to 2, which a program may be started without."""
+"""Descriptors 0 to 2, which a program may be started without, or lose with its terminal."""
 
 from __future__ import annotations
 
@@ -16,3 +16,14 @@ def fill_standard_streams() -> None:
             os.fstat(number)
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest that is free
+
+
+class Terminal:
+    """The terminal that the errors of a server go to, if they do."""
+
+    def __init__(self) -> None:
+        self._was_there = os.isatty(2)
+
+    def is_gone(self) -> bool:
+        """Whether it was there and was closed since, of which a SIGHUP tells."""
+        return self._was_there and not os.isatty(2)

@@ -25,6 +25,7 @@ from tricorn.error_report import told
 from tricorn.exceptions import ConfigError, TricornError
 from tricorn.pid_file import PidFile
 from tricorn.privileges import take_umask
+from tricorn.standard_streams import Terminal
 from tricorn.supervisor_certificates import KeyWatch
 from tricorn.supervisor_fleet import Fleet
 from tricorn.supervisor_handover import Handover, Origin
@@ -79,7 +80,7 @@ class Supervisor(Fleet):
         self._pid_file = PidFile(config.pid_path)
         self._failure: TricornError | None = None
         self._stops = 0  # signals to stop that came
-        self._terminal = os.isatty(2)
+        self._terminal = Terminal()
         self._signals = SignalPipe()
         self._looked = time.monotonic()
         self._beaten = 0.0
@@ -250,8 +251,11 @@ class Supervisor(Fleet):
     # Signals
 
     def _on_signal(self, number: signal.Signals) -> None:
-        if number in STOPS or (number is signal.SIGHUP and self._terminal_is_gone()):
+        if number in STOPS:
             self.stop(number.name)
+        elif number is signal.SIGHUP and self._terminal.is_gone():
+            if not self._stops:  # the shell and the system may both say so
+                self.stop(number.name)
         elif number is signal.SIGUSR1:
             logs.reopen()
             for worker in self.all_workers():
@@ -267,10 +271,6 @@ class Supervisor(Fleet):
             self.remove_worker()
         elif number is signal.SIGUSR2:
             self._hand_over()
-
-    def _terminal_is_gone(self) -> bool:
-        """Whether this SIGHUP means that somebody closed the terminal."""
-        return self._terminal and not os.isatty(2)
 
     def stop(self, name: str) -> None:
         """Drain and end; the second time at once, the third time by force."""
