@@ -308,9 +308,13 @@ def _start_message(config: Config, rows: Sequence[Message], *, announce: bool) -
                 f"{name}: holds Python objects, which worker processes cannot get; write plain "
                 "values, or set workers = 0"
             )
-    # sys.path as it is here: the script that called run() has its directory in it. sys.argv tells
-    # applications, and what traces them, which command they run in.
-    process = {"path": sys.path, "argv": sys.argv}
+    # sys.path as it is here: the script that called run() has its directory in it. What is no str
+    # there, a Path for one, Python passes over. sys.argv tells applications, and what traces them,
+    # which command they run in.
+    process = {
+        "path": [entry for entry in sys.path if isinstance(entry, str)],
+        "argv": [str(word) for word in sys.argv],
+    }
     return {"config": options, "listeners": rows, "announce": announce, **process}
 
 

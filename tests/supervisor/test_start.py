@@ -134,6 +134,21 @@ def test_a_script_may_name_the_application(folder: Path) -> None:
         assert server.end() == 0
 
 
+def test_a_script_may_have_more_than_text_in_its_path(folder: Path) -> None:
+    """Python passes over a ``Path`` there, which is often meant well."""
+    (folder / "serve.py").write_text(
+        "import pathlib, sys, tricorn.logs\n"
+        "sys.path.insert(0, pathlib.Path('elsewhere'))\n"
+        "config = tricorn.Config(bind='127.0.0.1:0')\n"
+        "tricorn.logs.setup(config)\n"
+        "tricorn.run('site_app:app', config)\n"
+    )
+    with daemon(folder, command=[sys.executable, "serve.py"]) as server:
+        server.wait_for("1 worker (")
+        server.send(signal.SIGTERM)
+        assert server.end() == 0
+
+
 def test_an_application_object_has_no_workers(folder: Path) -> None:
     import tricorn
     from tricorn.exceptions import ConfigError
