@@ -226,6 +226,10 @@ class Fleet:
                 self.counters.limit("worker_heartbeat_timeout")
                 _log.error("worker %d is dumped and killed: %s", worker.pid, reason)
                 worker.dump_and_kill(reason)
+            elif worker.is_late(now):
+                pid, seconds = worker.pid, now - worker.started
+                hint = f"kill -QUIT {pid} has it write where it is"
+                _log.warning("worker %d has not started for %.0f s; %s", pid, seconds, hint)
             worker.tick(now)
         if self.stopping:
             return

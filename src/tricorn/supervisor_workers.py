@@ -87,6 +87,7 @@ class WorkerProcess:
         self.kill_at: float | None = None
         self._drained_at: float | None = None  # when what is in flight has had its time
         self._unstarted: float | None = None  # the delay of a drain told while it started
+        self._told_late = False
         self._begun = False  # by its own word, which we may act on later
         self.max_requests = _with_jitter(config)
         rows, fds = to_worker(sockets)
@@ -238,6 +239,17 @@ class WorkerProcess:
         if self.state is State.STARTING or self._unstarted is not None:
             return False
         return now - self.heard >= limit
+
+    def is_late(self, now: float) -> bool:
+        """Whether it has not started in ``startup_timeout``; true once.
+
+        That ends neither an import nor a lifespan that holds up its event loop.
+        """
+        limit = self.config.startup_timeout
+        if limit is None or self._told_late or self.state is not State.STARTING:
+            return False
+        self._told_late = now - self.started >= limit + _MARGIN
+        return self._told_late
 
     def served(self, now: float) -> float:
         """For how long it has served (seconds); 0 while it starts."""

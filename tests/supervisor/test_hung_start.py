@@ -12,9 +12,10 @@ from helpers.daemon import daemon
 
 # It is read in the supervisor.
 _CONFIG = """
-import tricorn.supervisor
+import tricorn.supervisor, tricorn.supervisor_workers
 
 tricorn.supervisor._PATIENCE = 0.2
+tricorn.supervisor_workers._MARGIN = 0.2
 """
 # To the end of the test.
 _HANGS = """
@@ -70,3 +71,14 @@ def test_an_edit_while_the_start_fails_is_not_lost(tmp_path: Path) -> None:
         (tmp_path / "fails").touch()
         server.wait_for("waiting for the next edit")
         server.wait_for("1 worker (")
+
+
+def test_a_worker_that_does_not_start_is_told(tmp_path: Path) -> None:
+    (tmp_path / "settings.py").write_text(_CONFIG)
+    (tmp_path / "site_app.py").write_text(_HANGS)
+    argv = ("-c", "settings.py", "site_app:app", "--bind", "127.0.0.1:0")
+    with daemon(tmp_path, *argv, "--startup-timeout", "0.5") as server:
+        server.wait_for(" s; kill -QUIT ")
+        (tmp_path / "over").touch()
+        assert server.end() == 4
+    assert server.errors.count("has not started") == 1
