@@ -101,6 +101,8 @@ def test_a_password_is_for_the_owner(place: Path) -> None:
         (["--env-file", "none", "--", "uvicorn", "a:b"], "cannot read none"),
         (["--", "uvicorn", "a:b", "--force"], "stand before the command"),
         (["--", "uvicorn", "a:b", "--root-path", "x"], "begins with /"),
+        (["uvicorn a:b $X c:d"], "unexpected argument 'c:d'"),
+        (["GUNICORN_CMD_ARGS='\"' gunicorn a:b"], "GUNICORN_CMD_ARGS cannot be read"),
     ],
 )
 def test_bad_input_is_one_line(

@@ -142,6 +142,20 @@ NEEDS_MORE = {
         ("uvicorn a:b --root-path $P", {}, ["--root-path,", "--root-path-stripped,"]),
         ("gunicorn a:b -k asgi --http-protocols $P", {"worker_class": "auto"},
          ["--alpn-protocols,"]),
+        # What is no variable by name
+        ("gunicorn a:b -k asgi -w $((2 * $(nproc) + 1))", {"worker_class": "auto"},
+         ['--workers "$((2 * $(nproc) + 1))"']),
+        ("gunicorn a:b -k asgi -w `nproc --all`", {"worker_class": "auto"},
+         ['--workers "`nproc --all`"']),
+        ('uvicorn a:b --workers "${N:-$(nproc)}"', {}, ['--workers "${N:-$(nproc)}"']),
+        ("uvicorn a:b --port ${PORT:-${WEB_PORT:-80}}", {},
+         ['--bind "127.0.0.1:${PORT:-${WEB_PORT:-80}}"']),
+        ("hypercorn a:b --log-level ${LEVEL,,}", {}, ['--loglevel "${LEVEL,,}"']),
+        ('bash -c "uvicorn a:b --app-dir $(pwd)/src"', {}, ["--app-dir,"]),
+        ('CMD ["sh", "-c", "uvicorn a:b --app-dir $(pwd)"]', {}, ["--app-dir,"]),
+        ("uvicorn a:b --header \"X-A:it's $V\"", {}, ['--headers "X-A: it\'s $V"']),
+        (r"uvicorn a:b --header X-A:\$V --header 'X-B:$(a) `b`'",
+         {"headers": ("X-A: $V", "X-B: $(a) `b`")}, []),
     ],
 )  # fmt: skip
 def test_what_goes_together(line: str, entries: dict[str, Any], advice: list[str]) -> None:
@@ -201,6 +215,29 @@ def test_what_is_not_known_wins_over_what_is(place: Path) -> None:
     assert 'APP "$APP"' in found.left_out[0][1]
 
 
+@pytest.mark.parametrize(
+    ("line", "rest"),
+    [
+        ('exec gunicorn a:b "$@"', "$@"),
+        ('exec gunicorn "$@" a:b', "$@"),
+        ("uvicorn $FLAGS a:b", "$FLAGS"),
+        ('hypercorn a:b "${EXTRA[@]}" $*', "${EXTRA[@]}, $*"),
+        ("granian --interface asgi a:b ${RELOAD:+--reload}", "${RELOAD:+--reload}"),
+    ],
+)
+def test_words_that_may_be_anything_are_not_the_application(line: str, rest: str) -> None:
+    found = moved(next(name for name in PEERS if f"{name} " in line), [line])
+    assert found.entries["application"].value == "a:b"
+    assert "give Tricorn's" in dict(found.left_out)[rest]
+
+
+def test_nothing_but_words_that_may_be_anything() -> None:
+    found = moved("gunicorn", ['exec gunicorn "$@"'])
+    assert "application" not in found.entries
+    assert [origin for origin, _ in found.left_out] == ["$@"]
+    assert "No application was named" in found.text
+
+
 def test_a_file_that_is_not_known(place: Path) -> None:
     with pytest.raises(ConfigError, match=r"which file is \$CONF\? Give it with --file"):
         moved("gunicorn", ["gunicorn -c $CONF a:b"])
@@ -232,3 +269,18 @@ def test_specifiers_of_systemd() -> None:
     assert "in front of the command: %h/bin/nice -n %i" in wrapped.text
     shell = moved("uvicorn", ["uvicorn a:b --root-path /%t"])
     assert shell.entries["root_path"].value == "/%t"
+
+
+def test_expressions_of_supervisord() -> None:
+    line = (
+        "command=/v/bin/daphne -u /run/d%(process_num)02d.sock --log-fmt '%%(message)s' "
+        "--server-name $NAME mysite.asgi:application"
+    )
+    found = moved("daphne", [line])
+    assert found.entries["application"].value == "mysite.asgi:application"
+    assert "bind" not in found.entries
+    reason = dict(found.left_out)["-u"]
+    assert "%(process_num)02d, which supervisord fills in" in reason
+    assert '--bind "unix:/run/d%(process_num)02d.sock"' in reason
+    # It starts no shell.
+    assert found.entries["headers"].value == ("Server: $NAME",)

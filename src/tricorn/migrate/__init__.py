@@ -33,8 +33,8 @@ PEERS: dict[str, Peer] = {
 
 _EPILOG = """\
 COMMAND is a command line, or one word that holds it: a line of a shell, Procfile
-(web: ...), systemd (ExecStart=...) or Dockerfile (CMD ...). FROM is needed only where
-neither the command nor the file tells the server.
+(web: ...), systemd (ExecStart=...), supervisord (command=...) or Dockerfile (CMD ...).
+FROM is needed only where neither the command nor the file tells the server.
 
 A Python file that is named, or gunicorn.conf.py in the working directory for Gunicorn, is
 run, as that server does. Exit codes: 0, and 2 where the input is wrong.
@@ -121,13 +121,11 @@ def migrate(
     """What `command` or `file` becomes, `environ` being the peer's variables. Raises
     `ConfigError`."""
     every = {**environ, **command.variables}
-    values, foreign, source = gather(peer, command.arguments, every, file)
-    if not values and not foreign:
+    values, left_out = gather(peer, command.arguments, every, file)
+    if not values and not left_out:
         raise ConfigError(f"there is nothing to migrate: give a command line of {peer.title}")
     draft = assemble(peer, values, every)
-    draft.left_out += [
-        (f"{key} in {source}", f"{peer.title} has no such option") for key in foreign
-    ]
+    draft.left_out += left_out
     entries = settings(draft, keep_defaults)
     warnings = check(entries, draft.outside)
     named = "application" in {**entries, **draft.outside}

@@ -8,7 +8,13 @@ from collections.abc import Mapping, Sequence
 from tricorn.config import OPTIONS
 from tricorn.config_sources import Setting, merge
 from tricorn.exceptions import ConfigError
-from tricorn.migrate.command_line import read_arguments, read_variables, typed, variable_names
+from tricorn.migrate.command_line import (
+    REST,
+    read_arguments,
+    read_variables,
+    typed,
+    variable_names,
+)
 from tricorn.migrate.python_file import at_home
 from tricorn.migrate.table import Draft, Entry, Given, Outside, Peer, Row, Shape, Values
 from tricorn.migrate.variables import readable, unknown_in
@@ -19,18 +25,16 @@ def gather(
     words: Sequence[str],
     environ: Mapping[str, str],
     file: str | None,
-) -> tuple[Values, list[str], str]:
+) -> tuple[Values, list[tuple[str, str]]]:
     """What was given, in the peer's own order of precedence: arguments over variables over
-    the file; also the file's keys that the peer does not know, and the file that was read.
+    the file; also what is nobody's option, with the reason.
 
     Raises `ConfigError`.
     """
     from_arguments = read_arguments(peer, words)
     from_defaults, from_variables = read_variables(peer, environ)
     if peer.arguments and environ.get(peer.arguments):
-        import shlex
-
-        more = read_arguments(peer, shlex.split(environ[peer.arguments]))
+        more = read_arguments(peer, _words(environ[peer.arguments], peer.arguments))
         for key, given in more.items():
             from_variables[key] = Given(given.value, f"{given.origin} of {peer.arguments}")
     named: str | None = None
@@ -43,8 +47,21 @@ def gather(
     if name is None and peer.default_file and os.path.exists(peer.default_file):
         name = f"./{peer.default_file}"
     from_file, foreign = _from_file(peer, name, environ) if name else ({}, [])
+    left_out = [(f"{key} in {name}", f"{peer.title} has no such option") for key in foreign]
     merged = {**from_defaults, **from_file, **from_variables, **from_arguments}
-    return merged, foreign, name or ""
+    if REST in merged:
+        reason = "what it holds is not known here; of flags in it, give Tricorn's"
+        left_out.append((merged.pop(REST).origin, reason))
+    return merged, left_out
+
+
+def _words(text: str, name: str) -> list[str]:
+    import shlex
+
+    try:
+        return shlex.split(text)
+    except ValueError as exc:
+        raise ConfigError(f"variable {name} cannot be read: {exc}") from None
 
 
 def _from_file(peer: Peer, name: str, environ: Mapping[str, str]) -> tuple[Values, list[str]]:

@@ -1,7 +1,7 @@
 """Command lines of other servers: taken apart, recognised, and read by the peer's table.
 
-A line may be a shell's, a Procfile's (``web: ...``), systemd's (``ExecStart=...``) or a
-Dockerfile's (``CMD ...``, a JSON array included).
+A line may be a shell's, a Procfile's (``web: ...``), systemd's (``ExecStart=...``), supervisord's
+(``command=...``) or a Dockerfile's (``CMD ...``, a JSON array included).
 """
 
 from __future__ import annotations
@@ -16,18 +16,22 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from tricorn.exceptions import ConfigError
+from tricorn.migrate.shell import DOLLAR, VARIABLE, marked
 from tricorn.migrate.table import Given, Peer, Row, Shape, Values
-from tricorn.migrate.variables import mark
+from tricorn.migrate.variables import UNKNOWN, mark, readable
 
 _PREFIX = re.compile(
-    r"(?P<systemd>ExecStart\s*=\s*[-@:+!|]*)|(?:CMD|ENTRYPOINT)\s+|[\w-]+:\s+(?=\S)", re.IGNORECASE
+    r"(?P<systemd>ExecStart\s*=\s*[-@:+!|]*)|(?P<supervisord>command\s*=\s*)"
+    r"|(?:CMD|ENTRYPOINT)\s+|[\w-]+:\s+(?=\S)",
+    re.IGNORECASE,
 )
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
-_VARIABLE = re.compile(r"\$(?:\{(\w+)(:?[-=?+][^}]*)?\}|(\w+))")
 _END = {"&&", "||", ";", "|", "&", ">", ">>", "<", "2>&1", "2>", "&>"}
 _SHELLS = ("sh", "bash", "dash", "ash", "zsh")
-_DOLLAR = "\ue002"  # stands for a dollar sign that is no variable
+#: Words of a command line that are no flags, of which nobody knows what they hold.
+REST = "$@"
 _SPECIFIER = re.compile(r"%([A-Za-z%])")  # systemd.unit(5)
+_EXPRESSION = re.compile(r"%(%|\(\w+\)\d*[ds])")  # supervisord's, of Python
 
 
 @dataclass(slots=True)
@@ -62,7 +66,9 @@ def _read_line(line: str, names: Mapping[str, str], known: Mapping[str, str]) ->
     if match := _PREFIX.match(text):
         text = text[match.end() :]
         if match["systemd"]:
-            text = _SPECIFIER.sub(_specified, text).replace("$$", _DOLLAR)
+            text = _SPECIFIER.sub(_specified, text).replace("$$", DOLLAR)
+        elif match["supervisord"]:  # it starts no shell
+            text = _EXPRESSION.sub(_specified, text.replace("$", DOLLAR))
     if text.startswith("["):
         try:
             words = json.loads(text)
@@ -70,12 +76,9 @@ def _read_line(line: str, names: Mapping[str, str], known: Mapping[str, str]) ->
             raise ConfigError(f"{text[:60]!r} is not a JSON array") from None
         if not all(isinstance(word, str) for word in words):
             raise ConfigError("the JSON array of a command holds strings")
-        return _find([word.replace("$", _DOLLAR) for word in words], names, known)
-    # Single quotes hold variables back.
-    text = re.sub(r"'[^']*'|\\\$", lambda found: found[0].replace("\\$", "$").replace(
-        "$", _DOLLAR), text)  # fmt: skip
+        return _find([word.replace("$", DOLLAR) for word in words], names, known)
     try:
-        return _find(shlex.split(text), names, known, is_line=True)
+        return _find(shlex.split(marked(text)), names, known, is_line=True)
     except ValueError as exc:
         raise ConfigError(f"the command line cannot be read: {exc}") from None
 
@@ -95,7 +98,7 @@ def _find(
     start = _find_program(words, names)
     shell = next((at for at, word in enumerate(words[:start]) if _program(word) in _SHELLS), None)
     if shell is not None and words[shell + 1 : shell + 2] in (["-c"], ["-lc"], ["-ec"]):
-        inner = _read_line(" ".join(words[shell + 2 :][:1]).replace(_DOLLAR, "$"), names, known)
+        inner = _read_line(" ".join(words[shell + 2 :][:1]).replace(DOLLAR, "$"), names, known)
         inner.variables = {**command.variables, **inner.variables}
         return inner
     if start is not None:
@@ -111,7 +114,7 @@ def _find(
     if is_line:
         expanded = [_expand(word, {**known, **command.variables}) for word in command.arguments]
         command.arguments = expanded
-    command.arguments = [word.replace(_DOLLAR, "$") for word in command.arguments]
+    command.arguments = [word.replace(DOLLAR, "$") for word in command.arguments]
     return command
 
 
@@ -151,7 +154,7 @@ def _expand(word: str, known: Mapping[str, str]) -> str:
             return known[name]
         return mark(match[0] if otherwise else f"${name}")
 
-    return _VARIABLE.sub(value, word)
+    return VARIABLE.sub(value, word)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -170,8 +173,6 @@ class _Note(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         row: Row = self.const
-        if not option_string and values in (None, []):
-            return
         spelling = (option_string or "").partition("=")[0]
         if row.shape is Shape.SWITCH:
             value: Any = spelling not in row.off
@@ -182,13 +183,13 @@ class _Note(argparse.Action):
                 spelling = f"{spelled}, {spelling}"
         else:
             value = row.const if values is row else values  # row: a flag without its value
-        namespace.given[row.name] = Given(value, spelling or "APP")
+        namespace.given[row.name] = Given(value, spelling)
 
 
 def build_parser(peer: Peer) -> argparse.ArgumentParser:
     """A parser of the peer's command line, made from its table."""
     parser = _Parser(prog=peer.name, add_help=False, allow_abbrev=peer.abbreviates)
-    positional = peer.rows[0]
+    parser.add_argument("words", nargs="*")
     for row in peer.rows:
         extra: dict[str, Any] = {"action": _Note, "const": row, "dest": row.name}
         if row.shape is Shape.SWITCH:
@@ -198,14 +199,14 @@ def build_parser(peer: Peer) -> argparse.ArgumentParser:
         flags = (*row.flags, *row.off)
         if flags:
             parser.add_argument(*flags, **extra)
-        elif row is positional:
-            many = "*" if row.shape is Shape.LIST else "?"
-            parser.add_argument(row.name, nargs=many, action=_Note, const=row, default=None)
     return parser
 
 
 def read_arguments(peer: Peer, words: Sequence[str]) -> Values:
-    """The options that `words` give, their values still text. Raises `ConfigError`."""
+    """The options that `words` give, their values still text, and under `REST` what may be such.
+
+    Raises `ConfigError`.
+    """
     parsed, rest = build_parser(peer).parse_known_intermixed_args(
         list(words), argparse.Namespace(given={})
     )
@@ -215,10 +216,26 @@ def read_arguments(peer: Peer, words: Sequence[str]) -> Values:
                 f"{peer.title} {peer.release} has no flag {word.partition('=')[0]!r}; "
                 "flags of migrate itself stand before the command"
             )
-    if rest:
-        raise ConfigError(f"unexpected argument {rest[0]!r} for {peer.title}")
     given: Values = parsed.given
+    given.update(_application(peer, parsed.words))
     return given
+
+
+def _application(peer: Peer, words: list[str]) -> Values:
+    """The application among the words that are no flags, and `REST`. Raises `ConfigError`."""
+    named = [word for word in words if not UNKNOWN.fullmatch(word)]
+    if len(named) > 1 and peer.rows[0].shape is not Shape.LIST:
+        raise ConfigError(f"unexpected argument {readable(named[1])!r} for {peer.title}")
+    unknown = [word for word in words if word not in named]
+    if not named:  # then it is a variable, but not $@, which may as well be flags
+        named = [word for word in unknown if VARIABLE.fullmatch(readable(word))][:1]
+    found: Values = {}
+    if named:
+        whole = named if peer.rows[0].shape is Shape.LIST else named[0]
+        found[peer.rows[0].name] = Given(whole, "APP")
+    if rest := [word for word in unknown if word not in named]:
+        found[REST] = Given(rest, ", ".join(map(readable, rest)))
+    return found
 
 
 def variable_names(peer: Peer) -> list[str]:

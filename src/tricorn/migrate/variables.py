@@ -1,4 +1,4 @@
-"""Variables of the shell and specifiers of systemd, whose values nobody knows beforehand.
+"""Variables of the shell, specifiers of systemd, expressions of supervisord: what nobody knows.
 
 In a value such a variable stands as it was typed, ``$PORT`` or ``%t``, between two marks. What is
 made of the value holds it too, so that advice about it is in words of ours.
@@ -40,5 +40,11 @@ def readable(text: str) -> str:
 def who_fills_in(variables: Iterable[str]) -> str:
     """The variables, and who knows their values, in words."""
     names = list(dict.fromkeys(variables))
-    who = list(dict.fromkeys("systemd" if name[0] == "%" else "the shell" for name in names))
+    who = list(dict.fromkeys(_who(name) for name in names))
     return f"{', '.join(names)}, which {' and '.join(who)} fill{'s' * (len(who) == 1)} in"
+
+
+def _who(name: str) -> str:
+    if name.startswith("%("):
+        return "supervisord"
+    return "systemd" if name[0] == "%" else "the shell"
