@@ -152,12 +152,22 @@ def _metavar(row: Option) -> str:
 
 
 def _refuse_rest(rest: list[str]) -> None:
-    for word in rest:
+    words = [word for word in rest if word != "--"]
+    for word in words:
         if word.startswith("-"):
-            flag = word.partition("=")[0]
-            known = [name for row in OPTIONS.values() for name in flags_of(row)]
-            known += [flag for flag, _, _ in _ADDRESS_FLAGS]
-            known += ["--config", "--check-config", "--print-config", "--version", "--help"]
-            raise ConfigError(f"unknown flag {flag!r}{nearest(flag, known)}")
-    if rest:
-        raise ConfigError(f"unexpected argument {rest[0]!r}; one APP is served")
+            raise _unknown(word.partition("=")[0])
+    if words:
+        raise ConfigError(f"unexpected argument {words[0]!r}; one APP is served")
+
+
+def _unknown(flag: str) -> ConfigError:
+    known = [name for row in OPTIONS.values() for name in flags_of(row)]
+    known += [name for name, _, _ in _ADDRESS_FLAGS]
+    known += ["--config", "--check-config", "--print-config", "--version", "--help"]
+    if flag in known:
+        return ConfigError(f"flag {flag!r} stands behind --, where there are none")
+    from tricorn.migrate.habits import elsewhere  # not above: large, and few need it
+
+    if theirs := elsewhere(flag):  # not the nearest: that of --timeout is --read-timeout
+        return ConfigError(f"unknown flag {flag!r}: {theirs}")
+    return ConfigError(f"unknown flag {flag!r}{nearest(flag, known)}")

@@ -46,6 +46,20 @@ def only_line(text: str) -> str:
         (["--chek-config"], "unknown flag '--chek-config'; did you mean '--check-config'?"),
         (["--wrokers=3"], "unknown flag '--wrokers'; did you mean '--workers'?"),
         (["--keep-ali", "3"], "unknown flag '--keep-ali'; did you mean '--keep-alive'?"),
+        # Out of habit: the nearest flag of ours is another thing.
+        (["--timeout", "30"], "unknown flag '--timeout': Gunicorn's --timeout is "
+                              "--worker-heartbeat-timeout here (for a worker that stands still, "
+                              "not for a request: see response_timeout)"),
+        (["--preload"], "unknown flag '--preload': Gunicorn's --preload: each worker imports the "
+                        "application itself"),
+        (["--loop=uvloop"], "unknown flag '--loop': Uvicorn's and Granian's --loop is "
+                            "--worker-class here"),
+        (["--proxy-headers"], "unknown flag '--proxy-headers': Uvicorn's and Daphne's "
+                              "--proxy-headers is --trusted-proxies here"),
+        (["--http", "1"], "unknown flag '--http': Uvicorn's --http is --http1-codec here (auto, "
+                          "h11 and httptools); Granian's --http is --alpn-protocols and "
+                          "--h2-prior-knowledge here (HTTP/1.1 cannot be turned off)"),
+        (["--", "a:b", "--workers"], "flag '--workers' stands behind --, where there are none"),
         (["a:b", "c:d"], "unexpected argument 'c:d'; one APP is served"),
         (["--backlog"], "argument --backlog: expected one argument"),
         (["--backlog", "x"], "backlog: expected a whole number, at least 1, got 'x' "

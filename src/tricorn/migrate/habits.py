@@ -1,0 +1,36 @@
+"""What a flag of another server is here, for who types it out of habit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tricorn.config import OPTIONS
+from tricorn.migrate import PEERS
+from tricorn.migrate.table import Row
+
+
+def elsewhere(flag: str) -> str:
+    """``"Gunicorn's --timeout is --worker-heartbeat-timeout here"``; empty if nobody has it."""
+    found: dict[str, list[tuple[str, Row]]] = {}
+    for peer in PEERS.values():
+        for row in peer.rows:
+            if flag in (*row.flags, *row.off):
+                ours = " and ".join(OPTIONS[name].flag for name in row.to)
+                found.setdefault(ours or row.note, []).append((f"{peer.title}'s", row))
+    return "; ".join(_said(flag, rows) for rows in found.values())
+
+
+def _said(flag: str, found: list[tuple[str, Row]]) -> str:
+    whose = _listed(title for title, _ in found)
+    row = found[0][1]
+    notes = {row.note for _, row in found}
+    note = notes.pop().replace("`", "") if len(notes) == 1 else ""
+    if not row.to:
+        return f"{whose} {flag}: {note}"
+    ours = _listed(OPTIONS[name].flag for name in row.to)
+    return f"{whose} {flag} is {ours} here" + (f" ({note})" if note else "")
+
+
+def _listed(words: Iterable[str]) -> str:
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
