@@ -14,7 +14,7 @@ from tricorn.config_limits import limit_faults
 from tricorn.config_mounts import field_fault, parse_field, site_faults
 from tricorn.config_options import Options
 from tricorn.config_proxies import proxy_faults
-from tricorn.config_values import Option, coerce, nearest, rows_of
+from tricorn.config_values import Option, coerce, flags_of, nearest, rows_of
 from tricorn.exceptions import ConfigError
 from tricorn.records import replace
 
@@ -230,6 +230,13 @@ def option_named(key: str, origin: str) -> Option:
     """The option that a file's `key` names; raises `ConfigError` with the nearest right name."""
     row = OPTIONS.get(_ALIASES.get(key, key))
     if row is None:
-        near = nearest(key, [*OPTIONS, *_ALIASES])
+        meant = flagged(key)
+        near = nearest(meant.name if meant else key, [*OPTIONS, *_ALIASES])
         raise ConfigError(f"unknown option {key!r} ({origin}){near}")
     return row
+
+
+def flagged(name: str) -> Option | None:
+    """The option that has a flag of this name, whatever its case and with dashes or without."""
+    flag = "--" + name.lower().replace("_", "-")
+    return next((row for row in OPTIONS.values() if flag in flags_of(row)), None)

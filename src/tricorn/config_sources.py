@@ -13,9 +13,9 @@ import os
 import re
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from tricorn.config import OPTIONS, CombinationError, Config, option_named
+from tricorn.config import OPTIONS, CombinationError, Config, flagged, option_named
 from tricorn.config_values import Option, coerce, nearest
 from tricorn.exceptions import ConfigError
 from tricorn.records import Record, replace
@@ -29,8 +29,14 @@ CONFIG_VARIABLE = "TRICORN_CONFIG"  # names the file, as -c does
 DEFAULT_FILE = "tricorn.toml"
 PYPROJECT = "pyproject.toml"
 
-# Kubernetes gives every container such variables for a service named "tricorn".
-_SERVICE_LINK = re.compile(r"TRICORN_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP)(_\w+)?)?)")
+# Kubernetes gives every container such variables for a service named "tricorn"; its TRICORN_PORT is
+# the URL of one.
+_SERVICE_LINK = re.compile(
+    r"TRICORN_(SERVICE_(HOST|PORT(_\w+)?)=.*|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?=.*|PORT=\w+://.*)"
+)
+# Flags of the command that are no options: what they say is said by one.
+_ADDRESSES = {"TRICORN_HOST": "HOST", "TRICORN_PORT": "HOST:PORT", "TRICORN_UDS": "unix:PATH",
+              "TRICORN_FD": "fd://N"}  # fmt: skip
 _MISSING = object()
 
 
@@ -236,14 +242,26 @@ def read_environment(environ: Mapping[str, str]) -> tuple[Layer, list[str]]:
                 row = variables[variable]
                 value = coerce(row, environ[variable], text=True, origin=origin)
                 layer[row.name] = Setting(value, origin)
-        elif not _SERVICE_LINK.fullmatch(variable):
-            names = [name.removeprefix(PREFIX) for name in variables]
-            near = nearest(variable.removeprefix(PREFIX), names, cutoff=0.75)
-            if near:
-                near = near.replace("'", f"'{PREFIX}", 1)
-                raise ConfigError(f"unknown environment variable {variable}{near}")
-            notes.append(f"environment variable {variable} names no option and is ignored")
+        elif not _SERVICE_LINK.fullmatch(f"{variable}={environ[variable]}"):
+            notes.append(_unknown_variable(variable, variables))
     return layer, notes
+
+
+def _unknown_variable(variable: str, known: Iterable[str]) -> str:
+    """The note about a variable that names no option; raises `ConfigError` if it nearly does."""
+    name = variable.removeprefix(PREFIX)
+    if row := flagged(name):
+        near = f"; did you mean {row.variable!r}?"
+    elif variable in _ADDRESSES:
+        near = ""
+    else:
+        near = nearest(name, [other.removeprefix(PREFIX) for other in known], cutoff=0.75)
+        near = near.replace("'", f"'{PREFIX}", 1)
+    if near:
+        raise ConfigError(f"unknown environment variable {variable}{near}")
+    form = _ADDRESSES.get(variable)
+    instead = f"; {PREFIX}BIND={form} says it" if form else ""
+    return f"environment variable {variable} names no option and is ignored{instead}"
 
 
 def read_flags(values: Mapping[str, tuple[str, Any]]) -> Layer:

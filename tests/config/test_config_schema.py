@@ -184,6 +184,8 @@ def test_verify_mode_and_flags_spellings() -> None:
         ({"keep_alive_timout": 1}, "did you mean 'keep_alive_timeout'?"),
         ({"keep-alive-timeout": 1}, "did you mean 'keep_alive_timeout'?"),
         ({"KEEP_ALIVE_TIMEOUT": 1}, "did you mean 'keep_alive_timeout'?"),
+        ({"reload": True}, "did you mean 'use_reloader'?"),
+        ({"log-file": "x"}, "did you mean 'errorlog'?"),
         ({"zzz": 1}, "unknown option 'zzz' (argument)"),
         ({"application": "a:b", "application_path": "a:b"}, "given twice"),
     ],

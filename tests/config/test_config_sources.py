@@ -400,6 +400,38 @@ class TestEnvironment:
         assert layer == {}
         assert notes == ["environment variable TRICORN_QQQQ names no option and is ignored"]
 
+    @pytest.mark.parametrize(
+        ("variable", "meant"),
+        [
+            ("TRICORN_RELOAD", "TRICORN_USE_RELOADER"),
+            ("TRICORN_FORWARDED_ALLOW_IPS", "TRICORN_TRUSTED_PROXIES"),
+            ("TRICORN_SSL_KEYFILE", "TRICORN_KEYFILE"),
+            ("TRICORN_NO_SERVER_HEADER", "TRICORN_INCLUDE_SERVER_HEADER"),
+        ],
+    )
+    def test_the_name_of_a_flag_is_a_near_miss(self, variable: str, meant: str) -> None:
+        with pytest.raises(ConfigError, match=f"{variable}; did you mean '{meant}'"):
+            read_environment({variable: "1"})
+
+    @pytest.mark.parametrize(
+        ("variable", "value", "form"),
+        [
+            ("TRICORN_PORT", "8080", "HOST:PORT"),
+            ("TRICORN_HOST", "0.0.0.0", "HOST"),
+            ("TRICORN_UDS", "/run/a.sock", "unix:PATH"),
+            ("TRICORN_FD", "3", "fd://N"),
+        ],
+    )
+    def test_flags_for_an_address_have_no_variable(
+        self, variable: str, value: str, form: str
+    ) -> None:
+        layer, notes = read_environment({variable: value})
+        assert layer == {}
+        assert notes == [
+            f"environment variable {variable} names no option and is ignored; "
+            f"TRICORN_BIND={form} says it"
+        ]
+
     def test_kubernetes_service_variables_are_silent(self) -> None:
         names = ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_80_TCP",
                  "PORT_80_TCP_ADDR", "PORT_80_TCP_PROTO"]  # fmt: skip
