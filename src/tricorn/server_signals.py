@@ -18,6 +18,7 @@ from tricorn.exceptions import ConfigError
 from tricorn.forked_children import open_signal_receiver
 from tricorn.io import ending
 from tricorn.standard_streams import Terminal
+from tricorn.stop_signals import StopSignals
 
 if TYPE_CHECKING:
     from tricorn.server import Server
@@ -58,6 +59,7 @@ async def watch(
     """
     terminal = Terminal()
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+    stops = StopSignals()
     with _lent(numbers), open_signal_receiver(*numbers) as signals:
         task_status.started()
         async for number in signals:
@@ -67,6 +69,8 @@ async def watch(
                 continue  # the shell and the system may both say so
             if number in (signal.SIGHUP, signal.SIGUSR1) and not hung_up:
                 _reopen(server, name)
+            elif not stops.counts(anyio.current_time()):
+                continue
             elif stop.is_set():
                 _log.warning("%s again: stopping at once", name)
                 server.hurry()

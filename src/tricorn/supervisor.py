@@ -26,6 +26,7 @@ from tricorn.exceptions import ConfigError, TricornError
 from tricorn.pid_file import PidFile
 from tricorn.privileges import take_umask
 from tricorn.standard_streams import Terminal
+from tricorn.stop_signals import StopSignals
 from tricorn.supervisor_certificates import KeyWatch
 from tricorn.supervisor_fleet import Fleet
 from tricorn.supervisor_handover import Handover, Origin
@@ -79,7 +80,7 @@ class Supervisor(Fleet):
         self.notifier = Notifier(heir=bool(self._origin))
         self._pid_file = PidFile(config.pid_path)
         self._failure: TricornError | None = None
-        self._stops = 0  # signals to stop that came
+        self._stops = StopSignals()
         self._terminal = Terminal()
         self._signals = SignalPipe()
         self._looked = time.monotonic()
@@ -254,7 +255,7 @@ class Supervisor(Fleet):
         if number in STOPS:
             self.stop(number.name)
         elif number is signal.SIGHUP and self._terminal.is_gone():
-            if not self._stops:  # the shell and the system may both say so
+            if not self._stops.count:  # the shell and the system may both say so
                 self.stop(number.name)
         elif number is signal.SIGUSR1:
             logs.reopen()
@@ -274,19 +275,20 @@ class Supervisor(Fleet):
 
     def stop(self, name: str) -> None:
         """Drain and end; the second time at once, the third time by force."""
-        self._stops += 1
-        if self._stops == 1:
+        if not self._stops.counts(time.monotonic()):
+            return
+        if self._stops.count == 1:
             _log.info("%s: %s", name, logs.finishing(self.config))
             if self.stopping:
                 return  # all are told already, and behind a successor the service goes on
             self.notifier.stopping()
             self._stop_all(cut=False)
-        elif self._stops == 2:
+        elif self._stops.count == 2:
             _log.warning("%s again: stopping at once", name)
             self._stop_all(cut=True)
         else:
             for worker in self.all_workers():
-                worker.kill(f"{name} came {self._stops} times")
+                worker.kill(f"{name} came {self._stops.count} times")
 
     def _stop_all(self, *, cut: bool) -> None:
         self.stopping = True

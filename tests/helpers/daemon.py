@@ -72,6 +72,16 @@ class Daemon:
         """Send it a signal."""
         self.process.send_signal(number)
 
+    def send_again(self, number: signal.Signals, text: str) -> None:
+        """Send a signal that has come before until ``text`` is in its standard error: what comes
+        within moments of the former one is taken for that."""
+        with self._changed:
+            for _ in range(200):
+                if self._changed.wait_for(lambda: text in self.errors, 0.1):
+                    return
+                self.send(number)
+        raise AssertionError(self.errors)
+
     def end(self) -> int:
         """Wait for its end; the exit code."""
         code = self.process.wait(20)

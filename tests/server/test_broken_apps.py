@@ -495,7 +495,7 @@ def test_the_process_ends_all_the_same(tmp_path: Path, loop: str, path: str, twi
             server.send(signal.SIGTERM)
             server.wait_for("finishing what is in flight")
             if twice:
-                server.send(signal.SIGTERM)
+                server.send_again(signal.SIGTERM, "stopping at once")
             assert server.end() == 0
         assert "Traceback" not in server.errors
         assert "tasks or threads that do not end" in server.errors

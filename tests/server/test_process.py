@@ -16,6 +16,7 @@ import tricorn.io.ending
 from helpers.clients import HTTP1Client, open_socket
 from helpers.serving import BACKENDS, Records
 from tricorn import Config, serve
+from tricorn.stop_signals import StopSignals
 from tricorn.types import Receive, Scope, Send
 
 _APP = """
@@ -80,11 +81,38 @@ def test_second_signal_stops_at_once(folder: Path, loop: str) -> None:
             client.response(stream, lambda r: len(r.body) > 0)
             server.send(signal.SIGTERM)
             server.wait_for("finishing what is in flight")
-            server.send(signal.SIGTERM)
+            server.send_again(signal.SIGTERM, "stopping at once")
             assert client.response(stream).cut
         assert server.end() == 0
-        assert "stopping at once" in server.errors
         assert "Traceback" not in server.errors
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_signal_that_comes_twice_is_one(folder: Path, loop: str, workers: str) -> None:
+    """As below ``timeout``, and from a terminal below what passes its signals on."""
+    argv = ["site_app:app", "--bind", "127.0.0.1:0", "--workers", workers, "-k", loop]
+    with daemon(folder, *argv) as server:
+        with open_socket(server.address) as sock:
+            client = HTTP1Client(sock)
+            stream = client.start("GET", "/slow")
+            client.response(stream, lambda r: len(r.body) > 0)
+            for number in signal.SIGINT, signal.SIGTERM:
+                server.send(number)
+            response = client.response(stream)
+            assert response.complete
+            assert response.text == "first last"
+        assert server.end() == 0
+        assert "stopping at once" not in server.errors
+        assert "shutdown told" in server.errors
+
+
+def test_what_is_another_signal() -> None:
+    stops = StopSignals()
+    assert [stops.counts(now) for now in (5.0, 5.0, 5.2, 5.25, 5.3, 9.0, 9.1)] == [
+        True, False, False, True, False, True, False
+    ]  # fmt: skip
+    assert stops.count == 3
 
 
 _STARTING = """
@@ -165,9 +193,9 @@ def test_a_task_group_that_waits_for_the_start_hears_of_its_end(
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         for count in range(signals):
-            signal.raise_signal(signal.SIGTERM)
             while len(records.messages("tricorn.error")) <= count:
-                await anyio.lowlevel.checkpoint()
+                signal.raise_signal(signal.SIGTERM)  # one at once is the former again
+                await anyio.sleep(0.02)
         await anyio.sleep_forever()
 
     async def main() -> None:

@@ -207,8 +207,7 @@ def test_the_former_supervisor_counts_its_signals(tmp_path: Path) -> None:
                 site.server.wait_for("SIGTERM: finishing what is in flight")
                 for byte in b"b", b"c", b"d", b"e":
                     echo.send(byte)
-                site.server.send(signal.SIGTERM)
-                site.server.wait_for("SIGTERM again: stopping at once")
+                site.server.send_again(signal.SIGTERM, "SIGTERM again: stopping at once")
                 assert not echo.end()
                 assert site.server.process.wait(20) == 0
                 told = "".join(_received(manager))

@@ -138,5 +138,5 @@ def test_the_daemon_is_ready_while_a_worker_ends_that_somebody_told_to(tmp_path:
         site.server.send(signal.SIGTERM)
         eventually(lambda: not ready(), "it is ready while the daemon stops")
         client.close()
-        site.server.send(signal.SIGTERM)
+        site.server.send_again(signal.SIGTERM, "stopping at once")
         assert site.server.end() == 0
