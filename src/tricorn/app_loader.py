@@ -21,6 +21,7 @@ import types
 from collections.abc import Callable
 from typing import Any, cast
 
+from tricorn.config_sources import put_first
 from tricorn.config_values import nearest
 from tricorn.exceptions import AppImportError, ConfigError
 from tricorn.records import Record
@@ -147,8 +148,7 @@ def _checked_directory(app_dir: str | None) -> str:
 
 
 def _add_to_path(directory: str) -> None:
-    if directory not in sys.path:
-        sys.path.insert(0, directory)
+    if put_first(directory):
         importlib.invalidate_caches()
 
 

@@ -161,9 +161,19 @@ def read_object(instance: object, *, again: bool = False) -> Layer:
     return _read_attributes(instance, f"object {type(instance).__name__}")
 
 
+def put_first(directory: str) -> bool:
+    """Look for modules in `directory` before all else; whether that is new.
+
+    It may be in ``sys.path`` already, behind others: an editable installation adds it at the end.
+    """
+    if sys.path[:1] == [directory]:
+        return False
+    sys.path[:] = [directory, *(path for path in sys.path if path != directory)]
+    return True
+
+
 def _import_object(name: str, *, again: bool) -> object:
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # a console script begins without it
+    put_first(os.getcwd())  # a console script begins without it
     module_name, colon, attributes = name.partition(":")
     try:
         if not colon and not _find_module(module_name):

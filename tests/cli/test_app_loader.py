@@ -166,6 +166,18 @@ def test_app_dir_goes_first(shop: Path) -> None:
         load_app("shop", app_dir="nowhere")
 
 
+def test_what_is_in_the_path_already_goes_first_too(work: Path) -> None:
+    """As an editable installation adds the project: behind all that is installed."""
+    installed, project = work / "installed", work / "project"
+    for place in installed, project:
+        place.mkdir()
+        (place / "site_of_two.py").write_text(f"def app(scope): return {place.name!r}\n")
+    sys.path += [str(installed), str(project)]
+    app: Any = load_app("site_of_two:app", app_dir=str(project))
+    assert app({}) == "project"
+    assert sys.path.count(str(project)) == 1
+
+
 def test_a_file_in_a_package_is_imported_by_its_dotted_name(work: Path) -> None:
     inner = work / "src" / "pack" / "inner"
     inner.mkdir(parents=True)

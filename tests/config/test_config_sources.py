@@ -354,6 +354,21 @@ def test_python_module_and_attribute(tmp_path: Path, monkeypatch: pytest.MonkeyP
         sys.modules.pop("shop_settings", None)
 
 
+def test_a_module_of_the_working_directory_goes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed, project = tmp_path / "installed", tmp_path / "project"
+    for place, backlog in (installed, 5), (project, 9):
+        place.mkdir()
+        (place / "shop_of_two.py").write_text(f"backlog = {backlog}\n")
+    monkeypatch.setattr(sys, "path", [str(installed), *sys.path, str(project)])
+    monkeypatch.chdir(project)
+    try:
+        assert load(config="python:shop_of_two").config.backlog == 9
+    finally:
+        sys.modules.pop("shop_of_two", None)
+
+
 @pytest.mark.parametrize(
     "name",
     ["shop_again", "shop_again:Site", "shop_again.Site", "shop_pack.again", "shop_pack.again:Site"],
