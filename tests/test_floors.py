@@ -13,7 +13,8 @@ import tricorn.exceptions
 PACKAGE = Path(tricorn.exceptions.__file__).parent
 
 FLOORS = {
-    "config": 0, "config_binds": 0, "config_certificates": 0, "config_check": 0,
+    "config": 0, "config_arguments": 0, "config_binds": 0, "config_certificates": 0,
+    "config_check": 0,
     "config_docs": 6, "config_mounts": 0, "config_options": 0, "config_proxies": 0,
     "config_sources": 0, "config_values": 0, "records": 0, "compilation": 0, "plain": 0,
     "host_names": 0, "percent": 0, "quoting": 0, "reasons": 0,

@@ -21,7 +21,9 @@ from tricorn.records import replace
 TYPE_CHECKING = False  # typing itself takes a megabyte
 if TYPE_CHECKING:
     import ssl
-    from typing import Any, Literal, Self
+    from typing import Any, Literal, Self, Unpack
+
+    from tricorn.config_arguments import Arguments
 
 __all__ = ["OPTIONS", "Bind", "CombinationError", "Config", "option_named", "parse_bind"]
 
@@ -45,6 +47,10 @@ class Config(Options, kw_only=True):
     Lists may be given as a list, a tuple or a single str; durations and sizes also as text
     (``"1m30s"``, ``"64KiB"``). Files are looked at by `check`, not here.
     """
+
+    if TYPE_CHECKING:  # the fields have the stored form alone
+
+        def __init__(self, **options: Unpack[Arguments]) -> None: ...
 
     def __post_init__(self) -> None:
         for row in OPTIONS.values():

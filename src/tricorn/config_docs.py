@@ -1,6 +1,7 @@
 """The schema as text: the options reference, the example file, and a printed configuration.
 
-``python -m tricorn.config_docs reference`` and ``... example`` write them to standard output.
+``python -m tricorn.config_docs reference`` and ``... example`` write them to standard output, and
+``... arguments`` the schema for type checkers.
 """
 
 from __future__ import annotations
@@ -259,9 +260,61 @@ def config_json(loaded: LoadedConfig) -> str:
     return json.dumps(values, indent=2, default=repr) + "\n"
 
 
+# What `config_values.coerce` takes of Python, for type checkers.
+_ARGUMENTS = {
+    Kind.TEXT: "str",
+    Kind.PATH: "str | os.PathLike[str]",
+    Kind.BOOL: "bool",
+    Kind.COUNT: "int",
+    Kind.SIZE: "int | str",
+    Kind.SECONDS: "float | str",
+    Kind.RATE: "float",
+    Kind.LIST: "Sequence[str]",
+    Kind.BINDS: "Sequence[str]",
+    Kind.UMASK: "int | str",
+    Kind.MODE: "int | str",
+    Kind.OWNER: "int | str",
+    Kind.VERIFY_MODE: "int | str",
+    Kind.VERIFY_FLAGS: "int | str",
+    Kind.TABLE: "dict[str, Any]",
+    Kind.TABLES: "Sequence[dict[str, Any]]",
+    Kind.CLASS: "str | type",
+}
+_ARGUMENTS_HEAD = """\
+\"\"\"What `Config` takes, for type checkers: made by ``python -m tricorn.config_docs arguments``.
+
+Times and sizes may be text, paths may be `pathlib`'s; the fields of `Config` have the stored form.
+\"\"\"
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+
+class Arguments(TypedDict, total=False):
+    \"\"\"The options as keyword arguments.\"\"\"
+
+"""
+
+
+def arguments_module() -> str:
+    """The module `tricorn.config_arguments`."""
+    lines = []
+    for row in OPTIONS.values():
+        kinds = _ARGUMENTS[row.kind]
+        kinds += " | str" if row.words else ""
+        kinds += " | None" if row.optional else ""
+        lines.append(f"    {row.name}: {kinds}\n")
+    return _ARGUMENTS_HEAD + "".join(lines)
+
+
 def main(argv: list[str]) -> int:
     """Write the page that `argv` names; the exit code."""
-    pages = {"reference": options_markdown, "example": example_toml}
+    pages = {
+        "reference": options_markdown, "example": example_toml, "arguments": arguments_module,
+    }  # fmt: skip
     if len(argv) != 1 or argv[0] not in pages:
         print(f"usage: python -m tricorn.config_docs {{{','.join(pages)}}}", file=sys.stderr)
         return 2
