@@ -399,6 +399,32 @@ def test_a_module_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
             sys.modules.pop(module, None)
 
 
+@pytest.mark.parametrize(
+    ("argv", "name", "stored"),
+    [
+        (["--forwarded-allow-ips", "10.0.0.1,10.0.0.2"], "trusted_proxies",
+         ("10.0.0.1", "10.0.0.2")),
+        (["--trusted-proxies=unix", "--trusted-proxies", "::1, 10.0.0.0/8,"], "trusted_proxies",
+         ("unix", "::1", "10.0.0.0/8")),
+        (["--alpn-protocols", "http/1.1,h2"], "alpn_protocols", ("http/1.1", "h2")),
+        (["--forwarded-fields=forwarded,x-forwarded-port"], "forwarded_fields",
+         ("forwarded", "x-forwarded-port")),
+        (["--server-name", "a.example,b.example"], "server_names", ("a.example", "b.example")),
+        # A comma may be part of these.
+        (["--header", "Vary: A, B"], "headers", ("Vary: A, B",)),
+        (["--bind", "unix:/run/a,b.sock"], "bind", ("unix:/run/a,b.sock",)),
+    ],
+)  # fmt: skip
+def test_one_flag_may_give_several_items(argv: list[str], name: str, stored: Any) -> None:
+    assert getattr(load(parse(*argv)).config, name) == stored
+
+
+@pytest.mark.parametrize("text", ["", ",", " "])
+def test_a_flag_that_gives_no_item(text: str) -> None:
+    with pytest.raises(ConfigError, match="trusted_proxies: expected"):
+        load(parse("--trusted-proxies", text))
+
+
 class TestEnvironment:
     def test_an_empty_variable_counts_as_not_set(self) -> None:
         assert read_environment({"TRICORN_WORKERS": "", "OTHER": "1"}) == ({}, [])
