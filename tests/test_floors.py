@@ -24,7 +24,7 @@ FLOORS = {
     "config_limits": 0, "last_resort": 5, "loop_watch": 5,
     "server": 5, "logs": 5, "log_config": 5, "log_sink": 5, "access_log": 5, "app_loader": 5,
     "application": 5, "event_loop": 5, "own_process": 5, "reloader": 5, "start_lines": 5,
-    "ticking": 5, "server_signals": 5, "stop_signals": 5, "forked_children": 5,
+    "ticking": 5, "server_signals": 5, "stop_signals": 5, "forked_children": 5, "importing": 5,
     "error_report": 5, "first_worker": 5, "collector": 5, "supervisor_environment": 5,
     "pid_file": 5, "control_channel": 5, "supervisor": 5, "supervisor_workers": 5,
     "supervisor_certificates": 5, "supervisor_sockets": 5, "supervisor_reload": 5,

@@ -24,6 +24,7 @@ from typing import Any, cast
 from tricorn.config_sources import put_first
 from tricorn.config_values import nearest
 from tricorn.exceptions import AppImportError, ConfigError
+from tricorn.importing import Importing
 from tricorn.records import Record
 from tricorn.types import Application
 
@@ -58,6 +59,11 @@ def load_app(target: str, *, factory: bool = False, app_dir: str | None = None) 
     """
     parsed = parse_target(target)
     _add_to_path(_checked_directory(app_dir))
+    with Importing(target):
+        return _load(parsed, factory=factory)
+
+
+def _load(parsed: Target, *, factory: bool) -> Application:
     module = _import_file(parsed.place) if parsed.is_file else _import_module(parsed.place)
     found = _find_attribute(module, parsed)
     if not callable(found):

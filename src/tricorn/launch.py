@@ -7,6 +7,7 @@ import logging
 from tricorn import collector
 from tricorn.config import Config
 from tricorn.exceptions import ConfigError
+from tricorn.importing import refuse_meanwhile
 from tricorn.launch_named import run_named
 from tricorn.standard_streams import fill_standard_streams
 from tricorn.types import Application
@@ -26,6 +27,7 @@ def run(app: Application | str | None, config: Config | None = None) -> None:
     :raises TricornError: as ``serve`` does.
     """
     fill_standard_streams()
+    refuse_meanwhile("run()")
     config = config or Config()
     if isinstance(app, str):
         config = config.replace(application=app)

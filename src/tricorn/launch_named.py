@@ -8,6 +8,7 @@ from collections.abc import Callable
 from tricorn import collector
 from tricorn.config import Config
 from tricorn.exceptions import ConfigError
+from tricorn.importing import refuse_meanwhile
 
 TYPE_CHECKING = False  # typing itself takes a megabyte
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def run_named(
     :param load_config: reads the configuration again, for SIGHUP.
     :param first: a process that waits to be the first worker.
     """
+    refuse_meanwhile("run()")
     if config.workers == 0:
         from tricorn.application import load
         from tricorn.server import run as run_here

@@ -24,6 +24,7 @@ from tricorn.counters import Counters
 from tricorn.event_loop import run_on
 from tricorn.exceptions import ConfigError, only_error
 from tricorn.health_server import HealthServer
+from tricorn.importing import refuse_meanwhile
 from tricorn.io import ending
 from tricorn.io.accepting import Acceptor, Intake
 from tricorn.io.accepting_asyncio import AsyncioAcceptor
@@ -80,6 +81,7 @@ async def serve(
     :raises LifespanError: if the application's startup failed.
     :raises BaseException: what ``shutdown_trigger`` raised, and Ctrl-C on trio; not in a group.
     """
+    refuse_meanwhile("serve()")
     config = config or Config()
     server = Server(compose(app, config), config)
     await run_server(server, shutdown_trigger, install_signal_handlers, task_status)

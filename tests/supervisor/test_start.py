@@ -149,6 +149,49 @@ def test_a_script_may_have_more_than_text_in_its_path(folder: Path) -> None:
         assert server.end() == 0
 
 
+@pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "tricorn.run(app, CONFIG)", "tricorn.run('serves:app', CONFIG)",
+        "anyio.run(tricorn.serve, app, CONFIG)",
+    ],
+    ids=["object", "name", "serve"],
+)  # fmt: skip
+def test_an_application_that_serves_where_it_is_imported(
+    folder: Path, call: str, workers: str
+) -> None:
+    (folder / "serves.py").write_text(
+        f"import anyio, tricorn\nCONFIG = tricorn.Config(bind='127.0.0.1:0')\n{APP}\n{call}\n"
+    )
+    with daemon(folder, "serves:app", "--bind", "127.0.0.1:0", "--workers", workers) as server:
+        assert server.end() == 4
+    assert " is called while 'serves:app' is imported" in server.errors.splitlines()[-1]
+    assert " speaks " not in server.errors
+
+
+def test_a_script_that_starts_itself_again_and_again(folder: Path) -> None:
+    """Without ``if __name__ == "__main__"`` each worker would be a supervisor."""
+    script = folder / "serves.py"
+    script.write_text(
+        f"import tricorn\n{APP}\n"
+        "tricorn.run('serves:app', tricorn.Config(bind='127.0.0.1:0', workers=2))\n"
+    )
+    with daemon(folder, command=[sys.executable, str(script)]) as server:
+        assert server.end() == 1
+    assert "run() is called while 'serves:app' is imported" in server.errors.splitlines()[-1]
+
+
+def test_an_imported_application_may_serve_in_a_thread(folder: Path) -> None:
+    (folder / "site_app.py").write_text(
+        f"import tricorn\n{APP}\n"
+        "helper = tricorn.serve_in_thread(app, tricorn.Config(bind='127.0.0.1:0'))\n"
+        "helper.close()\n"
+    )
+    with workers(folder) as site:
+        assert len(re.findall(" speaks ", site.server.errors)) == 2
+
+
 def test_an_application_object_has_no_workers(folder: Path) -> None:
     import tricorn
     from tricorn.exceptions import ConfigError
