@@ -54,6 +54,7 @@ class FileWatch:
         self.roots = _roots(config)
         self._include = config.reload_include
         self._exclude = config.reload_exclude
+        self._own = _own_files(config)
         self._closed = threading.Event()
         self._use_library = importlib.util.find_spec("watchfiles") is not None
         self._hints: Generator[_Hint, None, None] | None = None
@@ -66,7 +67,8 @@ class FileWatch:
         :raises ConfigError: as the constructor.
         """
         given = config.reload_include, config.reload_exclude
-        return given == (self._include, self._exclude) and _roots(config) == self.roots
+        same = given == (self._include, self._exclude) and _own_files(config) == self._own
+        return same and _roots(config) == self.roots
 
     @property
     def method(self) -> str:
@@ -197,6 +199,8 @@ class FileWatch:
                 for name in files:
                     if self._counts(name, prefix + name):
                         _note(found, os.path.join(folder, name))
+        for path in self._own:
+            found.pop(path, None)
         return found
 
     def _enters(self, folder: str, name: str, below: str) -> bool:
@@ -223,6 +227,14 @@ def _roots(config: Config) -> list[Path]:
         for path in dict.fromkeys(paths)
         if path.is_file() or not any(p in path.parents for p in paths)
     ]
+
+
+def _own_files(config: Config) -> frozenset[str]:
+    """What the server writes itself: each start would be the reason of another."""
+    paths = [path for path in (config.accesslog, config.errorlog) if path not in (None, "-")]
+    if config.pid_path is not None:
+        paths += [config.pid_path, f"{config.pid_path}.{os.getpid()}"]
+    return frozenset(os.path.realpath(path) for path in paths if path is not None)
 
 
 def _skipped(name: str) -> bool:

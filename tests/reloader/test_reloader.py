@@ -115,6 +115,25 @@ def test_what_does_not_count(folder: Path, method: str, watches: list[FileWatch]
     assert names(watch.wait(PATIENCE), folder) == {"shop/app.py"}
 
 
+def test_what_the_server_writes_does_not_count(
+    folder: Path, method: str, watches: list[FileWatch]
+) -> None:
+    link = folder / "logs"
+    link.symlink_to(folder / "shop")
+    own = {"errorlog": "error.log", "accesslog": "logs/access.log", "pid_path": "shop/pid"}
+    options = {key: str(folder / name) for key, name in own.items()}
+    watch = watch_of(folder, watches, reload_include=["*"], **options)
+    watch.wait(0.01)
+    for name in own.values():
+        (folder / name).write_text("changed")
+    assert watch.wait(0.5) == set()
+    (folder / "shop" / "other.log").write_text("changed")
+    assert names(watch.wait(PATIENCE), folder) == {"shop/other.log"}
+    config = Config.from_mapping({"reload_dirs": [str(folder)], "reload_include": ["*"]}, **options)
+    assert watch.suits(config)
+    assert not watch.suits(config.replace(errorlog=str(folder / "other.log")))
+
+
 def test_include_and_single_files(folder: Path, method: str, watches: list[FileWatch]) -> None:
     (folder / "shop" / "page.html").write_text("<p>")
     config = Config(
