@@ -65,7 +65,7 @@ def is_reset(sock: socket.socket) -> bool:
 
 
 def test_one_that_is_whole_ends_in_order(serving: Serving, tls: bool) -> None:
-    sock = ask(serving, serving(app, tls=tls), "/whole")
+    sock = ask(serving, serving(app, tls=tls, ssl_shutdown_timeout=0.05), "/whole")
     until(sock, b"\r\n\r\npart")
     assert not is_reset(sock)
 
