@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # What a write counts beyond its bytes: many small ones need a turn of the loop too.
 _WRITE_COST: Final = 1024
+# Bytes given to a stream at a time that tells of the last of them only.
+_PIECE: Final = 65536
 
 
 class AnyioOutput(Transport):
@@ -62,6 +64,7 @@ class AnyioOutput(Transport):
         self._close_wanted = False
         self.file: FileRegion | None = None
         self._gone = False
+        self._left = 0  # bytes of the write under way
         self._answers = 0  # bytes of what is queued that TLS has answered by itself
         self._eager = 0  # bytes sent without a wait since the last one
         self._socket = self._system_socket()
@@ -192,7 +195,7 @@ class AnyioOutput(Transport):
             return
         self._writing = True
         out, self._out = self._out, []
-        size = self._out_size
+        self._left = self._out_size
         connection = self._connection
         assert connection is not None
         paused = self.file is not None
@@ -208,7 +211,7 @@ class AnyioOutput(Transport):
                 return
             finally:
                 self._writing = False
-                self._out_size -= size
+                self._taken(self._left)
                 self._answers = 0
         if self._over and self._out_size <= self._worker.config.write_buffer_low:
             self._over = False
@@ -221,7 +224,7 @@ class AnyioOutput(Transport):
 
     async def _write_piece(self, piece: bytes | FileRegion) -> None:
         if not isinstance(piece, FileRegion):
-            await self._stream.send(piece)
+            await self._send_all(piece)
             return
         assert self._socket is not None
         try:
@@ -229,6 +232,29 @@ class AnyioOutput(Transport):
         finally:
             self.file = None
             piece.close()
+
+    async def _send_all(self, data: bytes) -> None:
+        """Send bytes, so that ``unsent`` shows what the peer takes of them."""
+        view = memoryview(data)
+        if self._socket is None:
+            for piece in (view[at : at + _PIECE] for at in range(0, len(view), _PIECE)):
+                await self._stream.send(piece)  # type: ignore[arg-type]  # anyio says bytes
+                self._taken(len(piece))
+            return
+        while True:
+            try:
+                sent = self._socket.send(view)
+            except BlockingIOError:
+                sent = 0
+            self._taken(sent)
+            view = view[sent:]
+            if not view:
+                return
+            await anyio.wait_writable(self._socket)
+
+    def _taken(self, size: int) -> None:
+        self._out_size -= size
+        self._left -= size
 
     async def _finish(self) -> None:
         """What was asked for behind the last byte."""
