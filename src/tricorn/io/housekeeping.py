@@ -105,7 +105,7 @@ class Housekeeping(WebSocketHost):
         """End a stream and drop what is queued for it: its peer is not waited for."""
         if self.http.http_version == "1.1":
             # It has the connection, which would close only behind what the peer does not take.
-            self._abort()
+            self._abort(reset=self.transport.unsent() > 0)
         else:
             self.http.reset(stream_id, CANCEL)
 
