@@ -283,7 +283,7 @@ class Options(Record, kw_only=True):
         "Take HTTP/2 from its first byte on cleartext addresses (RFC 9113 section 3.3).",
         "gRPC and proxies use it")
     early_hints_http1: bool = option(Kind.BOOL, HTTP1, True,
-        "Send 103 Early Hints (RFC 8297) over HTTP/1.1 too.")
+        "Send 103 Early Hints (RFC 8297) over HTTP/1.1 too; to be off behind nginx before 1.29.")
     max_chunk_overhead: int = option(Kind.SIZE, HTTP1, 16384,
         "Chunk extensions and trailer fields of one request body.", "Go, hyper")
 
