@@ -1,5 +1,7 @@
 """The HTTP/2 slot, in the terms of codecs.base, by every codec there is."""
 
+import time
+
 import hpack
 import pytest
 from playbook_http2 import (
@@ -138,6 +140,27 @@ def test_what_has_come_of_a_data_frame_is_told(fresh):
     fresh.receive_data(b"\xff\xff\xff" + frame[3:30])
     fresh.partial_data()  # whatever it says behind the end
     fresh.end_input()
+
+
+@pytest.mark.parametrize("name", present("http2"))
+def test_a_large_frame_in_many_reads_is_joined_once(name):
+    size = 2**24 - 1
+    codec = choice.http2(name)(
+        HTTP2Settings(10, 65536, 131072, size, 65536, 3), PriorityDispatcher()
+    )
+    codec.initiate()
+    codec.receive_data(PREFACE + settings() + SETTINGS_ACK)
+    codec.glitches = 0
+    frames = memoryview(raw(0xF1, 0, 0, bytes(size)) + headers(1))
+    begun = time.process_time()
+    events = [codec.receive_data(bytes(frames[at : at + 2048])) for at in range(0, size, 2048)]
+    assert time.process_time() - begun < 3  # joined at each read it takes minutes
+    assert not any(events)
+    assert codec.mid_frame
+    (event,) = codec.receive_data(bytes(frames[8192 * 2048 :]))
+    assert event == HeadersFrame(1, GET, True)
+    assert codec.glitches == 1
+    assert not codec.mid_frame
 
 
 @pytest.mark.parametrize(

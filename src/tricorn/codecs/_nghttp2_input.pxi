@@ -11,6 +11,8 @@ cdef class Receiver(Session):
     cdef Py_ssize_t _max_continuations
     cdef bytes _input  # whole frames lie from _position to _scanned
     cdef Py_ssize_t _position, _scanned
+    cdef list _rest  # of the frame behind _scanned: joined once, as it may come in many reads
+    cdef Py_ssize_t _rest_size, _missing  # bytes of it, and those behind _input, if known
     cdef Py_ssize_t _preface  # bytes of it that came
     cdef bint _greeted  # the peer's first SETTINGS is here
     cdef Py_ssize_t _scanned_block  # frames of the header block that the scan is in
@@ -28,6 +30,7 @@ cdef class Receiver(Session):
 
     def __cinit__(self, *args, **kwargs):
         self._input = b""
+        self._rest = []
         self._fields = []
 
     @property
@@ -37,7 +40,7 @@ cdef class Receiver(Session):
         )
 
     def partial_data(self):
-        cdef Py_ssize_t size = len(self._input) - self._scanned - HEADER
+        cdef Py_ssize_t size = len(self._input) - self._scanned - HEADER + self._rest_size
         cdef const uint8_t* frame = (
             <const uint8_t*>PyBytes_AS_STRING(self._input) + self._scanned
         )
@@ -77,7 +80,8 @@ cdef class Receiver(Session):
     def end_input(self):
         self._enter()
         self._input = b""
-        self._position = self._scanned = 0
+        self._rest = []
+        self._position = self._scanned = self._rest_size = self._missing = 0
         nghttp2_session_del(self._session)
         self._session = NULL
         self._leave()
@@ -96,6 +100,14 @@ cdef class Receiver(Session):
                 return 0
             self._preface += taken
             data = data[taken:]
+        if self._missing:
+            self._rest.append(data)
+            self._rest_size += len(data)
+            if self._rest_size < self._missing:
+                return 0
+            data = b"".join(self._rest)
+            self._rest = []
+            self._rest_size = self._missing = 0
         if self._position < len(self._input):
             data = self._input[self._position :] + data
         self._scanned -= self._position
@@ -127,6 +139,7 @@ cdef class Receiver(Session):
             self._stop = (FRAME_SIZE_ERROR, reason, "h2_max_inbound_frame_size")
             return False
         if left < HEADER + length:
+            self._missing = HEADER + length - left
             return False
         self._count(frame[3], frame[4], length, frame + HEADER)
         if self._scanned_block > self._max_continuations:

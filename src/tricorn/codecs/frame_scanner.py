@@ -33,8 +33,11 @@ class FrameScanner:
         "_in_headers",
         "_max_continuations",
         "_max_frame",
+        "_missing",
         "_partial",
         "_preface",
+        "_rest",
+        "_rest_size",
         "due",
         "glitches",
     )
@@ -44,7 +47,10 @@ class FrameScanner:
         self._max_continuations = max_continuations
         self._preface = PREFACE
         self._greeted = False  # the peer's first SETTINGS is here
-        self._partial = b""
+        self._partial = b""  # of a frame; what came behind it is in _rest while more is missing
+        self._missing = 0  # bytes behind _partial, where it has the frame's header
+        self._rest: list[bytes] = []  # joined once: a large frame may come in many reads
+        self._rest_size = 0
         self._in_headers = 0  # frames of the header block being received
         self.glitches = 0
         self.due = 0
@@ -58,9 +64,10 @@ class FrameScanner:
     def partial_data(self) -> tuple[int, int]:
         """The stream of a DATA frame that has come in part, and its bytes so far; 0 and 0: none."""
         partial = self._partial
-        if len(partial) <= 9 or partial[3] != _DATA:
+        size = len(partial) - 9 + self._rest_size
+        if size <= 0 or partial[3] != _DATA:
             return 0, 0
-        return int.from_bytes(partial[5:9], "big") & 0x7FFFFFFF, len(partial) - 9
+        return int.from_bytes(partial[5:9], "big") & 0x7FFFFFFF, size
 
     def scan(self, data: bytes) -> list[Piece]:
         """What ``data`` completes, in order: runs of whole frames, frames kept from the
@@ -75,8 +82,13 @@ class FrameScanner:
             self._preface = self._preface[len(taken) :]
             data = data[len(taken) :]
         if self._partial:
-            data = self._partial + data
-            self._partial = b""
+            self._rest.append(data)
+            self._rest_size += len(data)
+            if self._rest_size < self._missing:
+                return pieces
+            data = b"".join([self._partial, *self._rest])
+            self._partial, self._rest = b"", []
+            self._missing = self._rest_size = 0
         if not self._greeted and len(data) >= 9:
             self._greeted = True
             if data[3] != _SETTINGS or data[4] & _ACK:
@@ -101,6 +113,7 @@ class FrameScanner:
                 break
             end = position + 9 + length
             if end > size:
+                self._missing = end - size
                 break
             kind, flags = data[position + 3], data[position + 4]
             if kind == _HEADERS and flags & _END_HEADERS:
