@@ -12,8 +12,10 @@ from playbook import (
     respond,
 )
 from playbook_http2 import (
+    ANY,
     GET,
     POST,
+    SETTINGS_ACK,
     Frames,
     Server,
     data,
@@ -34,7 +36,13 @@ from tricorn.protocol.events import (
     StreamReset,
     TrailersReceived,
 )
-from tricorn.protocol.http2_errors import CANCEL, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM
+from tricorn.protocol.http2_errors import (
+    CANCEL,
+    ENHANCE_YOUR_CALM,
+    NO_ERROR,
+    PROTOCOL_ERROR,
+    REFUSED_STREAM,
+)
 
 pytestmark = pytest.mark.usefixtures("http2_codec")
 
@@ -341,6 +349,21 @@ class TestRFC9113Section5_1_2Concurrency:
         play << State(closing=False, busy_streams=2)
         play >> respond(1) << Frames(answered(1, (b"content-length", b"0")))
         return play >> headers(7) << Request(7)
+
+    def test_a_peer_that_does_not_know_the_limit_yet_is_refused_without_charge(self):
+        """Proxies send what waited for their connection at once (RFC 9113 3.4)."""
+        server = Server(acknowledges=False, h2_max_concurrent_streams=2, h2_max_resets=3)
+        events = server.receive(*[headers(n) for n in range(1, 401, 2)])
+        assert sum(type(event) is RequestReceived for event in events) == 2
+        refused = [("RST_STREAM", n, REFUSED_STREAM) for n in range(5, 401, 2)]
+        assert server.frames("RST_STREAM", "GOAWAY") == refused
+        server.receive(SETTINGS_ACK, *[headers(n) for n in range(401, 409, 2)])
+        assert ("GOAWAY", 407, ENHANCE_YOUR_CALM) in server.frames()
+
+    def test_one_that_never_learns_it_has_the_budget_of_frames_without_use(self):
+        server = Server(acknowledges=False, h2_max_concurrent_streams=2, h2_max_glitches=20)
+        server.receive(*[headers(n) for n in range(1, 101, 2)])
+        assert ("GOAWAY", ANY, ENHANCE_YOUR_CALM) in server.frames()
 
     def test_what_follows_a_refused_head_is_ignored(self):
         server = Server(h2_max_concurrent_streams=1)

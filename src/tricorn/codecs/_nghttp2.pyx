@@ -46,6 +46,7 @@ from tricorn.codecs.base import (
     PriorityFrame,
     PriorityUpdateFrame,
     ResetFrame,
+    SettingsAcknowledged,
     SettingsReceived,
     data_frame,
     headers_frame,

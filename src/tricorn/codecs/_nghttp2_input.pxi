@@ -314,7 +314,9 @@ cdef class Receiver(Session):
         if kind == NGHTTP2_HEADERS:
             self._header_block(frame, ended)
         elif kind == NGHTTP2_SETTINGS:
-            if not frame.hd.flags & NGHTTP2_FLAG_ACK:
+            if frame.hd.flags & NGHTTP2_FLAG_ACK:
+                self._events.append(SettingsAcknowledged())
+            else:
                 self._settings(&frame.settings)
         elif kind == NGHTTP2_PING:
             if frame.hd.flags & NGHTTP2_FLAG_ACK:

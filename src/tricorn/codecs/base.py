@@ -148,6 +148,12 @@ class SettingsReceived(Plain):
         self.no_rfc7540_priorities = no_rfc7540_priorities
 
 
+class SettingsAcknowledged(Plain):
+    """The peer knows our settings."""
+
+    __slots__ = ()
+
+
 class CodecFailed(Plain):
     """A connection error; the GOAWAY is queued. Nothing follows it.
 
@@ -171,6 +177,7 @@ HTTP2Event: TypeAlias = (
     | PingAck
     | GoAwayFrame
     | SettingsReceived
+    | SettingsAcknowledged
     | CodecFailed
 )
 

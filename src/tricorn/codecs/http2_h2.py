@@ -39,6 +39,7 @@ from tricorn.codecs.base import (
     PriorityFrame,
     ResetFrame,
     Scheduler,
+    SettingsAcknowledged,
     SettingsReceived,
 )
 from tricorn.codecs.frame_scanner import FrameScanner, Piece
@@ -230,8 +231,7 @@ class H2Codec(Scheduled):
         bound_encoder(self._connection)
         changed = event.changed_settings.get(_NO_RFC7540_PRIORITIES)
         value = changed.new_value if changed is not None else 0
-        if value not in (0, 1):
-            # RFC 9218 2.1.
+        if value not in (0, 1):  # RFC 9218 2.1
             code = h2.errors.ErrorCodes.PROTOCOL_ERROR
             self._fail(events, code, f"SETTINGS_NO_RFC7540_PRIORITIES of {value}")
             return
@@ -494,6 +494,7 @@ _TRANSLATE: dict[type[h2.events.Event], Callable[[H2Codec, Any, list[HTTP2Event]
     h2.events.StreamReset: H2Codec._on_reset,
     h2.events.WindowUpdated: H2Codec._on_window,
     h2.events.RemoteSettingsChanged: H2Codec._on_settings,
+    h2.events.SettingsAcknowledged: lambda _, __, events: events.append(SettingsAcknowledged()),
     h2.events.PriorityUpdated: H2Codec._on_priority,
     h2.events.PingAckReceived: H2Codec._on_ping_ack,
 }

@@ -46,6 +46,7 @@ class HTTP2Connection(HTTP2Output):
         secure: bool,
     ) -> None:
         super().__init__(codec, config, defaults, secure=secure)
+        self._announced = False  # the peer knows our settings
         self._partial = 0  # bytes of the DATA frame that had come in part at the last tick
 
     def __repr__(self) -> str:
@@ -145,7 +146,13 @@ class HTTP2Connection(HTTP2Output):
         if self._streams.full(self._limits.streams):
             # RFC 9113 5.1.2: this stream alone; the request was not acted upon.
             events.append(LimitReached(stream_id, "h2_max_concurrent_streams"))
-            self._reset_by_us(stream_id, errors.REFUSED_STREAM, events)
+            if self._announced:
+                self._reset_by_us(stream_id, errors.REFUSED_STREAM, events)
+                return
+            # Nor was it a fault: nobody has to wait for our settings.
+            self._unsent = True
+            self._codec.reset(stream_id, errors.REFUSED_STREAM)
+            self._fail(self._floods.glitch(1), events)
             return
         try:
             event = read_request(frame.headers, stream_id, frame.end_stream, self._limits)
@@ -251,6 +258,9 @@ class HTTP2Connection(HTTP2Output):
     def _on_settings(self, frame: frames.SettingsReceived, events: list[Event]) -> None:
         if frame.no_rfc7540_priorities:
             self._codec.disable_rfc7540()
+
+    def _on_settings_ack(self, frame: frames.SettingsAcknowledged, events: list[Event]) -> None:
+        self._announced = True
 
     def _on_ping_ack(self, frame: frames.PingAck, events: list[Event]) -> None:
         if self._drain.acknowledged(frame.data):
@@ -376,6 +386,7 @@ _HANDLERS: Final[dict[type[HTTP2Event], Callable[[HTTP2Connection, Any, list[Eve
     frames.PriorityFrame: HTTP2Connection._on_priority,
     frames.PriorityUpdateFrame: HTTP2Connection._on_priority_update,
     frames.SettingsReceived: HTTP2Connection._on_settings,
+    frames.SettingsAcknowledged: HTTP2Connection._on_settings_ack,
     frames.PingAck: HTTP2Connection._on_ping_ack,
     frames.GoAwayFrame: HTTP2Connection._on_goaway,
     frames.CodecFailed: HTTP2Connection._on_failed,
