@@ -294,6 +294,19 @@ class TestRFC9113Section8_3Pseudo:
         fields = [METHOD, SCHEME, AUTHORITY, (b":path", b"/" + b"a" * 100)]
         return refused(fields, 414, max_request_target_size=100)
 
+    @pytest.mark.parametrize("end", [False, True])
+    def test_what_is_refused_with_an_answer_costs_no_budget(self, end):
+        """Behind a proxy it is the connection of many."""
+        server = Server(h2_max_resets=3, max_request_target_size=100)
+        fields = [METHOD, SCHEME, AUTHORITY, (b":path", b"/" + b"a" * 100)]
+        for stream_id in range(1, 201, 2):
+            server.receive(headers(stream_id, fields, end=end))
+            assert server.frames() == [
+                ("HEADERS", stream_id, [(b":status", b"414")], True),
+                *([] if end else [("RST_STREAM", stream_id, NO_ERROR)]),
+            ]
+        assert not server.connection.closing
+
     @conversation
     def test_8_1_1_a_length_without_content_is_malformed(self):
         return malformed([*POST, (b"content-length", b"3")])

@@ -175,11 +175,15 @@ class HTTP2Connection(HTTP2Output):
     def _refuse(self, stream_id: int, exc: RemoteProtocolError, events: list[Event]) -> None:
         """A malformed request costs its stream; a well-formed one is answered (RFC 9113 8.1.1)."""
         events.append(PeerFault(stream_id, str(exc), exc.status, exc.limit))
-        if exc.status != 400:
-            status = (b":status", b"%d" % exc.status)
-            self._codec.send_headers(stream_id, [status, *exc.headers, *self._defaults()], True)
-        code = errors.PROTOCOL_ERROR if exc.status == 400 else errors.NO_ERROR
-        self._reset_by_us(stream_id, code, events)
+        if exc.status == 400:
+            self._reset_by_us(stream_id, errors.PROTOCOL_ERROR, events)
+            return
+        # As an application's answer that does not wait for the content, it costs no budget: behind
+        # a proxy the connection is that of many.
+        self._unsent = True
+        status = (b":status", b"%d" % exc.status)
+        self._codec.send_headers(stream_id, [status, *exc.headers, *self._defaults()], True)
+        self._codec.reset(stream_id, errors.NO_ERROR)
 
     def _on_trailers(self, frame: frames.HeadersFrame, events: list[Event]) -> None:
         if (stream := self._streams.find(frame.stream_id)) is None:
