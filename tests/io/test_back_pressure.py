@@ -7,11 +7,13 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+import wsproto.events
 
 from helpers.apps import body, read_body, reply, start
 from helpers.clients import HTTP2Client
 from helpers.serving import Inbox, settled
 from helpers.site import EACH_ONCE, Site
+from helpers.websocket import WebSocketClient
 from tricorn.types import Receive, Scope, Send
 
 MIB = 2**20
@@ -218,6 +220,39 @@ def test_a_send_that_waits_for_the_peer_can_be_given_up(site: Site) -> None:
     assert response.complete
     assert response.body.endswith(b"x" * 100_000 + b"end")
     assert len(response.body) % len(piece) == 3
+
+
+def test_messages_that_are_given_up_do_not_pile_up(site: Site) -> None:
+    """As a broadcast that gives each client a moment, and goes on to the next."""
+    seen = Inbox()
+    gate: Any = None
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert (await receive())["type"] == "websocket.connect"
+        await send({"type": "websocket.accept"})
+        message = {"type": "websocket.send", "bytes": bytes(65536)}
+        given_up = 0
+        for _ in range(512):
+            with anyio.CancelScope() as scope_of_one:
+                scope_of_one.cancel()
+                await send(message)
+            given_up += scope_of_one.cancelled_caught
+        seen.put(given_up)
+        await gate.wait()
+        await send({"type": "websocket.send", "text": "the last"})
+
+    site.serve(app, write_timeout=None)
+    gate = site.gate()
+    client = WebSocketClient(site.connect(receive_buffer=65536))
+    assert client.handshake() == 200
+    assert seen.take() > 256
+    gate.open()
+    size = 0
+    while not isinstance(event := client.event(), wsproto.events.TextMessage):
+        size += len(event.data)
+    assert event.data == "the last"
+    assert size % 65536 == 0
+    assert size < 12 * MIB  # what the system and the buffers of one connection take
 
 
 def test_a_paused_upload_still_sees_its_response(plain: Site) -> None:

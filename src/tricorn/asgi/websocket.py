@@ -58,6 +58,7 @@ class WebSocketStream(WebSocketWire):
         self._denial_discard = False
         self._connecting_since: float | None = None
         self._answered = False  # the head of a response that is no acceptance is out
+        self._given_up = False  # by who sent, the wait for room
 
     def __repr__(self) -> str:
         return f"<WebSocketStream {self.stream_id} {self._state.value}>"
@@ -120,17 +121,26 @@ class WebSocketStream(WebSocketWire):
         :raises ClientDisconnected: once the WebSocket is closed (ASGI WebSocket 2.4); not by the
             message that closes or denies it, if the peer was there when that came.
         """
+        if self._given_up and isinstance(message, dict) and message.get("type") == "websocket.send":
+            await self._wait_for_room()
         opened = self._state is _OPEN and self._disconnect is None and not self._lost
         if opened and isinstance(message, dict) and message.get("type") == "websocket.send":
             # Nearly all there are.
             flushed = self._send_message(message)
             if flushed is not None:
-                await flushed
+                try:
+                    await flushed
+                except BaseException:
+                    self._given_up = True
+                    raise
             return
         try:
             taken = messages.as_dict(message)
         except (TypeError, ValueError):
             raise messages.refuse(self._state.value, message, _TABLE[self._state]) from None
+        if taken is not message:
+            await self.send(taken)
+            return
         kind = taken.get("type")
         kind = kind if isinstance(kind, str) else ""
         handler = _TABLE[self._state].get(kind)
@@ -143,6 +153,13 @@ class WebSocketStream(WebSocketWire):
         flushed = handler(self, taken) or self.host.flush(self.stream_id)
         if flushed is not None:
             await until_taken(flushed, self._state is _State.CLOSED)
+
+    async def _wait_for_room(self) -> None:
+        """Wait before anything is queued: one who gives up each wait would fill the memory."""
+        flushed = self.host.flush(self.stream_id)
+        if flushed is not None:
+            await flushed
+        self._given_up = False
 
     async def _too_late(self, reason: str) -> None:
         """Raise; one who sends again and again leaves the others their turn."""
