@@ -132,6 +132,29 @@ def test_exchanges_that_are_cut(plain: Site, records: Records) -> None:
     assert (metrics[requests + "2xx}"], metrics[requests + "5xx}"]) == (2, 1)
 
 
+def test_a_websocket_is_open_from_its_acceptance_to_its_end(plain: Site) -> None:
+    before, behind = plain.gate(), plain.gate()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await before.wait()
+        await app(scope, receive, send)
+        await behind.wait()
+
+    metrics = Metrics(plain.serve(slow, **OPTIONS))
+    client = plain.websocket()
+    metrics.until("tricorn_applications_running", 1)
+    assert metrics["tricorn_websockets_open"] == 0
+    before.open()
+    assert client.handshake() == 200
+    metrics.until("tricorn_websockets_open", 1)
+    client.close()
+    assert client.close_code() == 1000
+    metrics.until("tricorn_websockets_open", 0)
+    assert metrics["tricorn_applications_running"] == 1
+    behind.open()
+    metrics.until("tricorn_applications_running", 0)
+
+
 def test_websockets(plain: Site) -> None:
     metrics = Metrics(plain.serve(app, **OPTIONS))
     refused = WebSocketClient(plain.connect(), path="/no")

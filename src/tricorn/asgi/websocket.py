@@ -75,6 +75,11 @@ class WebSocketStream(WebSocketWire):
         return over and self._state is not _State.CLOSED
 
     @property
+    def is_open(self) -> bool:
+        """Whether it was accepted and has not ended on the wire."""
+        return self._connection is not None and not self.complete
+
+    @property
     def owes_response(self) -> bool:
         """Whether the application returned without an answer to the handshake."""
         return self._connection is None and not self.complete and not self.abandoned

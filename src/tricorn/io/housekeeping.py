@@ -130,8 +130,11 @@ class Housekeeping(WebSocketHost):
         return self.transport.unsent() > 0 or self.transport.in_flight() > 0
 
     def load(self) -> tuple[int, int, int]:
-        """1 while the connection is open, applications that run for it, its WebSockets."""
-        websockets = sum(type(stream) is WebSocketStream for stream in self._streams.values())
+        """1 while the connection is open, applications that run for it, its open WebSockets."""
+        websockets = 0
+        for stream in self._streams.values():
+            if isinstance(stream, WebSocketStream):
+                websockets += stream.is_open
         return int(not self._gone), self._running, websockets
 
     # Making room for another connection
