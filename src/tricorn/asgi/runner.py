@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import CancelledError
+from asyncio import CancelledError, Task
 
 from tricorn.asgi import cancellation
 from tricorn.asgi.exchange import BaseStream
@@ -46,6 +46,8 @@ def _was_cancelled(
     failure = cancellation.apart(exc, cancelled)
     if failure is None:
         if cancellation.requested(cancelled):
+            if _is_nobodys(worker, stream):
+                _failed(worker, stream, exc)
             # Of a group asyncio would say that it is an error of the task.
             return cancelled is not CancelledError or isinstance(exc, cancelled)
         if not stream.abandoned:
@@ -53,6 +55,16 @@ def _was_cancelled(
     elif not (stream.cut_short and _came_of_disconnect(failure)) and not _only_disconnects(failure):
         _failed(worker, stream, failure)
     return False
+
+
+def _is_nobodys(worker: Worker, stream: BaseStream) -> bool:
+    """Whether the server had no reason to cancel: another task of the application's has done it.
+
+    Elsewhere than in tasks of asyncio's own nothing but a scope around it cancels an application.
+    """
+    if stream.complete or stream.abandoned or worker.draining:
+        return False
+    return isinstance(stream.task, Task)
 
 
 def _failed(worker: Worker, stream: BaseStream, exc: BaseException) -> None:
