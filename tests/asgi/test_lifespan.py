@@ -170,3 +170,41 @@ def test_a_lifespan_that_fails_while_it_has_nothing_to_do_is_told_as_it_says(cap
     assert first.startswith("the application's lifespan failed:\nTraceback")
     assert second == "the application's lifespan failed: ValueError: lost the broker"
     assert not any(record.exc_info for record in caplog.records)
+
+
+@pytest.mark.parametrize("phase", ["startup", "serving", "shutdown"])
+def test_a_cancellation_of_the_server_s_is_no_failure_of_the_application(caplog, phase):
+    """Though it tells it as one, as Starlette does."""
+    told = []
+
+    async def app(scope, receive, send):
+        kind = "startup"
+        try:
+            await receive()
+            if phase == "startup":
+                await anyio.sleep_forever()
+            await send(COMPLETE)
+            kind = "shutdown"
+            await receive()
+            await anyio.sleep_forever()
+        except BaseException:
+            told.append(kind)
+            await send({"type": f"lifespan.{kind}.failed", "message": traceback.format_exc()})
+            raise
+
+    async def main():
+        lifespan = Lifespan(app, Config(startup_timeout=0.01, shutdown_timeout=0.01))
+        async with anyio.create_task_group() as tasks:
+            if phase == "startup":
+                with pytest.raises(LifespanError, match="startup_timeout"):
+                    await lifespan.startup(tasks)
+            else:
+                await lifespan.startup(tasks)
+            if phase == "serving":
+                lifespan.cancel()
+            elif phase == "shutdown":
+                await lifespan.shutdown()
+
+    anyio.run(main)
+    assert told == ["startup" if phase == "startup" else "shutdown"]
+    assert "failed" not in caplog.text

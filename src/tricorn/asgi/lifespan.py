@@ -221,6 +221,10 @@ class Lifespan:
             self._supported = True
             self._state = _State.RUNNING
             self._started.set()
+        elif self._scope.cancel_called:
+            # Starlette gives our cancellation for a failure of its own.
+            self._state = _State.DONE
+            self._stopped.set()
         elif kind == "lifespan.startup.failed":
             self._failure = self._summary("startup", message)
             self._state = _State.DONE
