@@ -434,7 +434,7 @@ class Supervisor(Fleet):
             return
         _log.info("supervisor %d serves; this one drains and ends", handover.pid)
         self.notifier.main_pid(handover.pid)
-        handover.let_go()
+        handover.let_go(reload=bool(self._reload_again))
         self.sockets.own_paths(False)
         self.sockets.release(None)  # ours first, as in a stop
         self.stopping = True

@@ -85,8 +85,13 @@ class Handover:
             self._process.send_signal(signal.SIGTERM)
         self._channel.close()
 
-    def let_go(self) -> None:
-        """The new one stands on its own feet."""
+    def let_go(self, *, reload: bool) -> None:
+        """The new one stands on its own feet.
+
+        :param reload: whether we were asked for a reload since it has begun.
+        """
+        if reload:
+            self._process.send_signal(signal.SIGHUP)
         self._channel.close()
         self._process.returncode = 0  # it outlives us, and nobody has to wait for it
 

@@ -224,6 +224,29 @@ def _received(manager: socket.socket) -> Iterator[str]:
             yield manager.recv(4096, socket.MSG_DONTWAIT).decode()
 
 
+def test_a_reload_that_is_asked_for_meanwhile_is_the_new_supervisors(tmp_path: Path) -> None:
+    held = APP + (
+        "open('imported', 'w').close()\nwhile os.path.exists('hold'):\n    time.sleep(0.02)\n"
+    )
+    (tmp_path / "site_app.py").write_text(held)
+    with workers(tmp_path) as site:
+        (tmp_path / "hold").touch()
+        (tmp_path / "imported").unlink()
+        site.server.send(signal.SIGUSR2)
+        eventually((tmp_path / "imported").exists, "the new supervisor has no worker")
+        (tmp_path / "site_app.py").write_text(APP.replace("VERSION = 1", "VERSION = 22"))
+        site.server.send(signal.SIGHUP)
+        site.server.wait_for("SIGHUP: a reload waits")
+        (tmp_path / "hold").unlink()
+        _, supervisor = site.wait_said(3)
+        try:
+            assert site.version() == "22"
+            assert supervisor == site.said[1][1] != site.said[0][1]
+        finally:
+            os.kill(supervisor, signal.SIGTERM)
+            eventually(lambda: not is_alive(supervisor), "it does not end")
+
+
 def test_where_the_new_supervisor_fails_the_old_one_goes_on(tmp_path: Path) -> None:
     with workers(tmp_path, "--pid-path", "pid") as site:
         (former, old) = site.said[0]
