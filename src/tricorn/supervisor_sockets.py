@@ -48,7 +48,8 @@ class Sockets:
 
     @classmethod
     def bind(cls, config: Config, former: Sockets | None = None) -> Sockets:
-        """Take over what ``former`` has of the addresses, and bind the others.
+        """Take over what ``former`` has of the addresses, and bind the others. A Unix socket whose
+        path somebody has removed is bound anew.
 
         ``former`` keeps all it has; one of the two is then told to ``release`` what the other
         does not have.
@@ -58,8 +59,10 @@ class Sockets:
         sockets = cls(config)
         try:
             for key, address in sockets._wanted:
-                found = former._made[0].get(key) if former is not None else None
-                sockets._made[0][key] = found or address.bind(config)
+                found = former._made[0].get(key, []) if former is not None else []
+                if not found or any(listener.is_lost() for listener in found):
+                    found = address.bind(config)
+                sockets._made[0][key] = found
         except BaseException:
             sockets.release(former)
             raise

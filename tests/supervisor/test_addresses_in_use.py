@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
-from workers_daemon import eventually, refuses
+from workers_daemon import eventually, is_alive, refuses, workers
 
 from helpers.daemon import daemon
 
@@ -96,5 +98,25 @@ def test_a_path_that_was_taken_long_ago_hinders_no_reload(folder: Path) -> None:
     with daemon(folder, "late:app", "--bind", f"unix:{path}") as server:
         server.wait_for("1 worker (")
         path.unlink()
-        server.send(signal.SIGHUP)
-        server.wait_until(lambda errors: errors.count("1 worker (") == 2)
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(str(path))
+            other.listen()
+            server.send(signal.SIGHUP)
+            server.wait_until(lambda errors: errors.count("1 worker (") == 2)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2])
+def test_a_path_that_somebody_has_removed_is_made_anew(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    path = tmp_path / "s"
+    with workers(tmp_path, "--bind", f"unix:{path}") as site:
+        path.unlink()
+        site.server.send(number)
+        _, supervisor = site.wait_said(2)
+        try:
+            assert not refuses(str(path))
+        finally:
+            os.kill(supervisor, signal.SIGTERM)
+            eventually(lambda: not is_alive(supervisor), "it does not end")
+    assert not path.exists()

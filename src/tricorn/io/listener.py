@@ -103,6 +103,10 @@ class Listener:
         if self.owned and not self._has_path():
             raise self._unusable(TAKEN)
 
+    def is_lost(self) -> bool:
+        """Whether nothing is left at the path of a Unix socket we made, so nobody can reach it."""
+        return self.inode is not None and not os.path.lexists(self.bind.path)
+
     def take_access(self, config: Config) -> None:
         """Give the path of a Unix socket we made the mode and owner that the options say now.
 
