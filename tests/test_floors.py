@@ -32,7 +32,7 @@ FLOORS = {
     "supervisor_signals": 5, "supervisor_slots": 5, "supervisor_fleet": 5,
     "supervisor_handover": 5, "worker_process": 5, "launch": 5, "launch_named": 5,
     "threaded": 6, "testing": 6, "pytest_plugin": 6, "gunicorn": 6,
-    "cli": 6, "cli_command": 6, "cli_parser": 6, "cli_versions": 6,
+    "cli": 6, "cli_command": 6, "cli_output": 6, "cli_parser": 6, "cli_versions": 6,
     "migrate": 6, "__main__": 6, "demo": 6, "__init__": 6,
     "serverless": 6,
 }  # fmt: skip

@@ -74,7 +74,7 @@ def _main(argv: Sequence[str], *, is_command: bool) -> int:
     if command.version is not None:
         from tricorn.cli_versions import version_text
 
-        return _print(version_text(command.version))
+        return _show(version_text(command.version))
 
     def load_config(*, again: bool) -> LoadedConfig:
         return load(command.given, os.environ, command.config, again=again)
@@ -84,18 +84,16 @@ def _main(argv: Sequence[str], *, is_command: bool) -> int:
         from tricorn import config_docs
 
         as_json = command.print_config == "json"
-        return _print((config_docs.config_json if as_json else config_docs.config_toml)(loaded))
+        return _show((config_docs.config_json if as_json else config_docs.config_toml)(loaded))
     if command.check_config:
         return _check(loaded)
     return _run(loaded, partial(load_config, again=True), is_command=is_command)
 
 
-def _print(text: str) -> int:
-    try:
-        print(text.rstrip("\n"), flush=True)
-    except BrokenPipeError:  # the reader, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+def _show(text: str) -> int:
+    from tricorn.cli_output import show  # not above: a server has no use for it
+
+    return show(text)
 
 
 def _check_target(config: Config) -> None:
@@ -126,8 +124,7 @@ def _check(loaded: LoadedConfig) -> int:
     served = config.application or "no application"
     if config.mounts:
         served += f" and {len(config.mounts)} mount{'s' if len(config.mounts) > 1 else ''}"
-    print(f"tricorn: the configuration is valid: {served} on {addresses}")
-    return 0
+    return _show(f"tricorn: the configuration is valid: {served} on {addresses}")
 
 
 def _run(loaded: LoadedConfig, load_again: Callable[[], LoadedConfig], *, is_command: bool) -> int:

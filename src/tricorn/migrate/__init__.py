@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from tricorn.cli_output import show
 from tricorn.config_sources import DEFAULT_FILE
 from tricorn.exceptions import ConfigError
 from tricorn.migrate.assemble import assemble, check, gather, settings
@@ -92,8 +93,7 @@ def main(argv: Sequence[str]) -> int:
     found = migrate(peer, command, environ, arguments.file, arguments.keep_defaults)
     _tell(found)
     if arguments.output == "-":
-        sys.stdout.write(found.text)
-        return 0
+        return show(found.text)
     private = "keyfile_password" in found.entries
     write(arguments.output, found.text, force=arguments.force, private=private)
     count = f"{len(found.entries)} option{'s' * (len(found.entries) != 1)}"
