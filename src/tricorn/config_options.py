@@ -115,7 +115,7 @@ class Options(Record, kw_only=True):
         "none: only at SIGHUP.", "a rotation is in use within seconds")
     alpn_protocols: Sequence[str] = option(Kind.LIST, TLS, ("h2", "http/1.1"),
         "Protocols offered in the TLS handshake (RFC 7301), the preferred one first.",
-        choices=("h2", "http/1.1"))
+        choices=("h2", "http/1.1"), commas=True)
 
     worker_class: str = option(Kind.TEXT, PROCESS, "auto",
         "Event loop; auto is uvloop where it is installed, else asyncio.",
@@ -129,7 +129,7 @@ class Options(Record, kw_only=True):
         "The proxy takes root_path off the path: put it back in front, as Uvicorn does.")
     server_names: Sequence[str] = option(Kind.LIST, PROCESS, (),
         "Host names that are served, with or without a port, *.example.org for all below it; "
-        "others get 421; empty: all.", flags=("--server-name",))
+        "others get 421; empty: all.", flags=("--server-name",), commas=True)
     lifespan: str = option(Kind.TEXT, PROCESS, "auto",
         "ASGI lifespan: auto goes on where the application does not support it.",
         choices=("auto", "on", "off"))
@@ -239,13 +239,13 @@ class Options(Record, kw_only=True):
     trusted_proxies: Sequence[str] = option(Kind.LIST, PROXIES, (),
         "Proxies whose word about the client is taken: addresses, networks such as 10.0.0.0/8, "
         "unix for peers of unix sockets, * for all.", "anybody can send the fields",
-        flags=("--forwarded-allow-ips",))
+        flags=("--forwarded-allow-ips",), commas=True)
     forwarded_fields: Sequence[str] = option(Kind.LIST, PROXIES,
         ("x-forwarded-for", "x-forwarded-proto"),
         "Fields that trusted proxies set: X-Forwarded-*, or Forwarded (RFC 7239). Others are not "
         "read.", "a proxy passes the fields that it does not know on from clients",
         choices=("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port",
-                 "x-forwarded-prefix", "forwarded"))
+                 "x-forwarded-prefix", "forwarded"), commas=True)
     proxy_protocol: Sequence[str] = option(Kind.LIST, PROXIES, (),
         "Addresses of bind and insecure_bind, or all, whose peers begin with the PROXY protocol, "
         "version 1 or 2; they must be trusted_proxies.")

@@ -58,7 +58,8 @@ class Option(Record, kw_only=True):
     bound numbers, both included. ``inert`` says why a value has no effect and what is done
     instead. ``choices`` of a list option bind each of its items. ``words`` are
     taken beside what the kind takes, ``spellings`` (in lower case) for choices. ``hides`` are keys
-    of a table whose values are never shown.
+    of a table whose values are never shown. ``commas`` is a list whose items hold no comma: one
+    flag may give several.
     ``free`` is a table whose contents are not ours: in it "none" is a string, and anything of
     Python's may stand.
     """
@@ -80,6 +81,7 @@ class Option(Record, kw_only=True):
     high: float | None = None
     secret: bool = False
     hides: tuple[str, ...] = ()
+    commas: bool = False
     free: bool = False
     inert: str = ""
 
@@ -338,9 +340,15 @@ def _to_seconds(row: Option, value: object, text: bool) -> float:
     return parse_duration(value) if isinstance(value, str) else _to_number(row, value, text)
 
 
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 def _to_list(row: Option, value: object, text: bool) -> tuple[str, ...]:
     if isinstance(value, str):
-        value = [part.strip() for part in value.split(",") if part.strip()] if text else [value]
+        value = _parts(value) if text else [value]
+    elif text and row.commas and isinstance(value, list):
+        value = [part for item in value for part in (_parts(item) or [item])]
     if not isinstance(value, list | tuple):
         raise TypeError("not a list")
     items = tuple(_to_text(row, item, text) for item in value)
