@@ -63,6 +63,21 @@ def test_several_records() -> None:
     assert read(records + b"what follows").offered == (b"h2", b"http/1.1")
 
 
+def test_each_record_is_taken_apart_once() -> None:
+    """Else a peer that sends a byte in each would have most of a processor for a few kilobytes."""
+    alpn = b"\x00\x10\x00\x05\x00\x03\x02h2"
+    padding = b"\x00\x15" + (30_000).to_bytes(2, "big") + bytes(30_000)
+    extensions = padding + alpn
+    body = b"\x03\x03" + bytes(32) + b"\x00" + b"\x00\x02\x13\x01" + b"\x01\x00"
+    body += len(extensions).to_bytes(2, "big") + extensions
+    message = b"\x01" + len(body).to_bytes(3, "big") + body
+    hello = ClientHello()
+    for byte in message:
+        assert not hello.done
+        hello.feed(b"\x16\x03\x01\x00\x01" + bytes([byte]))
+    assert hello.offered == (b"h2",)
+
+
 def test_names_that_are_not_ascii() -> None:
     hello = read(PLAIN.replace(b"shop.example", b"\xff\xfe\xc3\xa4.example"[:12]))
     assert hello.done

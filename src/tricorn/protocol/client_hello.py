@@ -48,10 +48,11 @@ def is_cleartext_http(data: bytes | bytearray) -> bool:
 class ClientHello:
     """Takes the bytes of a connection until the ClientHello is complete."""
 
-    __slots__ = ("_data", "done", "offered", "server_name")
+    __slots__ = ("_data", "_message", "done", "offered", "server_name")
 
     def __init__(self) -> None:
-        self._data = b""
+        self._data = b""  # the beginning of a record
+        self._message = bytearray()  # of the records before: each is taken apart once
         self.done = False
         """Whether no more bytes are wanted."""
         self.offered: tuple[bytes, ...] | None = None
@@ -66,15 +67,39 @@ class ClientHello:
         if self._data:
             data = self._data + data
         try:
-            message = _message(data)
+            message = self._take(data)
             if message is not None:
                 self.done = True
                 self._read(message)
         except (IndexError, ValueError):
             self.done = True
-        if len(data) > _LARGEST:
+        if len(self._message) > _LARGEST:
             self.done = True
-        self._data = b"" if self.done else data
+        if self.done:
+            self._data = b""
+            self._message.clear()
+
+    def _take(self, data: bytes) -> bytes | None:
+        """Take whole records; the body of the ClientHello, None while it is incomplete."""
+        message = self._message
+        place = 0
+        while len(data) >= place + RECORD_HEADER:
+            if data[place] != _HANDSHAKE:
+                raise ValueError("no handshake record")
+            begin = place + RECORD_HEADER
+            end = begin + _uint16(data, place + 3)
+            if len(data) < end:
+                break
+            message += data[begin:end]
+            place = end
+            if len(message) >= 4:
+                if message[0] != _CLIENT_HELLO:
+                    raise ValueError("no ClientHello")
+                size = 4 + (message[1] << 16) + (message[2] << 8) + message[3]
+                if len(message) >= size:
+                    return bytes(message[4:size])
+        self._data = data[place:]
+        return None
 
     def _read(self, message: bytes) -> None:
         """Find the two extensions; each length is of what follows it."""
@@ -98,25 +123,6 @@ class ClientHello:
 
 def _uint16(data: bytes, place: int) -> int:
     return data[place] << 8 | data[place + 1]
-
-
-def _message(data: bytes) -> bytes | None:
-    """The body of the ClientHello out of its records; None while it is incomplete."""
-    message = b""
-    place = 0
-    while len(data) >= place + RECORD_HEADER:
-        if data[place] != _HANDSHAKE:
-            raise ValueError("no handshake record")
-        begin = place + RECORD_HEADER
-        place = begin + _uint16(data, place + 3)
-        message += data[begin:place]
-        if len(message) >= 4:
-            if message[0] != _CLIENT_HELLO:
-                raise ValueError("no ClientHello")
-            size = 4 + (message[1] << 16) + _uint16(message, 2)
-            if len(message) >= size:
-                return message[4:size]
-    return None
 
 
 def _names(data: bytes) -> tuple[bytes, ...]:
