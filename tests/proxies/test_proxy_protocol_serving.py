@@ -214,6 +214,18 @@ def test_a_peer_that_leaves_in_its_header(http1: Site, records: Records) -> None
     eventually(lambda: any(wanted in line for line in records.messages()), "the line")
 
 
+def test_a_peer_that_only_looks_leaves_no_line(http1: Site, records: Records) -> None:
+    """As the TCP checks of balancers, every few seconds."""
+    served = http1.serve(Recorder(), **ON)
+    for _ in range(3):
+        with open_socket(served.address) as sock:
+            sock.shutdown(socket.SHUT_WR)
+            assert closed(sock)
+    served.stop()
+    served.wait()
+    assert not [line for line in records.messages() if line.startswith("refused")]
+
+
 def test_stopping_waits_for_no_header(http1: Site) -> None:
     served = http1.serve(Recorder(), header_timeout=None, graceful_timeout=PATIENCE * 2, **ON)
     with open_socket(served.address) as silent, open_socket(served.address) as half:

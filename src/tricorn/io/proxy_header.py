@@ -29,15 +29,19 @@ async def receive_header(sock: socket.socket, limit: float | None) -> ProxyHeade
     :param sock: connected, non-blocking, and not in the hands of an event loop.
     :param limit: seconds for the whole of it, None for no limit.
     :raises RemoteProtocolError: in words for the log, if it does not come or is malformed.
-    :raises OSError: if the connection is lost.
+    :raises OSError: if the connection is lost, or ends before it has begun.
     """
     parser = ProxyHeaderParser()
+    heard = False
     try:
         with anyio.fail_after(limit):
             while True:
                 data = await _look(sock)
                 if not data:
+                    if not heard:  # as those who look whether anybody listens
+                        raise ConnectionResetError("closed without a word")
                     raise RemoteProtocolError(CUT)
+                heard = True
                 header = parser.feed(data)
                 sock.recv(len(data) - len(parser.rest))
                 if header is not None:
