@@ -108,6 +108,9 @@ MALFORMED = ["a malformed X-Forwarded-For field"]
         (["\u00b2.0.0.1".encode().decode("latin-1")], MALFORMED),
         (["example.org"], MALFORMED),
         ([", ".join(["10.0.0.1"] * 65)], MALFORMED),
+        (["192.0.2.7" + "," * 63], ("192.0.2.7", 0)),
+        (["192.0.2.7" + "," * 64], MALFORMED),
+        (["," * 10_000 + "192.0.2.7"], ("192.0.2.7", 0)),
     ],
 )
 def test_x_forwarded_for(lines: list[str], client: Any) -> None:
@@ -154,6 +157,8 @@ def single(name: str, *values: str, **options: Any) -> dict[str, Any]:
         ("prefix", "/a/%2e%2E", {"fault": "a malformed X-Forwarded-Prefix field"}),
         ("prefix", "/a?b", {"fault": "a malformed X-Forwarded-Prefix field"}),
         ("prefix", "/%zz", {"fault": "a malformed X-Forwarded-Prefix field"}),
+        ("prefix", "/shop" + "," * 64, {"fault": "a malformed X-Forwarded-Prefix field"}),
+        ("proto", "https" + "," * 64, {"fault": "a malformed X-Forwarded-Proto field"}),
         ("prefix", "/", {}),
         ("prefix", "/shop/",
          {"root_path": "/shop", "path": "/shop/a/b", "raw_path": b"/shop/a/b"}),
@@ -296,6 +301,7 @@ BAD = ["a malformed Forwarded field"]
         (['for="192.0.2.7:99999"'], BAD),
         (["garbage, for=10.1.1.1;proto=https"], BAD),
         ([", ".join(["for=10.1.1.1"] * 65)], BAD),
+        (["for=192.0.2.7" + "," * 64], BAD),
     ],
 )  # fmt: skip
 def test_forwarded(lines: list[str], result: Any) -> None:

@@ -37,8 +37,8 @@ _FOR, _PROTO, _HOST, _PORT, _PREFIX = (
 _SCHEMES: Final = {"http": "http", "ws": "http", "https": "https", "wss": "https"}
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _OWS: Final = b" \t"
-# Elements of a list that are looked at. Chains of proxies are short; what is longer was
-# made by a client whom everybody trusts.
+# Elements of a list that are looked at, empty ones too (RFC 9110 section 5.6.1.2). Chains of
+# proxies are short; what is longer was made by a client whom everybody trusts.
 _MOST_HOPS: Final = 64
 # Nodes whose meaning is remembered, and the characters one may have for that.
 _REMEMBERED: Final = 1024
@@ -109,8 +109,8 @@ def from_the_right(values: Sequence[bytes]) -> Iterator[str]:
         while end >= 0:
             comma = value.rfind(b",", 0, end)
             element = value[comma + 1 : end].strip(_OWS)
+            count = _counted(count)
             if element:
-                count = _counted(count)
                 yield element.decode("latin-1")
             end = comma
 
@@ -124,7 +124,7 @@ def _counted(count: int) -> int:
 _TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 # Values without quotes are tokens; some proxies leave the quotes off an address with a port.
 _PAIR: Final = re.compile(
-    rf'({_TOKEN})=(?:([!#$%&\'*+\-.^_`|~0-9A-Za-z:\[\]]+)|"((?:[^"\\]|\\.)*)")', re.DOTALL
+    rf'({_TOKEN})=(?:([!#$%&\'*+\-.^_`|~0-9A-Za-z:\[\]]+)|"([^"\\]*(?:\\.[^"\\]*)*)")', re.DOTALL
 )
 _SEPARATOR: Final = re.compile(r"[ \t]*;[ \t;]*")
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
@@ -173,20 +173,22 @@ def elements_from_the_right(values: Sequence[bytes]) -> Iterator[dict[str, str]]
         while end >= 0:
             comma = _comma_before(text, end)
             element = text[comma + 1 : end].strip(" \t")
+            count = _counted(count)
             if element:
-                count = _counted(count)
                 yield parse_element(element)
             end = comma
 
 
 def _comma_before(text: str, end: int) -> int:
     """Where the comma in front of the element that ends at ``end`` is; -1: at no place."""
+    comma = text.rfind(",", 0, end)
     while True:
-        comma = text.rfind(",", 0, end)
         quote_mark = text.rfind('"', 0, end)
         if quote_mark < comma or quote_mark < 0:
             return comma
         end = _opening_quote(text, quote_mark)
+        if comma >= end:  # in quotes; else it is known, and not looked for at each pair of them
+            comma = text.rfind(",", 0, end)
 
 
 def _opening_quote(text: str, closing: int) -> int:
@@ -246,12 +248,9 @@ class Reader:
             hops = self._attempt(_FOR, peer, self._apply_for, scope, found[_FOR]) or 0
         for name, apply in _SINGLE.items():
             if name in found:
-                text = _element(found[name], hops)
-                if text is not None:
-                    self._attempt(name, peer, apply, scope, text)
+                self._attempt(name, peer, _apply_one, apply, scope, found[name], hops)
         if _PREFIX in found:
-            parts = _elements(found[_PREFIX], hops)
-            self._attempt(_PREFIX, peer, _apply_prefix, scope, parts, root_path)
+            self._attempt(_PREFIX, peer, _apply_prefix, scope, found[_PREFIX], hops, root_path)
 
     def _attempt(self, name: bytes, peer: Client, apply: Callable[..., Any], *args: Any) -> Any:
         """Apply a field; one that cannot be read is left out as a whole, with a line."""
@@ -327,6 +326,14 @@ def _element(values: list[bytes], hops: int) -> str | None:
     return found
 
 
+def _apply_one(
+    apply: Callable[[Scope, str], None], scope: Scope, values: list[bytes], hops: int
+) -> None:
+    text = _element(values, hops)
+    if text is not None:
+        apply(scope, text)
+
+
 def _elements(values: list[bytes], hops: int) -> list[str]:
     """What the proxies said, one element each, the first of them first."""
     found: list[str] = []
@@ -388,8 +395,9 @@ _SINGLE: Final[dict[bytes, Callable[[Scope, str], None]]] = {
 _PREFIX_PATH: Final = re.compile(r"(?:/(?:[A-Za-z0-9\-._~!$&'()*+;=:@]|%[0-9A-Fa-f]{2})+)+/?|/")
 
 
-def _apply_prefix(scope: Scope, parts: list[str], stripped: str) -> None:
+def _apply_prefix(scope: Scope, values: list[bytes], hops: int, stripped: str) -> None:
     """Put what the proxies have taken off the path in front of it again (ASGI HTTP 2.4)."""
+    parts = _elements(values, hops)
     for part in parts:
         decoded = unquote(part)
         segments = decoded.split("/")
