@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import os
 import signal
@@ -412,6 +413,31 @@ def test_small_writes_are_not_held_back(loop: str, records: Records) -> None:
         return answer
 
     assert run(loop, main).endswith(b"\r\n\r\n1")
+
+
+def test_a_task_factory_that_knows_no_contexts(records: Records) -> None:
+    """As they were before Python 3.11; uvloop itself can do nothing with them."""
+    variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable", default=0)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        before = variable.get()
+        variable.set(before + 1)
+        await reply(send, f"{task.get_name()} {before}".encode())
+
+    def factory(loop: asyncio.AbstractEventLoop, coroutine: Any) -> asyncio.Task[Any]:
+        return asyncio.Task(coroutine, loop=loop, name="ours")
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_task_factory(factory)
+        async with anyio.create_task_group() as tasks:
+            url, stop = await start_serving(tasks, app, lifespan="off")
+            for _ in range(2):
+                assert (await fetch(url)).endswith(b"\r\n\r\nours 0")
+            stop.set()
+
+    run("asyncio", main)
 
 
 @pytest.mark.parametrize("cancelled", [False, True])

@@ -406,7 +406,8 @@ class AsyncioTransport(Transport):
             if eager:
                 return _eager_task(coroutine, self._loop, context)
             return asyncio.Task(coroutine, loop=self._loop, name="exchange", context=context)
-        return self._loop.create_task(coroutine, context=context)
+        # A task factory of the program's may know of no context, as none did before Python 3.11.
+        return context.run(self._loop.create_task, coroutine)
 
     def waiter(self) -> FutureWaiter:
         """A new one-shot signal."""
