@@ -210,7 +210,7 @@ def unsilence() -> None:
     silenced by its own option.
     """
     error = logging.getLogger(ERROR)
-    if error.disabled and any(isinstance(handler, LogHandler) for handler in error.handlers):
+    if error.disabled and _sinks:
         passing = {error, logging.getLogger(ACCESS)} - _disabled
         _disable(passing, False)
 
