@@ -6,7 +6,13 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractContextManager, asynccontextmanager, closing, nullcontext
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    closing,
+    nullcontext,
+)
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -252,12 +258,12 @@ class Server:
         try:
             if self.on_bound is not None:
                 self.on_bound()
-            async with anyio.create_task_group() as tasks:
-                if install_signal_handlers:
-                    # Not above: a supervisor has its own.
-                    from tricorn.server_signals import catch_up, watch
+            signals: AbstractAsyncContextManager[None] = nullcontext()
+            if install_signal_handlers:
+                from tricorn.server_signals import catch_up, taken  # a supervisor has its own
 
-                    await tasks.start(watch, self, stop, starting, tasks.cancel_scope)
+                signals = taken(self, stop, starting)
+            async with signals, anyio.create_task_group() as tasks:
                 try:
                     with starting:
                         await lifespan.startup(tasks)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 import anyio
@@ -41,6 +41,20 @@ def check_thread() -> None:
             "only the main thread can take signals; in another one use serve_in_thread, or serve "
             "without install_signal_handlers"
         )
+
+
+@asynccontextmanager
+async def taken(
+    server: Server, stop: anyio.Event, starting: anyio.CancelScope
+) -> AsyncIterator[None]:
+    """Take signals up to the end of the block: of an application, too, that is slow to go.
+
+    :param stop: see `watch`, as for ``starting``.
+    """
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(watch, server, stop, starting, tasks.cancel_scope)
+        yield
+        tasks.cancel_scope.cancel()
 
 
 async def watch(

@@ -15,6 +15,7 @@ from helpers.apps import reply
 from helpers.serving import BACKENDS, LOOPS, PATIENCE, Records, address_of
 from tricorn import Config, run, serve
 from tricorn.exceptions import ConfigError
+from tricorn.io import ending
 from tricorn.types import Receive, Scope, Send
 
 NUMBERS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
@@ -71,6 +72,35 @@ def test_the_handlers_of_the_program_come_back(
         anyio.run(main, backend=backend, backend_options=options)
         assert told == [signal.SIGTERM]
     assert [signal.getsignal(number) for number in NUMBERS] == handlers
+
+
+def test_signals_are_taken_until_the_application_is_gone(
+    loop: str, told: list[int], records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One more while it cleans up behind a start that was given up kills nobody."""
+    records.expect("SIGTERM again")
+    monkeypatch.setattr(ending, "CANCEL_TIME", 0.05)
+    log = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        signal.raise_signal(signal.SIGTERM)
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(0.1)
+                signal.raise_signal(signal.SIGTERM)
+                await anyio.sleep(0.1)
+            log.append("cleaned up")
+
+    async def main() -> None:
+        config = Config(bind="127.0.0.1:0", lifespan="on")
+        await serve(app, config, install_signal_handlers=True)
+
+    backend, options = BACKENDS[loop]
+    anyio.run(main, backend=backend, backend_options=options)
+    assert (log, told) == (["cleaned up"], [])
 
 
 @pytest.mark.parametrize("way", ["run", "serve"])
