@@ -16,6 +16,7 @@ from helpers.serving import Records, eventually
 from helpers.site import Serving, Site
 from helpers.websocket import WebSocketClient
 from helpers.wsgi import TEXT, Open, failing, has, hello
+from tricorn.asgi import wsgi_response
 
 MIB = 2**20
 
@@ -188,13 +189,32 @@ def test_no_start_response_is_an_error(wsgi: Open, records: Records, content: An
     assert words == "the application did not call start_response"
 
 
-@pytest.mark.parametrize("name", ["Connection", "transfer-encoding", "Upgrade", "Trailer"])
+@pytest.mark.parametrize("name", ["Proxy-Authenticate", "transfer-encoding", "Upgrade", "Trailer"])
 def test_hop_by_hop_fields_are_an_error(wsgi: Open, records: Records, name: str) -> None:
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         start_response("200 OK", [*TEXT, (name, "x")])
         return [b"never"]
 
     assert f"{name!r} is hop-by-hop" in failing(wsgi, records, app)
+
+
+@pytest.mark.parametrize("name", ["Connection", "keep-alive"])
+def test_fields_that_recipes_for_event_streams_have_are_left_out(
+    wsgi: Open, records: Records, name: str
+) -> None:
+    wsgi_response._field_name.cache_clear()
+    records.expect("is left out")
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [*TEXT, (name, "keep-alive")])
+        return [b"served"]
+
+    client = wsgi(app, validate=False)
+    for _ in range(2):
+        response = client.get("/")
+        assert (response.status, response.text) == (200, "served")
+        assert (name.lower().encode(), b"keep-alive") not in response.headers
+    assert len([text for text in records.messages() if name in text]) == 1
 
 
 def test_a_field_that_would_split_the_response_is_an_error(wsgi: Open, records: Records) -> None:

@@ -110,7 +110,7 @@ def twice(environ: Environ, start_response: Any) -> list[bytes]:
         answering([b"x"], status="OK"),
         answering([b"x"], ("X-A", "a\r\nX-B: c")),
         answering([b"x"], ("X-A", "\u20ac")),
-        answering([b"x"], ("Connection", "close")),
+        answering([b"x"], ("Upgrade", "x")),
         answering([b"x"], ("Transfer-Encoding", "chunked")),
         answering(["text"]),
         answering([5]),
@@ -125,7 +125,8 @@ def test_what_is_an_error(wsgi: WSGISite, records: Records, app: App) -> None:
     """must, PEP 3333 "The start_response() Callable": a second call without exc_info is an
     error, and so is content without a call.
 
-    must, PEP 3333 "Other HTTP Features": a hop-by-hop field is an error.
+    must, PEP 3333 "Other HTTP Features": a hop-by-hop field that the server does not decide
+    on anyway is an error.
 
     should, PEP 3333 "The start_response() Callable": a status or field that is malformed, or not
     of latin-1, is an error while it is the application's.

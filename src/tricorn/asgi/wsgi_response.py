@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import logging
 import os
 import re
 import stat
@@ -14,13 +15,18 @@ from tricorn.asgi.wsgi_exchange import Exchange, FilePiece
 from tricorn.exceptions import InvalidMessage
 from tricorn.types import Header, Message
 
+_log = logging.getLogger("tricorn.error")
+
 # "999 Message here" (PEP 3333); the message is not sent by HTTP/2, and not by us.
 _STATUS = re.compile(r"([2-9]\d\d)( [^\x00-\x1f\x7f]*)?")
 # RFC 2616 section 13.5.1, to which PEP 3333 refers, and Trailer as RFC 9110 spells it.
 _HOP_BY_HOP = {
-    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
-    "trailers", "transfer-encoding", "upgrade",
+    "proxy-authenticate", "proxy-authorization", "te", "trailer", "trailers", "transfer-encoding",
+    "upgrade",
 }  # fmt: skip
+# These too, but all that they can ask for is what the server decides anyway; recipes for event
+# streams have them, and Gunicorn, mod_wsgi and uWSGI take them.
+_LEFT_OUT = {"connection", "keep-alive"}
 # What reads the bytes its descriptor has; a GzipFile has a descriptor too.
 _PLAIN_FILES = (io.FileIO, io.BufferedReader, io.BufferedRandom)
 
@@ -105,7 +111,10 @@ class Response:
         fields: list[Header] = []
         for name, value in headers:
             try:
-                field = _field_name(name), value.encode("latin-1")
+                lower = _field_name(name)
+                if lower is None:
+                    continue
+                field = lower, value.encode("latin-1")
             except (AttributeError, UnicodeEncodeError):
                 raise InvalidMessage(
                     f"start_response: field {name!r}: names and values are str of latin-1"
@@ -192,8 +201,12 @@ def _status_code(status: str) -> int:
 
 
 @functools.lru_cache(512)
-def _field_name(name: str) -> bytes:
+def _field_name(name: str) -> bytes | None:
+    """The name in lower case; None where the field is left out, which is told once."""
     lower = name.lower()
+    if lower in _LEFT_OUT:
+        _log.warning("a field %r of a WSGI application is left out: it is the server's", name)
+        return None
     if lower in _HOP_BY_HOP:
         raise InvalidMessage(f"start_response: {name!r} is hop-by-hop and the server's business")
     return lower.encode("latin-1")
