@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from tricorn import collector
+from tricorn import collector, logs
 from tricorn.config import Config
 from tricorn.exceptions import ConfigError
 from tricorn.importing import refuse_meanwhile
 
 TYPE_CHECKING = False  # typing itself takes a megabyte
 if TYPE_CHECKING:
+    from types import FrameType
+
     from tricorn.first_worker import FirstWorker
 
 
@@ -31,7 +36,9 @@ def run_named(
         from tricorn.server import run as run_here
 
         collector.resume()
-        run_here(*load(config))
+        with _ending_on_sigterm():
+            loaded = load(config)
+        run_here(*loaded)
         return
     if threading.current_thread() is not threading.main_thread():
         raise ConfigError(
@@ -42,3 +49,26 @@ def run_named(
 
     collector.resume()
     supervise(config, load_config, first)
+
+
+@contextmanager
+def _ending_on_sigterm() -> Iterator[None]:
+    """Have SIGTERM end an import in order; process 1 of a container would not even hear of it."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    ):
+        yield
+        return
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is _end:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """Nothing has begun that would have to end; an exception might be caught in the import."""
+    logs.shutdown()
+    os._exit(0)

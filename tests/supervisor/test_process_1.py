@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from workers_daemon import eventually, workers
 
-from helpers.daemon import COMMAND
+from helpers.daemon import COMMAND, daemon
 
 _CONTAINER = ("unshare", "--pid", "--fork", "--kill-child")
 
@@ -62,3 +62,18 @@ def test_it_does_not_hand_over(tmp_path: Path) -> None:
         site.server.wait_for("SIGUSR2: a container ends with its process 1")
         assert len(_children(supervisor)) == 1
         assert site.get() == "1 1"
+
+
+@pytest.mark.parametrize("container", [(), _CONTAINER])
+def test_sigterm_ends_the_import_of_a_single_process(
+    tmp_path: Path, container: tuple[str, ...]
+) -> None:
+    (tmp_path / "site_app.py").write_text(
+        "import time\nprint('imports', file=__import__('sys').stderr)\ntime.sleep(60)\n"
+    )
+    argv = ("site_app:app", "--bind", "127.0.0.1:0", "--workers", "0")
+    with daemon(tmp_path, *argv, command=(*container, *COMMAND)) as server:
+        server.wait_for("imports")
+        pid = server.process.pid
+        os.kill(_children(pid)[0] if container else pid, signal.SIGTERM)
+        assert server.end() == 0
