@@ -38,7 +38,6 @@ class BaseStream:
     close_code: int | None = None
     is_websocket = False
     scope: Scope
-    task: TaskHandle | None = None  # the application's, while it runs; the driver's business
     body_limit: int | None = None  # bytes of request body above which the answer is 413
     _access_log: Callable[[Exchange], None] | None = None
     _started_at = 0.0
@@ -46,6 +45,8 @@ class BaseStream:
 
     def __init__(self, host: Host, request: RequestReceived) -> None:
         self.host = host
+        # The application's, while it runs; the driver's business.
+        self.task: TaskHandle | None = None
         self.stream_id = request.stream_id
         self.method = request.method
         self.http_version = request.http_version
