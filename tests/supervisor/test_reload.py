@@ -109,7 +109,8 @@ def test_new_workers_that_die_together_leave_the_former_ones(tmp_path: Path) -> 
         eventually(lambda: not any(map(is_alive, caught)), "a new worker stays")
         os.kill(supervisor, signal.SIGCONT)
         site.server.wait_for("SIGHUP: the reload failed, the former workers and configuration")
-        assert site.worker() in former
+        # The third of the new ones, which was ready, may answer until it has ended.
+        eventually(lambda: {site.worker() for _ in range(5)} <= set(former), "a new worker stays")
         assert all(map(is_alive, former))
         (tmp_path / "site_app.py").write_text(APP.replace("VERSION = 1", "VERSION = 22"))
         site.server.send(signal.SIGHUP)
