@@ -76,6 +76,8 @@ def _main(argv: Sequence[str], *, is_command: bool) -> int:
 
         return _show(version_text(command.version))
 
+    _check_directory()
+
     def load_config(*, again: bool) -> LoadedConfig:
         return load(command.given, os.environ, command.config, again=again)
 
@@ -94,6 +96,16 @@ def _show(text: str) -> int:
     from tricorn.cli_output import show  # not above: a server has no use for it
 
     return show(text)
+
+
+def _check_directory() -> None:
+    """Not for a reload: a deployment may have removed it meanwhile."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise ConfigError(
+            "the working directory does not exist any more; start from one that does"
+        ) from None
 
 
 def _check_target(config: Config) -> None:

@@ -185,6 +185,23 @@ def test_the_applications_traceback_has_its_own_frames_only(work: Path, run: Run
     ]
 
 
+@pytest.mark.parametrize("words", [[], ["--workers", "0"], ["--check-config"]])
+def test_a_working_directory_that_was_removed_is_told(tmp_path: Path, words: list[str]) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = (
+        f"import os, sys; os.chdir({str(gone)!r}); os.rmdir({str(gone)!r})\n"
+        f"from tricorn.cli import main; sys.exit(main(['tricorn.demo:app', *{words!r}]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "tricorn: error: the working directory does not exist any more; start from one that does"
+    ]
+
+
 def test_ctrl_c_is_quiet(work: Path, run: Run) -> None:
     (work / "shop.py").write_text("raise KeyboardInterrupt")
     result = run("--check-config", "shop:app")
