@@ -24,7 +24,7 @@ from typing import Any, cast
 from tricorn.config_sources import put_first
 from tricorn.config_values import nearest
 from tricorn.exceptions import AppImportError, ConfigError
-from tricorn.importing import Importing
+from tricorn.importing import importing
 from tricorn.records import Record
 from tricorn.types import Application
 
@@ -59,7 +59,7 @@ def load_app(target: str, *, factory: bool = False, app_dir: str | None = None) 
     """
     parsed = parse_target(target)
     _add_to_path(_checked_directory(app_dir))
-    with Importing(target):
+    with importing(target):
         return _load(parsed, factory=factory)
 
 

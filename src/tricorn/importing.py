@@ -7,44 +7,35 @@ A program that calls `run` where it is imported too, and not below ``if __name__
 from __future__ import annotations
 
 import threading
-from types import TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tricorn.exceptions import ConfigError
 
-# By thread, for a server in another one is the application's affair.
-_targets: dict[int, str] = {}
+
+class _Here(threading.local):
+    """By thread, for a server in another one is the application's affair."""
+
+    target: str | None = None
 
 
-class Importing:
-    """While it is entered, this thread imports the application that `target` names."""
+_here = _Here()
 
-    def __init__(self, target: str) -> None:
-        self._target = target
-        self._former: str | None = None
 
-    def __enter__(self) -> None:
-        thread = threading.get_ident()
-        self._former = _targets.get(thread)
-        _targets[thread] = self._target
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        thread = threading.get_ident()
-        if self._former is None:
-            del _targets[thread]
-        else:
-            _targets[thread] = self._former
+@contextmanager
+def importing(target: str) -> Iterator[None]:
+    """While this thread imports the application that `target` names."""
+    former, _here.target = _here.target, target
+    try:
+        yield
+    finally:
+        _here.target = former
 
 
 def refuse_meanwhile(call: str) -> None:
     """Raise `ConfigError` if `call`, which serves, comes from what is being imported."""
-    target = _targets.get(threading.get_ident())
-    if target is not None:
+    if _here.target is not None:
         raise ConfigError(
-            f"{call} is called while {target!r} is imported, which would wait for its end; let the "
-            f'program call it below if __name__ == "__main__":'
+            f"{call} is called while {_here.target!r} is imported, which would wait for its end; "
+            f'let the program call it below if __name__ == "__main__":'
         )
