@@ -51,7 +51,8 @@ class _Watch(threading.Thread):
         self._limit = limit
         self._on_stall = on_stall
         self._watched = threading.get_ident()
-        self._context = contextvars.copy_context()  # log handlers may tell servers apart by it
+        # Log handlers may tell servers apart by it; _context is the thread's own since Python 3.14.
+        self._starters = contextvars.copy_context()
         self._call = caller_from_threads()
         self._changed = threading.Condition()
         self._over = False
@@ -65,7 +66,7 @@ class _Watch(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        self._context.run(self._watch)
+        self._starters.run(self._watch)
 
     def _watch(self) -> None:
         step = self._limit / _STEPS
