@@ -430,8 +430,10 @@ def test_a_task_factory_that_knows_no_contexts(records: Records) -> None:
     # Some versions of asyncio rename what a factory has made.
     made: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
 
-    def factory(loop: asyncio.AbstractEventLoop, coroutine: Any) -> asyncio.Task[Any]:
-        task = asyncio.Task(coroutine, loop=loop)
+    def factory(
+        loop: asyncio.AbstractEventLoop, coroutine: Any, *, name: str | None = None
+    ) -> asyncio.Task[Any]:
+        task = asyncio.Task(coroutine, loop=loop)  # with a name since Python 3.14
         made.add(task)
         return task
 
