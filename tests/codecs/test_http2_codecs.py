@@ -1,5 +1,6 @@
 """The HTTP/2 slot, in the terms of codecs.base, by every codec there is."""
 
+import base64
 import time
 
 import hpack
@@ -226,9 +227,21 @@ def test_the_smallest_and_the_last_table_size_are_told(codec, told, updates):
         codec.receive_data(settings({1: size}))
     codec.receive_data(headers(1))
     codec.data_to_send(1 << 20)
+    assert table_sizes_told(codec, min(told[-1], 4096)) == updates
+
+
+@pytest.mark.parametrize("size", [5000, 2**32 - 1])
+def test_an_upgrade_leaves_the_table_as_large_as_we_want(fresh, size):
+    fresh.initiate_upgrade(base64.urlsafe_b64encode(settings({1: size})[9:]).rstrip(b"="))
+    fresh.data_to_send(1 << 20)
+    assert table_sizes_told(fresh, 4096) == []
+
+
+def table_sizes_told(codec, most):
+    """The sizes but the usual one that a response on stream 1 gives its reader's table."""
     codec.send_headers(1, [(b":status", b"200"), (b"a", b"b")], True)
     decoder = hpack.Decoder()
-    decoder.max_allowed_table_size = min(told[-1], 4096)
+    decoder.max_allowed_table_size = most
     seen = []
     decode, decoder._update_encoding_context = decoder._update_encoding_context, None
 
@@ -240,7 +253,7 @@ def test_the_smallest_and_the_last_table_size_are_told(codec, told, updates):
     decoder._update_encoding_context = note
     frames = read_frames(b"".join(codec.data_to_send(1 << 20)), decoder)
     assert frames == [("HEADERS", 1, [(b":status", b"200"), (b"a", b"b")], True)]
-    assert [size for size in seen if size != 4096] == updates
+    return [size for size in seen if size != 4096]
 
 
 def test_altsvc_of_a_client_is_ignored(codec):

@@ -15,6 +15,7 @@ from h2.windows import WindowManager
 from hyperframe.frame import Frame
 
 from tricorn.codecs.base import HTTP2Settings
+from tricorn.exceptions import RemoteProtocolError
 
 # Far above any limit we announce: the limit itself is kept above the slot, where a
 # stream over it is refused alone.
@@ -116,6 +117,19 @@ def new_connection(
     connection.max_inbound_frame_size = settings.max_frame_size
     connection.decoder.max_header_list_size = settings.max_header_list_size
     return connection
+
+
+def upgrade(connection: h2.connection.H2Connection, settings: bytes) -> None:
+    """Initiate a connection upgraded from HTTP/1.1, with stream 1 open.
+
+    :param settings: what HTTP2-Settings said.
+    :raises RemoteProtocolError: if that is malformed.
+    """
+    try:
+        connection.initiate_upgrade_connection(settings + b"=" * (-len(settings) % 4))
+    except Exception as exc:
+        raise RemoteProtocolError(f"malformed HTTP2-Settings: {exc}") from None
+    bound_encoder(connection)
 
 
 def bound_encoder(connection: h2.connection.H2Connection) -> None:

@@ -43,10 +43,9 @@ from tricorn.codecs.base import (
     SettingsReceived,
 )
 from tricorn.codecs.frame_scanner import FrameScanner, Piece
-from tricorn.codecs.h2_connection import announced, bound_encoder, limit_of, new_connection
+from tricorn.codecs.h2_connection import announced, bound_encoder, limit_of, new_connection, upgrade
 from tricorn.codecs.scheduled import Scheduled
 from tricorn.codecs.send_buffer import SendBuffer
-from tricorn.exceptions import RemoteProtocolError
 from tricorn.quoting import shortened
 from tricorn.types import Headers
 
@@ -98,11 +97,7 @@ class H2Codec(Scheduled):
 
         :raises RemoteProtocolError: if HTTP2-Settings is malformed.
         """
-        try:
-            padded = settings + b"=" * (-len(settings) % 4)
-            self._connection.initiate_upgrade_connection(padded)
-        except Exception as exc:
-            raise RemoteProtocolError(f"malformed HTTP2-Settings: {exc}") from None
+        upgrade(self._connection, settings)
         self._announce()
         self._outbound[1] = None
         self._scheduler.insert(1)
