@@ -17,7 +17,7 @@ import anyio.abc
 from tricorn.asgi.health import Health
 from tricorn.asgi.host import Worker
 from tricorn.config import Config
-from tricorn.io.accepting import Intake
+from tricorn.io.accepting import Acceptor, Intake
 from tricorn.io.accepting_asyncio import AsyncioAcceptor
 from tricorn.io.listener import Listener
 from tricorn.io.registry import Registry
@@ -30,7 +30,7 @@ _log = logging.getLogger("tricorn.error")
 
 # Connections at once; above it the longest idle one makes room.
 _MOST = 64
-# Seconds the last answers have to leave.
+# Seconds the last answers have to leave, and at most those that drain_idle_timeout has here.
 _CLOSE_TIME = 1.0
 
 
@@ -80,7 +80,7 @@ class HealthServer:
                 try:
                     yield
                 finally:
-                    await self._close()
+                    await self._close(acceptor)
             else:
                 from tricorn.io.accepting_anyio import AnyioAcceptor  # not above: not for asyncio
 
@@ -91,7 +91,7 @@ class HealthServer:
                     try:
                         yield
                     finally:
-                        await self._close()
+                        await self._close(anyio_acceptor)
                     tasks.cancel_scope.cancel()
         finally:
             intake.close()
@@ -109,20 +109,36 @@ class HealthServer:
             await acceptor.accept(listener, task_status=task_status)
 
     def leave(self) -> None:
-        """Accept no more: the server ends, or another one serves at the same addresses."""
+        """Another server answers at the same addresses: accept no more, and drain what is open."""
+        self._stop_accepting()
+        self._worker.stopping.set()
+        for connection in list(self._connections):
+            connection.shutdown()
+
+    def _stop_accepting(self) -> None:
         while self._stops:
             self._stops.pop()()
 
-    async def _close(self) -> None:
-        """End the connections behind what they have to send; where cancelled, too."""
-        self.leave()
+    async def _close(self, acceptor: Acceptor) -> None:
+        """End the connections behind what they have to send; where cancelled, too.
+
+        Those that drain have their time: somebody else serves on, and none of them is to fail.
+        """
+        self._stop_accepting()
         emptied = anyio.Event()
         self._connections.on_empty = emptied.set
-        for connection in list(self._connections):
-            connection.evict()
-        with anyio.move_on_after(_CLOSE_TIME, shield=True):
-            if self._connections:
-                await emptied.wait()
+        try:
+            if self._worker.draining:
+                with anyio.move_on_after(2 * _CLOSE_TIME):
+                    await acceptor.settle()
+                    if self._connections:
+                        await emptied.wait()
+        finally:
+            for connection in list(self._connections):
+                connection.evict()
+            with anyio.move_on_after(_CLOSE_TIME, shield=True):
+                if self._connections:
+                    await emptied.wait()
 
     def tick(self, now: float) -> None:
         """Let time pass (seconds, monotonic)."""
@@ -136,6 +152,7 @@ def _own_config(config: Config) -> Config:
         max_connections=_MOST,
         max_connections_per_address=None,
         max_concurrent_requests=None,
+        drain_idle_timeout=min(config.drain_idle_timeout, _CLOSE_TIME),
         proxy_protocol=(),
         trusted_proxies=(),
         request_id="off",

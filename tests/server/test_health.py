@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from helpers.apps import hello, reply
-from helpers.clients import Client, HTTP1Client, Response, open_socket
+from helpers.clients import Client, HTTP1Client, HTTP2Client, Response, open_socket
 from helpers.serving import BACKENDS, Gate, Inbox, Records, Served, address_of, eventually
 from helpers.site import Serving, Site
 from helpers.websocket import WebSocketClient
@@ -252,6 +252,34 @@ def test_a_worker_that_is_replaced_stays_ready(backend: str, records: Records, l
 
     begun = goes_on = anyio.Event()
     anyio.run(events, backend=name, backend_options=backend_options)
+
+
+def test_what_is_asked_of_a_worker_that_is_replaced_is_answered(
+    backend: str, records: Records, protocol: str
+) -> None:
+    """Its connections come to their end as the application's do: a request may be on its way."""
+    name, backend_options = BACKENDS[backend]
+
+    def ask(client: Client) -> int:
+        return client.get("/readyz").status
+
+    async def main() -> None:
+        config = Config(lifespan="off", bind="127.0.0.1:0", health_bind="127.0.0.3:0")
+        server = Server(hello, config)
+        server.replaced = True
+        async with anyio.create_task_group() as tasks:
+            stop = anyio.Event()
+            health = address_of((await tasks.start(server.run, stop, False))[-1])
+            with open_socket(health) as sock, open_socket(health) as silent:
+                client: Client = (HTTP2Client if protocol == "h2" else HTTP1Client)(sock)
+                assert await anyio.to_thread.run_sync(ask, client) == 200
+                stop.set()
+                await anyio.to_thread.run_sync(eventually, lambda: refuses(health), "refusal")
+                assert await anyio.to_thread.run_sync(ask, client) == 200
+                client = HTTP1Client(silent)
+                assert await anyio.to_thread.run_sync(ask, client) == 200
+
+    anyio.run(main, backend=name, backend_options=backend_options)
 
 
 def test_it_answers_until_its_drain_delay_is_over(backend: str, records: Records) -> None:
