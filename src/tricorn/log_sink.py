@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import stat
 import threading
 import time
@@ -168,6 +169,9 @@ class Sink:
             self._thread = None
 
     def _run(self) -> None:
+        # A terminal that stops background jobs would take no line of ours, and signal all processes
+        # of the job for as long as we try.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTTOU,))
         try:
             while (taken := self._next_batch()) is not None:
                 self._write_batch(*taken)

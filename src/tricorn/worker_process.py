@@ -46,9 +46,11 @@ _log = logging.getLogger("tricorn.error")
 _BEAT = 1.0
 # The supervisor's affair; a key press in a terminal goes to all processes. Not ignored, which
 # would go on to the programs that the application starts.
-_NOT_OURS = (
-    signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU
-)  # fmt: skip
+_NOT_OURS = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
+# These are, of the supervisor's, what the system sends to all processes of a background job where
+# one reads its terminal, again and again where that goes on. Where they are ignored it sends none,
+# and the read fails (EIO); so it is to be with the programs that the application starts.
+_OF_JOBS = (signal.SIGTTIN, signal.SIGTTOU)
 
 
 class Link:
@@ -296,6 +298,8 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str]) -> int:
     former = {number: signal.signal(number, _quiet) for number in _NOT_OURS}
     former[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, _reopen_logs)
+    for number in _OF_JOBS:
+        signal.signal(number, signal.SIG_IGN)
     if sys.__stderr__ is not None:
         faulthandler.register(DUMP_SIGNAL, sys.__stderr__, all_threads=True)
     channel = Channel(socket.socket(fileno=int(argv[0])))
