@@ -378,17 +378,17 @@ class Supervisor(Fleet):
         self.sockets.keep_slots(len(self.slots))
         for slot in former:
             self.retire(*slot.workers())
-        self._take_over_config(reload.config)
+        self._take_over_config(reload.config, reload.keys)
         self.say_serving()
         self.notifier.ready(count_of(self.slots))
 
-    def _take_over_config(self, config: Config) -> None:
+    def _take_over_config(self, config: Config, keys: KeyWatch | None = None) -> None:
         take_umask(config)
         if config.pid_path != self.config.pid_path:
             self._pid_file.remove()
             self._pid_file = PidFile(config.pid_path)
         self.config = config
-        self._keys = KeyWatch.create(config, self._keys)
+        self._keys = KeyWatch.create(config, self._keys, keys)
         try:
             logs.setup(config)
             logs.reopen()

@@ -38,11 +38,14 @@ class KeyWatch:
         self._pause = interval
 
     @classmethod
-    def create(cls, config: Config, former: KeyWatch | None = None) -> KeyWatch | None:
+    def create(
+        cls, config: Config, former: KeyWatch | None = None, begun: KeyWatch | None = None
+    ) -> KeyWatch | None:
         """For a configuration; None where its workers look for themselves, or nobody does.
 
         :param former: goes on where it does the same; the workers are those of the reload that
             `begins` was called for.
+        :param begun: else goes on; it was made for this configuration as that reload began.
         """
         paths = certificate_files(config)
         if not paths or config.certificate_watch is None:
@@ -55,7 +58,7 @@ class KeyWatch:
         ):
             former._loaded = former._known = former._begun
             return former
-        return cls(paths, config.certificate_watch)
+        return begun or cls(paths, config.certificate_watch)
 
     def changed(self, now: float) -> str:
         """The files that have changed and hold still since the last look; empty if none.

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from tricorn.config import Config
 from tricorn.error_report import told
 from tricorn.exceptions import ConfigError, TricornError
+from tricorn.supervisor_certificates import KeyWatch
 from tricorn.supervisor_sockets import Sockets
 from tricorn.supervisor_workers import State, WorkerProcess
 
@@ -32,6 +33,7 @@ class Reload:
     def __init__(self, supervisor: Supervisor, reason: str) -> None:
         self.workers: list[WorkerProcess] = []
         self.config: Config
+        self.keys: KeyWatch | None = None  # of that configuration
         self.sockets: Sockets
         self._supervisor = supervisor
         self._reason = reason
@@ -43,6 +45,7 @@ class Reload:
         supervisor = self._supervisor
         try:
             self.config = supervisor.load_again()
+            self.keys = KeyWatch.create(self.config)
             self._count = self._workers_wanted(supervisor.config)
             self.sockets = Sockets.bind(self.config, supervisor.sockets)
             self._bound = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import trustme
 
 from helpers.daemon import daemon
+from helpers.serving import eventually
 from tricorn.config import Config
 from tricorn.supervisor_certificates import KeyWatch
 
@@ -134,16 +136,16 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+def renew(folder: Path, authority: trustme.CA) -> None:
+    issued = authority.issue_cert("a.example")
+    issued.cert_chain_pems[0].write_to_path(folder / "c.pem")
+    issued.private_key_pem.write_to_path(folder / "k.pem")
+
+
 def test_a_renewal_comes_once_the_application_is_right_again(tmp_path: Path) -> None:
     """The supervisor takes itself for root, and the user of its workers for another one."""
     authority = trustme.CA()
-
-    def renew() -> None:
-        issued = authority.issue_cert("a.example")
-        issued.cert_chain_pems[0].write_to_path(tmp_path / "c.pem")
-        issued.private_key_pem.write_to_path(tmp_path / "k.pem")
-
-    renew()
+    renew(tmp_path, authority)
     app = tmp_path / "site_app.py"
     app.write_text("async def app(scope, receive, send): raise NotImplementedError\n")
     argv = ("site_app:app", "--bind", "127.0.0.1:0", "--lifespan", "off", "--user",
@@ -152,7 +154,37 @@ def test_a_renewal_comes_once_the_application_is_right_again(tmp_path: Path) -> 
     with daemon(tmp_path, *argv, command=(sys.executable, "-c", _SCRIPT)) as server:
         server.wait_for(" below supervisor ")
         app.write_text("def app(:\n")
-        renew()
+        renew(tmp_path, authority)
         server.wait_for("changed: the reload failed")
         app.write_text("async def app(scope, receive, send): raise NotImplementedError\n")
         server.wait_until(lambda said: said.count(" below supervisor ") == 2)
+
+
+_SLOW = """
+import os, time
+if os.path.exists("slow"):
+    open("caught", "w").close()
+    while os.path.exists("slow"):
+        time.sleep(0.01)
+async def app(scope, receive, send): raise NotImplementedError
+"""
+
+
+def test_a_renewal_while_another_configuration_starts_is_not_lost(tmp_path: Path) -> None:
+    """Its workers have read the former keys; the watch is another one from then on."""
+    authority = trustme.CA()
+    renew(tmp_path, authority)
+    (tmp_path / "site_app.py").write_text(_SLOW)
+    settings = tmp_path / "tricorn.toml"
+    settings.write_text("certificate_watch = 0.1\n")
+    argv = ("site_app:app", "--bind", "127.0.0.1:0", "--lifespan", "off", "--user",
+            str(os.getuid()), "--certfile", "c.pem", "--keyfile", "k.pem")  # fmt: skip
+    with daemon(tmp_path, *argv, command=(sys.executable, "-c", _SCRIPT)) as server:
+        server.wait_for(" below supervisor ")
+        (tmp_path / "slow").touch()
+        settings.write_text("certificate_watch = 0.05\n")
+        server.send(signal.SIGHUP)
+        eventually((tmp_path / "caught").exists)
+        renew(tmp_path, authority)
+        (tmp_path / "slow").unlink()
+        server.wait_until(lambda said: said.count(" below supervisor ") == 3)
