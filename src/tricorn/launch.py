@@ -33,7 +33,8 @@ def run(app: Application | str | None, config: Config | None = None) -> None:
         config = config.replace(application=app)
     if app is None or isinstance(app, str):
         _warn(config)
-        run_named(config)
+        with collector.lent():
+            run_named(config)
         return
     if config.worker_count > 1:
         raise ConfigError(
@@ -44,8 +45,9 @@ def run(app: Application | str | None, config: Config | None = None) -> None:
     _warn(config)
     from tricorn.server import run as run_here
 
-    collector.set_threshold(config.gc_threshold, loaded=True)
-    run_here(app, config)
+    with collector.lent():
+        collector.set_threshold(config.gc_threshold, loaded=True)
+        run_here(app, config)
 
 
 def _warn(config: Config) -> None:

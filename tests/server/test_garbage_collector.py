@@ -6,6 +6,7 @@ import gc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,6 +52,33 @@ def test_the_application_has_the_last_word(tmp_path: Path) -> None:
 def test_0_leaves_pythons_own(tmp_path: Path) -> None:
     before = gc.get_threshold()
     assert loaded(tmp_path, "gc_left", "", gc_threshold=0) == before
+
+
+_FAILS = """
+import gc
+
+async def app(scope, receive, send):
+    {}
+    await send({{"type": "lifespan.startup.failed", "message": str(gc.get_threshold()[0])}})
+"""
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["object", "name"])
+@pytest.mark.parametrize(("own", "then"), [("", None), ("gc.set_threshold(123)", 123)])
+def test_a_program_has_its_threshold_back(
+    tmp_path: Path, named: bool, own: str, then: int | None
+) -> None:
+    """Unless its application has set another."""
+    before = gc.get_threshold()
+    name = f"gc_back_{named}_{then}"
+    source = _FAILS.format(own)
+    (tmp_path / f"{name}.py").write_text(source)
+    space: dict[str, Any] = {}
+    exec(source, space)
+    config = Config(bind="127.0.0.1:0", workers=0, app_dir=str(tmp_path), gc_threshold=5000)
+    with pytest.raises(LifespanError, match=f"{then or 5000}"):
+        tricorn.run(f"{name}:app" if named else space["app"], config)
+    assert gc.get_threshold() == (then or before[0], *before[1:])
 
 
 @pytest.mark.parametrize("worker_class", ["asyncio", "trio"])
