@@ -29,7 +29,7 @@ DEFAULTS = Config()
 _BOUNDS: dict[str, Any] = {
     "h2_max_concurrent_streams": 1,
     "h2_max_resets": 1,
-    "h2_max_glitches": 3,
+    "h2_max_glitches": 16,
     "h2_max_continuation_frames": 1,
     "h2_max_output_control": 1,
     "max_header_count": 1,

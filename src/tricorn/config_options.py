@@ -323,7 +323,7 @@ class Options(Record, kw_only=True):
         "Resets that are forgiven with time.", "nghttp2", unit="per second")
     h2_max_glitches: int = option(Kind.COUNT, HTTP2, 1000,
         "Frames without use, such as empty DATA or PING, in a burst; above it the connection ends.",
-        "Envoy", low=1)
+        "Envoy", low=16)
     h2_glitches_per_second: float = option(Kind.RATE, HTTP2, 100.0,
         "Frames without use that are forgiven with time.",
         "nghttp2 forgives 330, at a compiled pace", unit="per second")

@@ -462,6 +462,14 @@ class TestRFC9113Section10_5Floods:
         assert server.connection.closing
         assert server.frames("GOAWAY") == [("GOAWAY", 1, ENHANCE_YOUR_CALM)]
 
+    def test_the_least_budget_is_enough_for_an_honest_peer(self):
+        # As browsers and nghttp begin: a window for the connection, priorities of groups.
+        server = Server(h2_max_glitches=OPTIONS["h2_max_glitches"].low)
+        groups = [priority(stream_id) for stream_id in range(3, 15, 2)]
+        (request,) = server.receive(b"".join([window(0, 12517377), *groups, headers(15)]))
+        assert request.stream_id == 15
+        assert not server.connection.closing
+
     def test_the_budget_grows_back_with_time_and_with_work(self):
         server = Server(h2_max_glitches=20, h2_glitches_per_second=10)
         server.connection.handle_timeout(0)

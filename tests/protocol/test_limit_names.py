@@ -233,7 +233,7 @@ HTTP2_BOUNDS = [
         ),
     ),
     ("h2_max_resets", lambda: fed(headers(1), reset(1), headers(3), reset(3), h2_max_resets=1)),
-    ("h2_max_glitches", lambda: fed(*[ping()] * 9, h2_max_glitches=5)),
+    ("h2_max_glitches", lambda: fed(*[ping()] * 17, h2_max_glitches=16)),
     (
         "h2_max_continuation_frames",
         lambda: fed(headers(1, whole=False), *[continuation(1)] * 2, h2_max_continuation_frames=1),
