@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from asyncio import CancelledError, Task
+from typing import Final
 
 from tricorn.asgi import cancellation
 from tricorn.asgi.exchange import BaseStream
 from tricorn.asgi.host import Worker
 from tricorn.counters import APPLICATION_ERRORS
 from tricorn.exceptions import ClientDisconnected
+
+_FILE_HINT: Final = (
+    "; if it was to send a file, a middleware has dropped http.response.pathsend: "
+    "set file_sending = false"
+)
 
 
 async def run(worker: Worker, stream: BaseStream, cancelled: type[BaseException]) -> None:
@@ -27,7 +33,8 @@ async def run(worker: Worker, stream: BaseStream, cancelled: type[BaseException]
             raise
     else:
         if stream.owes_response:
-            worker.log.error("application returned without a whole response: %s", describe(stream))
+            told = describe(stream) + _dropped_file(worker, stream)
+            worker.log.error("application returned without a whole response: %s", told)
     finally:
         try:
             if not stream.complete:
@@ -70,6 +77,20 @@ def _is_nobodys(worker: Worker, stream: BaseStream) -> bool:
 def _failed(worker: Worker, stream: BaseStream, exc: BaseException) -> None:
     worker.counters.add(APPLICATION_ERRORS)
     worker.log.error("application failed: %s", describe(stream), exc_info=exc)
+
+
+def _dropped_file(worker: Worker, stream: BaseStream) -> str:
+    """What the log says, once, of a response that is missing and may have been a file.
+
+    A middleware that drops the message of a file leaves no other trace, and the application is
+    right on servers that do not offer to send files.
+    """
+    if not worker.config.file_sending or stream.is_websocket or stream.method != "GET":
+        return ""
+    if stream.bytes_sent or _FILE_HINT in worker.warned:
+        return ""
+    worker.warned.add(_FILE_HINT)
+    return _FILE_HINT
 
 
 def describe(stream: BaseStream) -> str:
