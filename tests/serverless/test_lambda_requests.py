@@ -337,6 +337,14 @@ def test_stage_of_a_rest_api(seen: Seen) -> None:
     assert (scope["root_path"], scope["path"], scope["raw_path"]) == ("/Prod", "/Prod/", b"/Prod/")
 
 
+def test_path_of_a_rest_api_that_begins_with_the_name_of_its_stage(seen: Seen) -> None:
+    event = event_for("rest-api", target="/api/cart")
+    event["requestContext"] |= {"stage": "api", "path": "/api/api/cart"}
+    scope = seen(event, base_path="auto").scope
+    assert (scope["root_path"], scope["path"]) == ("/api", "/api/api/cart")
+    assert scope["raw_path"] == b"/api/api/cart"
+
+
 def test_rest_api_on_a_domain_of_its_own(seen: Seen) -> None:
     event = event_for("rest-api", target="/cart")
     event["requestContext"]["path"] = "/cart"

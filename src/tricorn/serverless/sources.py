@@ -64,8 +64,7 @@ class RestApi(EventSource):
         headers = headers_of(event)
         scheme = scheme_of(headers, "https")
         path = encoded_path(required(event, "path"), is_encoded=self._path_is_encoded)
-        base = self._stage(event) if base_path == AUTO else base_path
-        path, root_path = under(base, path)
+        path, root_path = self._under(event, base_path, path)
         return Request(
             method=required(event, "httpMethod"),
             target=target(path, encoded_query(parameters_of(event))),
@@ -77,6 +76,14 @@ class RestApi(EventSource):
             http_version=version_of(context.get("protocol")),
             root_path=root_path,
         )
+
+    def _under(self, event: Event, base_path: str, path: str) -> tuple[str, str]:
+        """As ``under``, the base path the stage where that is to be found in the event."""
+        if base_path != AUTO:
+            return under(base_path, path)
+        stage = self._stage(event)
+        # It was taken off: a path that begins with the same word has it twice.
+        return encoded_path(stage, is_encoded=False) + path if stage else path, stage
 
     def _stage(self, event: Event) -> str:
         """What the gateway has taken off the path: the stage, on its own domain name."""
@@ -111,8 +118,10 @@ class HttpApiV1(RestApi):
     def matches(self, event: Event) -> bool:
         return event.get("version") == "1.0" and super().matches(event)
 
-    def _stage(self, event: Event) -> str:
-        return _leading_stage(event, required(event, "path"))
+    def _under(self, event: Event, base_path: str, path: str) -> tuple[str, str]:
+        if base_path == AUTO:
+            base_path = _leading_stage(event, required(event, "path"))
+        return under(base_path, path)
 
 
 class HttpApi(EventSource):
