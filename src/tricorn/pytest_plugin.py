@@ -23,7 +23,7 @@ class ServerFactory:
     """
 
     def __init__(self, tmp_path_factory: pytest.TempPathFactory, stack: Any) -> None:
-        self._certificates = tmp_path_factory.getbasetemp() / "tricorn-certificate"
+        self._certificate = tmp_path_factory.getbasetemp() / "tricorn-certificate"
         self._stack = stack
 
     def __call__(
@@ -40,7 +40,9 @@ class ServerFactory:
         from tricorn.testing import running_server
 
         server: RunningServer = self._stack.enter_context(
-            running_server(app, tls=tls, unix=unix, certificates=self._certificates, **options)
+            running_server(
+                app, tls=tls, unix=unix, certificate_directory=self._certificate, **options
+            )
         )
         return server
 

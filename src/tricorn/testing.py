@@ -52,13 +52,15 @@ class RunningServer(ServerThread):
         return next(filter(None, paths), None)
 
     def ssl_context(self) -> ssl.SSLContext | None:
-        """A new context that trusts this server's certificate; None without TLS.
+        """A new context that trusts this server's certificates; None without TLS.
 
         One for each client: clients write into it what they speak.
         """
         if self.ca_file is None:
             return None
         context = ssl.create_default_context(cafile=self.ca_file)
+        for table in self.config.certificates:
+            context.load_verify_locations(table["certfile"])
         # A certificate that was given may be signed by an authority the file has not; Python
         # trusts it by itself from 3.13 on.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
@@ -75,7 +77,7 @@ def running_server(
     *,
     tls: bool = False,
     unix: bool = False,
-    certificates: Path | None = None,
+    certificate_directory: Path | None = None,
     **options: Any,
 ) -> Iterator[RunningServer]:
     """Serve ``app`` in a thread while the ``with`` block runs.
@@ -84,7 +86,7 @@ def running_server(
 
     :param tls: serve with a certificate made for the purpose, for localhost, 127.0.0.1, ::1.
     :param unix: serve on a unix socket instead, in a directory of its own.
-    :param certificates: directory that keeps the certificate for the next one (Path).
+    :param certificate_directory: keeps the certificate for the next one (Path).
     :raises TricornError: what ``serve`` raises where the server cannot start.
     """
     with contextlib.ExitStack() as stack:
@@ -96,10 +98,10 @@ def running_server(
             given["bind"] = f"unix:{folder}/server.sock"
         ca_file = options.get("certfile")
         if tls and ca_file is None:
-            if certificates is None:
+            if certificate_directory is None:
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tricorn-"))
-                certificates = Path(folder)
-            certificate, key = dev_certificate.ensure(certificates)
+                certificate_directory = Path(folder)
+            certificate, key = dev_certificate.ensure(certificate_directory)
             ca_file = str(certificate)
             given |= {"certfile": ca_file, "keyfile": str(key)}
         server = RunningServer(app, Config(**given | options), ca_file=ca_file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import re
+import socket
 import ssl
 import subprocess
 import sys
@@ -125,6 +126,27 @@ def test_a_certificate_of_ones_own_is_trusted(
     assert httpx.get(server.url, verify=context).text == "https 1.1"
     with pytest.raises(httpx.ConnectError, match="certificate"):
         httpx.get(server.url)
+
+
+def test_further_certificates_are_an_option(tricorn_server: ServerFactory, tmp_path: Path) -> None:
+    """By name, as ``certificates`` has them, beside the one that is made for the test."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("shop.example")
+    certificate, key = tmp_path / "shop.pem", tmp_path / "shop.key"
+    issued.cert_chain_pems[0].write_to_path(certificate)
+    issued.private_key_pem.write_to_path(key)
+    table = {"names": ["shop.example"], "certfile": str(certificate), "keyfile": str(key)}
+    server = tricorn_server(echo, tls=True, certificates=[table])
+    context = server.ssl_context()
+    assert context is not None
+    address = httpx.URL(server.url)
+    with (
+        socket.create_connection((address.host, address.port), 5) as plain,
+        context.wrap_socket(plain, server_hostname="shop.example") as named,
+    ):
+        shown: Any = named.getpeercert()
+    assert ("DNS", "shop.example") in shown["subjectAltName"]
+    assert httpx.get(server.url, verify=context).text == "https 1.1"
 
 
 @pytest.mark.parametrize("tls", [False, True])
