@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import threading
 import time
@@ -379,6 +380,29 @@ def test_application_may_answer_when_cancelled(handler_of: HandlerOf) -> None:
 
     handler = handler_of(app, timeout_margin=0.15)
     assert get(handler, InvocationContext(0.2)).status == 503
+
+
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_application_that_cancels_itself_took_no_time(
+    handler_of: HandlerOf, records: Records, loop: str, begun: bool
+) -> None:
+    records.expect("was cancelled")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if begun:
+            await start(send)
+            await body(send, b"half", more=True)
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await anyio.sleep_forever()
+
+    handler = handler_of(app, config={"worker_class": loop})
+    assert get(handler, InvocationContext(60)).status == 500
+    assert records.messages() == [
+        "the application was cancelled: GET /my/path HTTP/1.1 from 192.0.2.1:0"
+    ]
 
 
 def test_margin_larger_than_the_time(handler_of: HandlerOf) -> None:

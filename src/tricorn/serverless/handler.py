@@ -202,7 +202,9 @@ class LambdaHandler:
             exchange.timed_out = not exchange.response.ended
             _log.error("the application blocks its event loop: %s", describe(exchange.stream))
         except CancelledError:
-            exchange.timed_out = True
+            # Its time was not over: the application did it itself, or the container ends.
+            if exchange.stream.unfinished or not exchange.response.ended:
+                _log.error("the application was cancelled: %s", describe(exchange.stream))
 
     def exchange(self, request: Request, scope: dict[str, Any], **options: Any) -> LambdaExchange:
         """An exchange of the running application."""
