@@ -214,6 +214,29 @@ def test_the_helper(site: Site) -> None:
     assert hinted == [(b"link", b"</app.js>; rel=preload; as=script")]
 
 
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        (
+            "/a>,<//evil.example/x.js>;rel=preload,<b",
+            b"/a%3E,%3C//evil.example/x.js%3E;rel=preload,%3Cb",
+        ),
+        ('/"quoted"{}|^`\\.css', b"/%22quoted%22%7B%7D%7C%5E%60%5C.css"),
+        ("/é%20.css?x=[1]&y", b"/%C3%A9%20.css?x=[1]&y"),
+    ],
+)
+def test_a_hint_of_the_helper_is_one_link(plain: Site, path: str, target: bytes) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await tricorn.push(scope, send, path)
+        await reply(send, b"page")
+
+    plain.serve(app)
+    client = plain.connect(push=False) if plain.http2 else plain.connect()
+    ((_, ((name, value),)),) = client.get("/").informational
+    assert name == b"link"
+    assert value.startswith(b"<%b>; rel=preload; as=" % target)
+
+
 def test_the_helper_does_nothing_where_nothing_can_be_done(plain: Site) -> None:
     done = Inbox()
 
