@@ -18,7 +18,7 @@ import anyio
 import pytest
 from tls_wire import REQUEST, Wire
 
-from helpers.apps import hello, reply
+from helpers.apps import body, hello, reply, start
 from helpers.clients import open_socket, post, reset_socket
 from helpers.programs import Program
 from helpers.serving import PATIENCE, Inbox, Records, eventually, settled
@@ -270,6 +270,28 @@ def test_the_answer_is_whole_where_the_reader_is_slow(serving: Serving) -> None:
         if time.monotonic() - begin < 0.5:
             time.sleep(0.01)
     assert got >= size
+
+
+def test_the_answer_is_whole_where_the_request_is_left_unread(serving: Serving) -> None:
+    """What of it has come is no fault behind our close_notify: it is waited for the peer's."""
+    piece, count = b"z" * 65536, 480
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        for left in range(count - 1, -1, -1):
+            await body(send, piece, more=left > 0)
+
+    served = serving(app, tls=True)
+    head = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3000000\r\n\r\n"
+    for _ in range(8):  # what is left where the server closes is not the same each time
+        wire = Wire(serving, served)
+        wire.shake()
+        wire.sock.sendall(wire.records(head, b"x" * 3_000_000))
+        got = 0
+        while data := wire.read():
+            got += len(data)
+        assert got > len(piece) * count
+        wire.sock.close()
 
 
 @pytest.mark.parametrize("notified", [True, False])

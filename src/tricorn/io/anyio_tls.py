@@ -100,7 +100,11 @@ class SecureStream:
 
     def close_notify(self) -> bytes:
         """The record behind which nothing more comes (RFC 8446 section 6.1), once."""
-        self._put_rest()
+        if not self._ended and (self._rest or self._more):
+            # As on asyncio: not behind it, where OpenSSL takes data for a fault.
+            self._put_rest()
+            self._more = False
+            self._ended = self.object.discard()
         self._ended = self.object.send_close_notify() or self._ended
         return self._clear()
 

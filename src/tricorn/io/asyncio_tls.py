@@ -330,12 +330,15 @@ class AsyncioTLS(Handshake):
         if self._state != OPEN:
             return
         self._state = CLOSING
-        self._more = False
-        if self._rest and not self._ended:
-            self._put_rest()
-        ended: bool = self._object.send_close_notify()
-        if not ended and self._incoming.pending:
+        ended = False
+        if not self._ended and (self._rest or self._more):
+            # Not behind close_notify: OpenSSL, asked for the peer's, takes data in its place for a
+            # fault, and reads nothing more.
+            if self._rest:
+                self._put_rest()
             ended = self._object.discard()
+        self._more = False
+        ended = self._object.send_close_notify() or ended
         self._clear()
         if ended or self._ended or self._eof:
             self._finish(None)
