@@ -417,16 +417,20 @@ class Server:
 
     async def _tick(self) -> None:
         """One coarse timer for all connections."""
-        interval = ticking.tick_interval(self.config, self.tick_within)
+        usual = ticking.tick_interval(self.config, self.tick_within)
+        clock = ticking.Clock(time.monotonic())
+        stood = False
         while True:
-            if self.worker.draining:
-                await anyio.sleep(ticking.DRAINING)
-            else:
-                with anyio.move_on_after(interval):
-                    await self.worker.stopping.wait()
+            draining = self.worker.draining
+            interval = ticking.DRAINING if draining else usual
+            with anyio.move_on_after(interval):
+                await (anyio.sleep_forever() if draining else self.worker.stopping.wait())
             now = time.monotonic()
-            self.connections.tick(now)
-            self._health.tick(now)
+            # Once, lest a loop that is always late has no limits.
+            stood = clock.look(now, interval) and not stood
+            if not stood:
+                self.connections.tick(clock.time)
+                self._health.tick(clock.time)
             if self.worker.measure is not None:
                 self.worker.measure()
             self._peers.flush(now, due_only=True)

@@ -1,4 +1,4 @@
-"""How often a server looks at the clock."""
+"""How often a server looks at the clock, and which time it counts."""
 
 from __future__ import annotations
 
@@ -33,3 +33,34 @@ def tick_interval(config: Config, within: float | None = None) -> float:
     shortest = min((limit for limit in limits if limit is not None), default=_LONGEST)
     longest = _LONGEST if within is None else min(_LONGEST, within)
     return max(_SHORTEST, min(longest, shortest / 4))
+
+
+class Clock:
+    """The time that limits are about: that in which the event loop turned.
+
+    While it stands still (an application blocks it, the process is stopped) nobody is heard, and
+    what they said lies in their sockets.
+    """
+
+    def __init__(self, now: float) -> None:
+        self._seen = now
+        self._lost = 0.0
+
+    @property
+    def time(self) -> float:
+        """Seconds, as of the last look: monotonic, less those that were lost."""
+        return self._seen - self._lost
+
+    def look(self, now: float, interval: float) -> bool:
+        """Note the time; whether the loop stood still, and what has come is to be read first.
+
+        :param now: seconds, monotonic.
+        :param interval: seconds within which this look was due. As much again may be missing:
+            that much less is left of no limit than half.
+        """
+        late = now - self._seen - interval
+        self._seen = now
+        if late <= interval:
+            return False
+        self._lost += late
+        return True

@@ -118,8 +118,7 @@ async def _open_anyio(
             from tricorn.io.anyio_tls import SecureStream  # not above: for TLS only
 
             secure = SecureStream(stream, tls)
-            with anyio.fail_after(left):
-                await secure.do_handshake()
+            await secure.do_handshake(left)
     except BaseException as exc:
         # Failed or, in the handshake, cancelled.
         if stream is not None:

@@ -6,6 +6,7 @@ is done is encrypted here and left to whoever writes to the connection below, on
 
 from __future__ import annotations
 
+import math
 import ssl
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -13,6 +14,7 @@ from typing import Any, Final
 import anyio
 import anyio.abc
 
+from tricorn.io.cleartext import LEAST_TIME
 from tricorn.io.tls import TOGETHER, TLSContext
 
 # Bytes of one read from the socket in the handshake.
@@ -35,12 +37,16 @@ class SecureStream:
         self._ended = False  # by the peer's close_notify
         self._error: ssl.SSLError | None = None
 
-    async def do_handshake(self) -> None:
+    async def do_handshake(self, limit: float | None = None) -> None:
         """The handshake.
 
+        :param limit: seconds for it. What the peer has said in time is heard and answered, even
+            if the loop stood still meanwhile.
+        :raises TimeoutError: if it takes longer.
         :raises ssl.SSLError: if both sides do not agree; the peer has been told.
         :raises EndOfStream, BrokenResourceError: if the peer goes before.
         """
+        deadline = math.inf if limit is None else anyio.current_time() + limit
         gone: Exception | None = None
         while True:
             self._put_rest()
@@ -54,12 +60,13 @@ class SecureStream:
                 raise
             else:
                 break
-            await self._say(self._clear())
+            await self._say_by(deadline)
             try:
-                await self._hear(_HANDSHAKE_READ)
+                with anyio.fail_after(deadline - anyio.current_time()):
+                    await self._hear(_HANDSHAKE_READ)
             except (anyio.EndOfStream, anyio.BrokenResourceError) as exc:
                 gone = exc  # if nothing was wrong before
-        await self._say(self._clear())
+        await self._say_by(deadline)
         self._more = bool(self._rest)
 
     async def receive(self, answer: Callable[[bytes], object], max_bytes: int) -> bytes:
@@ -160,6 +167,11 @@ class SecureStream:
     async def _say(self, records: bytes) -> None:
         if records:
             await self._plain.send(records)
+
+    async def _say_by(self, deadline: float) -> None:
+        """A step of the handshake."""
+        with anyio.fail_after(max(deadline - anyio.current_time(), LEAST_TIME)):
+            await self._say(self._clear())
 
     async def _hear(self, size: int) -> None:
         data = await self._plain.receive(size)

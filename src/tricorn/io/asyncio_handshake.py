@@ -173,11 +173,7 @@ class Handshake:
             self.abort()
             return
         handshakes.add(self)
-        config = handshakes.worker.config
-        draining = handshakes.worker.draining
-        limit = config.drain_idle_timeout if draining else config.ssl_handshake_timeout
-        if limit is not None:
-            self._timer = self._loop.call_later(limit, self._late)
+        self._start_timer()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go."""
@@ -246,9 +242,19 @@ class Handshake:
             limit = min(limit, self._timer.when() - self._loop.time())
         self._restart_timer(limit)
 
+    def _start_timer(self) -> None:
+        worker = self._handshakes.worker
+        config = worker.config
+        limit = config.drain_idle_timeout if worker.draining else config.ssl_handshake_timeout
+        if limit is not None:
+            self._timer = self._loop.call_later(limit, self._late)
+
     def _late(self) -> None:
         """The time for the handshake is up."""
         self._timer = None
+        if self._state == QUEUED:
+            self._start_timer()  # its hello is here, and who is waited for are we
+            return
         error: Exception = TimeoutError("the TLS handshake was not done in time")
         if self._state == HELLO and self._handshakes.worker.draining:
             error = ConnectionAbortedError("the server stops")

@@ -29,8 +29,8 @@ ANSWER = (
 #: What the log says of it.
 REASON = "cleartext HTTP at an address that speaks TLS"
 
-# Seconds a handshake has that began at the last moment.
-_LEAST_TIME = 0.1
+#: Seconds a handshake has that began at the last moment.
+LEAST_TIME = 0.1
 
 #: Bytes of an unwanted request that are read so that its sender gets to read the answer.
 MOST_DISCARDED = 1 << 20
@@ -109,7 +109,7 @@ async def before_tls(
             if worker.draining:
                 raise ConnectionAbortedError("the server stops")
             raise TimeoutError("no TLS handshake has come")
-        left = None if left is None else max(left - (anyio.current_time() - begun), _LEAST_TIME)
+        left = None if left is None else max(left - (anyio.current_time() - begun), LEAST_TIME)
     first = _peek(sock, 1)
     if not first:
         raise ConnectionResetError("closed before its TLS handshake")
