@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tricorn.protocol.client_hello import ClientHello
+from tricorn.protocol.client_hello import ClientHello, wanted
 
 
 def hello_of(name: str | None, alpn: list[str]) -> bytes:
@@ -51,6 +51,25 @@ def test_every_cut() -> None:
         hello.feed(PLAIN[place:])
         assert hello.done
         assert (hello.server_name, hello.offered) == ("shop.example", (b"h2", b"http/1.1"))
+
+
+@pytest.mark.parametrize(
+    ("data", "size"),
+    [
+        (b"", 1),
+        (b"G", 0),  # no record: it is looked at, and answered, at once
+        (b"\x16", 5),
+        (b"\x16\x03\x01\x01", 5),
+        (b"\x16\x03\x01\x01\x02", 0x102 + 5),
+        (b"\x16\x03\x01\x00\x02x", 2 + 5),
+        (b"\x16\x03\x01\x00\x02xy", 0),
+        (b"\x16\x03\x01\x00\x02xyz", 0),
+        (b"\x16\x03\x01\x40\x00", 16384 + 5),
+        (b"\x16\x03\x01\x40\x01", 0),  # RFC 8446 section 5.1: no record is as long
+    ],
+)
+def test_how_much_must_have_come_before_a_session_begins(data: bytes, size: int) -> None:
+    assert wanted(data) == size
 
 
 def test_several_records() -> None:

@@ -400,6 +400,14 @@ class TestRFC7540Section3_2H2c:
         play << Upgraded(b"hello") << contains(b"HTTP/1.1 101 ", b"upgrade: h2c\r\n")
         return play
 
+    @conversation
+    def test_it_waits_for_an_application_that_runs_behind_its_exchange(self):
+        # Its stream would be another's: HTTP/2 begins anew with stream 1.
+        play = Playbook(http1(h2c_upgrade=True)) >> GET << Request(1) >> respond(1) << OK
+        play >> request(b"GET", *H2C) << Request(2) >> respond(2) << OK
+        play >> Call("released", 1) >> Call("released", 2)
+        return play >> request(b"GET", *H2C) << Upgraded(b"") << contains(b"HTTP/1.1 101 ")
+
     @pytest.mark.parametrize("missing", [0, 1, 2])
     @conversation
     def test_an_incomplete_offer_is_passed_over(self, missing):

@@ -59,6 +59,15 @@ class TestRFC9113Section5_2ReceiveWindows:
         server.connection.consumed(1, 1)
         assert server.frames() == [("WINDOW_UPDATE", 1, 16384)]
 
+    def test_a_stream_is_credited_what_was_consumed_and_no_more(self):
+        server = Server(h2_stream_window_size=65536)
+        server.receive(headers(1, POST, end=False), *[data(1, bytes(16384))] * 3)
+        credits = []
+        for _ in range(3):
+            server.connection.consumed(1, 16384)
+            credits += server.frames("WINDOW_UPDATE")
+        assert sum(size for _, stream_id, size in credits if stream_id == 1) == 3 * 16384
+
     def test_a_stream_beyond_its_window_is_an_error(self):
         server = Server(h2_stream_window_size=16384)
         server.receive(headers(1, POST, end=False), data(1, bytes(16384)))
@@ -230,6 +239,18 @@ class TestRFC9113Section6_9SendWindows:
         play << Frames(("DATA", 1, b"", True)) << State(idle=True, closing=False)
         return play >> headers(3) << Request(3)
 
+    def test_a_reset_of_one_that_waits_leaves_the_others_waiting(self):
+        server = Server(client_settings={0x4: 0})
+        server.receive(headers(1), headers(3))
+        for stream_id in (1, 3):
+            respond(stream_id, body=b"hello")(server.connection)
+        server.frames()
+        assert not server.connection.has_output
+        server.receive(reset(1))
+        server.receive(window(3, 5))
+        assert server.frames("DATA") == [("DATA", 3, b"hello", True)]
+        assert server.connection.busy_streams == 0
+
     def test_data_waits_for_the_connections_window(self):
         server = Server(client_settings={0x4: 1_000_000})
         server.receive(headers(1))
@@ -337,6 +358,15 @@ class TestTimeouts:
         play << Frames(("PING_ACK", b"12345678")) << State(closing=False)
         return play >> Tick(75) << Frames(("GOAWAY", 0, NO_ERROR)) << State(lingering=True)
 
+    def test_no_limit_means_none(self):
+        server = Server(client_settings={0x4: 0}, read_timeout=None, write_timeout=None)
+        server.receive(*(headers(stream_id, POST, end=False) for stream_id in (1, 3)))
+        respond(3, body=b"x")(server.connection)
+        server.frames()
+        for now in (0, 1, 1_000_000):
+            assert server.connection.handle_timeout(now) == []
+        assert server.connection.busy_streams == 2
+
     @conversation
     def test_an_open_stream_keeps_it_open(self):
         play = http2() >> headers(1) << Request(1) >> Tick(0) >> Tick(10_000)
@@ -437,6 +467,16 @@ class TestRFC7540Section3_2H2c:
         respond(1, body=b"hello")(connection)
         assert [frame[2] for frame in server.frames("DATA")] == [b"hel"]
         assert [type(e) for e in connection.receive_data(headers(3))] == [RequestReceived]
+
+    @pytest.mark.parametrize("body", [b"", b"hello"])
+    def test_the_exchange_is_over_with_its_response(self, body):
+        connection = self.upgrade(body)
+        connection.take_events()
+        connection.receive_data(PREFACE + settings({0x4: 100}))
+        respond(1, body=b"hello")(connection)
+        while connection.data_to_send():
+            pass
+        assert connection.busy_streams == 0
 
     def test_without_a_body_the_stream_ends_with_its_head(self):
         (request,) = self.upgrade().take_events()

@@ -173,7 +173,9 @@ class TestRFC9113Section8_1Messages:
     def test_trailers_have_a_limit(self):
         play = http2(max_header_count=2) >> headers(1, POST, end=False) << Request(1)
         play >> headers(1, [(b"a", b"b")] * 3) << Fault(None) << StreamReset(1, PROTOCOL_ERROR)
-        return play << Frames(("RST_STREAM", 1, PROTOCOL_ERROR))
+        play << Frames(("RST_STREAM", 1, PROTOCOL_ERROR))
+        play >> headers(3, POST, end=False) << Request(3) >> headers(3, [(b"a", b"b")] * 2)
+        return play << TrailersReceived(3, [(b"a", b"b")] * 2) << StreamEnded(3)
 
 
 class TestRFC9113Section8_2Fields:
@@ -315,6 +317,12 @@ class TestRFC9113Section8_3Pseudo:
     def test_8_1_1_a_length_of_zero_without_content_is_right(self):
         return http2() >> headers(1, [*POST, (b"content-length", b"0")]) << Request(1)
 
+    @conversation
+    def test_8_1_1_the_end_may_come_behind_the_whole_content(self):
+        play = http2() >> headers(1, [*POST, (b"content-length", b"3")], end=False) << Request(1)
+        play >> data(1, b"abc") << DataReceived(1, b"abc")
+        return play >> data(1, b"", end=True) << StreamEnded(1)
+
     @pytest.mark.parametrize("content", [b"ab", b"abcd"])
     @conversation
     def test_8_1_1_content_of_another_length_is_an_error(self, content):
@@ -418,6 +426,14 @@ class TestRFC8441ExtendedConnect:
             << Frames(("DATA", 1, b"", True))
             << State(idle=True, closing=False)
         )
+
+    @conversation
+    def test_5_one_that_we_end_waits_for_the_peers_end(self):
+        """A reset could overtake the last bytes, a WebSocket's closing handshake."""
+        play = http2() >> headers(1, CONNECT, end=False) << Request(1)
+        play >> Call("upgrade", 1, 200, []) >> Call("send_data", 1, b"out", True)
+        play << Frames(answered(end=False), ("DATA", 1, b"out", True)) << State(busy_streams=1)
+        return play >> data(1, end=True) << StreamEnded(1) << State(busy_streams=0)
 
     @conversation
     def test_5_a_refused_one_is_over_with_its_answer(self):

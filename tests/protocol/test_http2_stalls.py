@@ -58,6 +58,17 @@ class TestWindowsOfOneByte:
         assert [e.limit for e in events if type(e) is PeerFault] == ["write_timeout"]
         assert not server.connection.closing
 
+    def test_the_time_begins_with_the_response(self):
+        server = Server(client_settings={0x4: 0}, write_timeout=30)
+        server.receive(headers(1))
+        for second in range(100):
+            assert server.connection.handle_timeout(second) == []
+        respond(1, body=b"x")(server.connection)
+        server.frames()
+        for second in range(100, 130):
+            assert server.connection.handle_timeout(second) == []
+        assert resets(server.connection.handle_timeout(130)) == [1]
+
     def test_nor_do_bytes_of_a_request_that_is_being_answered(self):
         server = Server(client_settings={0x4: 0}, write_timeout=30)
         server.receive(headers(1, POST, end=False))
@@ -238,3 +249,14 @@ class TestTurns:
         for second in range(100, 129):
             assert resets(server.connection.handle_timeout(second)) == []
         assert 3 in resets(server.connection.handle_timeout(129))
+
+
+@pytest.mark.parametrize("others", [62, 63, 64, 65, 130])
+def test_a_stream_behind_which_many_were_opened_goes_on(others):
+    server = Server(h2_max_concurrent_streams=200)
+    server.receive(headers(1, POST, end=False))
+    server.receive(*(headers(3 + 2 * index) for index in range(others)))
+    (event,) = server.receive(data(1, b"x"))
+    assert (event.stream_id, event.data) == (1, b"x")
+    respond(1)(server.connection)
+    assert [frame[1] for frame in server.frames("HEADERS")] == [1]
