@@ -17,7 +17,7 @@ import threading
 from contextlib import suppress
 
 from tricorn.control_channel import Channel
-from tricorn.supervisor_environment import HANDOVER, for_worker
+from tricorn.supervisor_environment import HANDOVER, for_worker, is_command
 
 
 class FirstWorker:
@@ -95,16 +95,13 @@ def fork() -> FirstWorker | None:
 
 def _is_clean() -> bool:
     """Whether there is nothing that a worker should not have."""
-    main = sys.modules["__main__"]
-    spec = getattr(main, "__spec__", None)
-    file = os.path.basename(getattr(main, "__file__", None) or "")
     return (
         sys.platform == "linux"  # on macOS its libraries do not survive it
         and HANDOVER not in os.environ  # with the descriptors of another supervisor
         and threading.active_count() == 1
         and sys.gettrace() is None
         and sys.getprofile() is None
-        and (getattr(spec, "name", None) == "tricorn.__main__" or file == "tricorn")
+        and is_command()
     )
 
 

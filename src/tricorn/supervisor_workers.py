@@ -23,7 +23,7 @@ from tricorn.exceptions import (
     TricornError,
 )
 from tricorn.privileges import first_umask
-from tricorn.supervisor_environment import CUT_TIME, DUMP_SIGNAL, for_worker
+from tricorn.supervisor_environment import CUT_TIME, DUMP_SIGNAL, worker_command
 from tricorn.supervisor_sockets import to_worker
 
 TYPE_CHECKING = False  # typing itself takes a megabyte
@@ -348,12 +348,14 @@ def _started(directory: str, fds: list[int]) -> tuple[subprocess.Popen[bytes], C
     if not {"", os.getcwd()} & set(sys.path) and "-P" not in flags:
         flags.append("-P")  # else -m would put the working directory in front
 
+    command, environ = worker_command()
+
     def start(end: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, *flags, "-m", "tricorn.worker_process", str(end)],
+            [sys.executable, *flags, *command, str(end)],
             pass_fds=[*fds, end],
             cwd=directory,
-            env=for_worker(),
+            env=environ,
             umask=first_umask(),
         )
 

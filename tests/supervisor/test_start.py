@@ -149,6 +149,21 @@ def test_a_script_may_have_more_than_text_in_its_path(folder: Path) -> None:
         assert server.end() == 0
 
 
+def test_a_script_may_find_the_server_by_a_path_of_its_own(folder: Path) -> None:
+    """A zipapp, or what it needs in a directory beside it: a new interpreter knows neither."""
+    (folder / "serve.py").write_text(
+        f"import sys\nsys.path[:0] = {[str(folder), *map(str, sys.path)]!r}\n"
+        "import tricorn, tricorn.logs\n"
+        "config = tricorn.Config(bind='127.0.0.1:0', workers=2)\n"
+        "tricorn.logs.setup(config)\n"
+        "tricorn.run('site_app:app', config)\n"
+    )
+    with daemon(folder, command=[sys.executable, "-I", "-S", "serve.py"]) as server:
+        server.wait_for("2 workers (")
+        server.send(signal.SIGTERM)
+        assert server.end() == 0
+
+
 @pytest.mark.parametrize("workers", ["0", "1"])
 @pytest.mark.parametrize(
     "call",
