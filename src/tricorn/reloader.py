@@ -56,7 +56,8 @@ class FileWatch:
         self._exclude = config.reload_exclude
         self._own = _own_files(config)
         self._closed = threading.Event()
-        self._use_library = importlib.util.find_spec("watchfiles") is not None
+        found = importlib.util.find_spec("watchfiles") is not None
+        self._use_library = found and not _library_polls()
         self._hints: Generator[_Hint, None, None] | None = None
         self._hinted: list[_Place | None] = []  # the roots that these hints are about
         self._seen = self._look()
@@ -210,6 +211,17 @@ class FileWatch:
 
     def _counts(self, name: str, below: str) -> bool:
         return _matches(name, below, self._include) and not _matches(name, below, self._exclude)
+
+
+def _library_polls() -> bool:
+    """Whether the library would not be told by the system either, and go by what it sees itself.
+
+    It looks at times in whole seconds: of two edits within one, the second is lost on it.
+    """
+    asked = os.environ.get("WATCHFILES_FORCE_POLLING")
+    if asked:
+        return asked.lower() not in {"false", "disable", "disabled"}  # the words it knows
+    return "microsoft-standard" in os.uname().release.lower()  # WSL, where it does by itself
 
 
 def _roots(config: Config) -> list[Path]:

@@ -59,6 +59,24 @@ def names(found: set[Path], folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in found}
 
 
+def test_two_edits_in_one_second_without_word_from_the_system(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, watches: list[FileWatch]
+) -> None:
+    """Containers whose files come from another system; a formatter behind the first edit."""
+    monkeypatch.setenv("WATCHFILES_FORCE_POLLING", "true")
+    app = folder / "shop" / "app.py"
+    second = 1_700_000_000 * 10**9
+    os.utime(app, ns=(second, second))
+    watch = watch_of(folder / "shop", watches)
+    for place in (1, 2):
+        waiting = Waiting(watch)
+        fresh = folder / "fresh.py"  # where nobody looks
+        fresh.write_text("x = 5\n")
+        os.utime(fresh, ns=(second, second + place * 10**8))
+        fresh.replace(app)
+        assert names(waiting.result(), folder) == {"shop/app.py"}
+
+
 def test_edits_are_told_once(folder: Path, method: str, watches: list[FileWatch]) -> None:
     watch = watch_of(folder, watches)
     assert watch.method.startswith("watchfiles" if method == "watchfiles" else "a look every")
