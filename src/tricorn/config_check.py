@@ -53,9 +53,10 @@ def _check_readable(name: str, path: str | None) -> None:
 def _check_logging(config: Config) -> None:
     if config.logconfig is not None:
         _check_readable("logconfig", config.logconfig.removeprefix("json:").removeprefix("toml:"))
+    if config.logconfig is not None or config.logconfig_dict is not None:
         from tricorn import log_config  # not above: large, and few use it
 
-        log_config.check(config.logconfig)
+        log_config.check(config)
     # A logging configuration may ask for an access log too; whether it does is seen once it is
     # applied, and a wrong format that nobody needs yet is still wrong.
     if config.accesslog or config.logconfig is not None or config.logconfig_dict is not None:

@@ -34,22 +34,68 @@ def apply(config: Config) -> None:
             table = {"version": 1, "disable_existing_loggers": False, **found}
             logging.config.dictConfig(table)
     except Exception as exc:  # dictConfig raises whatever the classes it names raise
-        raise ConfigError(f"logconfig: {exc}") from exc
+        raise ConfigError(f"{_option(config)}: {_reasons(exc)}") from exc
 
 
-def check(name: str) -> None:
-    """Read the file that ``logconfig`` names; nothing is set up.
+def check(config: Config) -> None:
+    """Read what ``logconfig`` or ``logconfig_dict`` says; nothing is set up.
 
-    :raises ConfigError: if it is not in its form.
+    :raises ConfigError: if it is not in its form, or names what is not in it.
     """
     try:
-        found = _read(name)
+        found = config.logconfig_dict if config.logconfig is None else _read(config.logconfig)
         if isinstance(found, configparser.ConfigParser):
             for section in ("loggers", "handlers", "formatters"):  # fileConfig begins there
                 found.get(section, "keys")
-        _check_formatters(found)
+        elif found is not None:
+            _check_table(found)
+        if found is not None:
+            _check_formatters(found)
     except Exception as exc:  # each form has its own
-        raise ConfigError(f"logconfig: {' '.join(str(exc).split())}") from exc
+        raise ConfigError(f"{_option(config)}: {_reasons(exc)}") from exc
+
+
+def _option(config: Config) -> str:
+    """The one that holds."""
+    return "logconfig_dict" if config.logconfig is None else "logconfig"
+
+
+def _reasons(exc: BaseException) -> str:
+    """An error with what it comes from, in one line: dictConfig says that a handler cannot be, and
+    raises this from what its class has raised."""
+    words: list[str] = []
+    reason: BaseException | None = exc
+    while reason is not None:
+        text = " ".join(str(reason).split())
+        if words and isinstance(reason, KeyError):
+            text = f"there is no {text}"
+        if text and not any(text in earlier for earlier in words):
+            words.append(text)
+        reason = reason.__cause__
+    return ": ".join(words) or type(exc).__name__
+
+
+def _check_table(table: Mapping[str, Any]) -> None:
+    """See what needs nothing to be made: the version, and that what is named is there."""
+    version = table.get("version", 1)
+    if version != 1:
+        raise ValueError(f"Unsupported version: {version}")
+    if table.get("incremental"):
+        return  # what it names may be there already
+    handlers, formatters = (table.get(key) or {} for key in ("handlers", "formatters"))
+    for name, handler in handlers.items():
+        _check_name(f"handler {name!r}", "formatter", handler.get("formatter"), formatters)
+    loggers = {**(table.get("loggers") or {}), "root": table.get("root") or {}}
+    for name, logger in loggers.items():
+        given = logger.get("handlers") or ()
+        for handler in () if isinstance(given, str) else given:
+            _check_name(f"logger {name!r}", "handler", handler, handlers)
+
+
+def _check_name(place: str, kind: str, name: object, known: Mapping[str, Any]) -> None:
+    # "cfg://" leads elsewhere in the table, which is for dictConfig to follow.
+    if isinstance(name, str) and "://" not in name and name not in known:
+        raise ValueError(f"{place}: there is no {kind} {name!r}")
 
 
 def _check_formatters(found: Mapping[str, Any] | configparser.ConfigParser) -> None:

@@ -168,7 +168,7 @@ def test_a_failed_setup_keeps_the_former_handlers(tmp_path: Path) -> None:
     logs.setup(Config(errorlog=str(tmp_path / "error.log")))
     with pytest.raises(ConfigError, match=r"nowhere.*No such file"):
         logs.setup(Config(errorlog=str(tmp_path / "x"), accesslog=str(tmp_path / "nowhere/a")))
-    with pytest.raises(ConfigError, match="logconfig: "):
+    with pytest.raises(ConfigError, match="logconfig_dict: "):
         logs.setup(Config(logconfig_dict={"version": 7}))
     error.info("still here")
     assert len(written(tmp_path / "error.log")) == 1
@@ -473,10 +473,46 @@ def test_a_formatter_of_other_records_is_refused(tmp_path: Path, value: Any) -> 
     """It raises for each of ours, which the standard library prints as a traceback."""
     file = tmp_path / ("x.ini" if isinstance(value, str) else "x.json")
     file.write_text(value if isinstance(value, str) else json.dumps(value))
-    config = Config(logconfig=str(file), accesslog="-")
-    for use in logs.setup, Config.check:
-        with pytest.raises(ConfigError, match=r'logconfig: formatter .*"%\(message\)s"'):
-            use(config)
+    given = [Config(logconfig=str(file), accesslog="-")]
+    if not isinstance(value, str):
+        given.append(Config(logconfig_dict=value, accesslog="-"))
+    for config in given:
+        for use in logs.setup, Config.check:
+            with pytest.raises(
+                ConfigError, match=r'logconfig(_dict)?: formatter .*"%\(message\)s"'
+            ):
+                use(config)
+
+
+@pytest.mark.parametrize(
+    ("value", "seen_before", "fault"),
+    [
+        ({"version": 2}, True, "Unsupported version: 2"),
+        ({"handlers": {"h": {"class": "logging.StreamHandler", "formatter": "f"}}}, True, "'f'"),
+        ({"loggers": {"tricorn.access": {"handlers": ["absent"]}}}, True, "'absent'"),
+        ({"root": {"handlers": ["absent"]}}, True, "'absent'"),
+        ({"handlers": {"h": {"class": "absent.Handler"}}}, False, "'h': .* module named 'absent'"),
+        ({"loggers": {"tricorn.error": {"level": "LOUD"}}}, False, "Unknown level: 'LOUD'"),
+        (
+            {"handlers": {"h": {"class": "logging.FileHandler", "filename": "/absent/log"}}},
+            False,
+            "'h': .*No such file or directory: '/absent/log'",
+        ),
+    ],
+)
+def test_what_is_wrong_in_a_logging_configuration_is_said(
+    value: Any, seen_before: bool, fault: str
+) -> None:
+    """Not only where: dictConfig keeps the reason in the cause of what it raises."""
+    config = Config(logconfig_dict=value)
+    with pytest.raises(ConfigError, match=f"^logconfig_dict: .*{fault}") as found:
+        logs.setup(config)
+    assert "\n" not in str(found.value)
+    if seen_before:
+        with pytest.raises(ConfigError, match=f"^logconfig_dict: .*{fault}"):
+            config.check()
+    else:  # it takes making the handlers, which open their files
+        config.check()
 
 
 @pytest.mark.parametrize(
@@ -491,6 +527,19 @@ def test_a_formatter_of_others_is_theirs(tmp_path: Path, value: Any) -> None:
 def test_a_logging_configuration_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=r"logconfig: .*absent"):
         logs.setup(Config(logconfig=name))
+
+
+def test_a_logging_configuration_may_refer_to_itself() -> None:
+    """``cfg://`` (logging.config, access to internal objects)."""
+    table = {
+        "shared": ["h"],
+        "handlers": {"h": {"class": "logging.NullHandler"}},
+        "loggers": {"tricorn.access": {"handlers": "cfg://shared"}},
+    }
+    config = Config(logconfig_dict=table)
+    config.check()
+    logs.setup(config)
+    assert [type(handler) for handler in access.handlers] == [logging.NullHandler]
 
 
 def test_a_closed_standard_error_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
