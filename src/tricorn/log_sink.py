@@ -65,6 +65,7 @@ class Sink:
         self._chunk = FILE_CHUNK if stat.S_ISREG(os.fstat(self._fd).st_mode) else PIPE_CHUNK
         self._torn = False  # the last write stopped inside a line
         self._stranded = False  # the path has moved and cannot be opened
+        self._failing = False  # the last write was refused, which has been told
         self._reset()
         _live.add(self)
 
@@ -131,6 +132,13 @@ class Sink:
             self._changed.notify_all()
             if self._thread is None:
                 self._start()
+
+    def tell_dropped(self) -> None:
+        """Report what was dropped and is not reported yet."""
+        with self._lock:
+            told, self.dropped = self.dropped, 0
+        if told:
+            self._report(f"{told} lines of the log {self.name} were dropped: it did not take them")
 
     def stop(self, limit: float) -> bool:
         """Flush and end the writing thread within about ``limit`` seconds.
@@ -214,10 +222,8 @@ class Sink:
             # Lines being written count as waiting, so the limit holds for both together.
             self._cost -= sum(map(len, batch)) + LINE_OVERHEAD * len(batch)
             self.dropped += lost
-            told = 0 if lost else self.dropped
-            self.dropped -= told
-        if told:
-            self._report(f"{told} lines of the log {self.name} were dropped: it did not take them")
+        if not lost:
+            self.tell_dropped()
         with self._lock:
             self._busy = False
             self._changed.notify_all()
@@ -244,8 +250,13 @@ class Sink:
                         rest = rest[os.write(self._fd, rest) :]
                     except BlockingIOError:
                         time.sleep(POLL / 10)
-        except OSError:
-            pass  # broken pipe, full disk: the caller counts the lines as lost
+        except OSError as exc:  # broken pipe, full disk: the caller counts the lines as lost
+            if not self._failing:
+                self._failing = True
+                refused = f"the log {self.name} takes no lines, they are dropped"
+                self._report(f"{refused}: {exc.strerror}")
+        else:
+            self._failing = self._failing and bool(rest)
         if len(rest) < len(data):
             self._torn = bool(rest)
         return not rest

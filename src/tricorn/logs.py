@@ -274,7 +274,10 @@ def shutdown(limit: float = 2.0) -> None:
     # The error log last: it also takes the reports about lines the other one dropped.
     errors = {handler.sink for handler in _ours(logging.getLogger(ERROR))}
     for sink in sorted(_sinks.values(), key=errors.__contains__):
-        sink.stop(max(0.0, deadline - time.monotonic()))
+        reserve = 0.0 if sink in errors else limit / 2  # one that is stuck leaves it its time
+        sink.stop(max(0.0, deadline - reserve - time.monotonic()))
+        if sink not in errors:
+            sink.tell_dropped()
 
 
 def _ours(logger: logging.Logger) -> list[LogHandler]:

@@ -542,6 +542,29 @@ def test_a_logging_configuration_may_refer_to_itself() -> None:
     assert [type(handler) for handler in access.handlers] == [logging.NullHandler]
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="what stands for a full disk")
+@pytest.mark.parametrize("stuck", [False, True])
+def test_lines_that_are_lost_at_the_end_are_told(tmp_path: Path, stuck: bool) -> None:
+    """Nothing flows again by which they would be."""
+    target, log = tmp_path / "access.log", tmp_path / "error.log"
+    reader = -1
+    if stuck:
+        os.mkfifo(target)
+        reader = os.open(target, os.O_RDONLY | os.O_NONBLOCK)
+    else:
+        target.symlink_to("/dev/full")
+    logs.setup(Config(accesslog=str(target), errorlog=str(log)))
+    try:
+        for _ in range(3):
+            access.info("x" * 70_000 if stuck else "x")
+        logs.shutdown(2.0)
+    finally:
+        if stuck:
+            os.close(reader)
+    assert "lines of the log" in log.read_text()
+    assert ("No space left on device" in log.read_text()) is not stuck
+
+
 def test_a_closed_standard_error_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "__stderr__", None)
     logs.setup(Config(errorlog=None))

@@ -102,6 +102,30 @@ def test_a_broken_pipe_only_drops() -> None:
     os.close(writer)
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="what stands for a full disk")
+def test_a_full_disk_is_told_at_the_first_line_and_each_time_anew(tmp_path: Path) -> None:
+    told: list[str] = []
+    link = tmp_path / "log"
+    link.symlink_to("/dev/full")
+    sink = Sink(path=str(link), report=told.append)
+    for _ in range(2):
+        for _ in range(2):
+            sink.write("lost")
+            assert sink.flush(5)
+        (said,) = told
+        assert said == f"the log {link} takes no lines, they are dropped: No space left on device"
+        assert sink.dropped == 2
+        link.unlink()
+        sink.write("kept")
+        assert sink.flush(5)
+        assert link.read_text() == "kept\n"
+        assert told[1:] == [f"2 lines of the log {link} were dropped: it did not take them"]
+        told.clear()
+        link.unlink()
+        link.symlink_to("/dev/full")
+    sink.close(1)
+
+
 def test_memory_is_bounded_by_characters_not_lines(pipe: tuple[int, int]) -> None:
     sink = Sink(fd=pipe[1])
     sink.write("y" * (QUEUE_LIMIT + 1))
