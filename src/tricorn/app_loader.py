@@ -165,7 +165,9 @@ def _import_module(name: str) -> types.ModuleType:
         if exc.name is not None and (name == exc.name or name.startswith(exc.name + ".")):
             raise AppImportError(_not_found(name, exc.name)) from None
         raise AppImportError(f"importing {name!r} failed: {_in_one_line(exc)}") from exc
-    except (Exception, SystemExit) as exc:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:  # SystemExit, or a panic of what is written in Rust
         raise AppImportError(f"importing {name!r} failed: {_in_one_line(exc)}") from exc
 
 
@@ -267,7 +269,9 @@ def _call_factory(factory: Callable[..., Any], target: Target) -> Application:
         raise AppImportError(f"{name} cannot be called so: it takes {signature}")
     try:
         app = factory(*target.args, **target.kwargs)
-    except (Exception, SystemExit) as exc:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:  # SystemExit, or a panic of what is written in Rust
         raise AppImportError(f"{name} failed: {_in_one_line(exc)}") from exc
     if inspect.iscoroutine(app):
         app.close()

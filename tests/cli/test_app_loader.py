@@ -31,6 +31,7 @@ async def slow(): return app
 def gives_none(): return None
 def raises(): raise RuntimeError("no database")
 def exits(): raise SystemExit("gone")
+def panics(): raise BaseException("gone")  # PyO3's PanicException is no Exception either
 def make(): return app
 def wsgi(environ, start_response): ...
 nothing = None
@@ -249,6 +250,8 @@ def test_our_own_findings_have_no_traceback(target: str, words: str, shop: Path)
         ("1 / 0", "importing 'broken' failed: ZeroDivisionError", ZeroDivisionError),
         ("def (", "importing 'broken' failed: SyntaxError", SyntaxError),
         ("import sys; sys.exit('no')", "importing 'broken' failed: SystemExit: no", SystemExit),
+        ("raise BaseException('no')", "importing 'broken' failed: BaseException: no",
+         BaseException),
         ("raise ValueError('two\\nlines')", "ValueError: two lines", ValueError),
     ],
 )  # fmt: skip
@@ -261,7 +264,10 @@ def test_the_applications_own_exception_is_the_cause(
     assert type(error.__cause__) is cause
 
 
-@pytest.mark.parametrize(("name", "cause"), [("raises", RuntimeError), ("exits", SystemExit)])
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [("raises", RuntimeError), ("exits", SystemExit), ("panics", BaseException)],
+)
 def test_a_factory_that_raises(name: str, cause: type[BaseException], shop: Path) -> None:
     error = failure(f"shop:{name}", factory=True)
     assert f"factory '{name}' in 'shop' failed: {cause.__name__}: " in str(error)
