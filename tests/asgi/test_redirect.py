@@ -259,6 +259,26 @@ def test_hsts_on_the_500_of_a_broken_application():
     assert (b"strict-transport-security", b"max-age=60") in sent[0]["headers"]
 
 
+def test_a_broken_websocket_is_the_servers_to_answer():
+    """The messages of HTTP are none of its."""
+
+    async def app(scope, receive, send):
+        raise RuntimeError("broken")
+
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    async def main():
+        wrapped = StrictTransportSecurity(app, Config(hsts_max_age=60))
+        with pytest.raises(RuntimeError, match="broken"):
+            await wrapped(scope_of(kind="websocket", scheme="wss"), None, send)
+
+    anyio.run(main)
+    assert sent == []
+
+
 def test_the_failure_of_an_application_whose_client_has_left_stays_its_own():
     async def app(scope, receive, send):
         raise RuntimeError("broken")

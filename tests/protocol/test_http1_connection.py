@@ -1,5 +1,7 @@
 """HTTP/1.1 connections: RFC 9112 sections 6.3 and 9, RFC 9110 sections 6.4, 7.8 and 10.1.1."""
 
+import os
+
 import pytest
 from playbook import (
     ANY_OUTPUT,
@@ -23,6 +25,7 @@ from tricorn.protocol.events import (
     StreamEnded,
     TrailersReceived,
 )
+from tricorn.protocol.flow import FileRegion
 
 pytestmark = pytest.mark.usefixtures("http1_codec")
 
@@ -198,6 +201,29 @@ class TestRFC9112Section6_3ResponseFraming:
     def test_an_unknown_status_has_an_empty_phrase(self):
         play = Playbook(http1()) >> GET << Request(1) >> respond(1, 799)
         (play << contains(b"HTTP/1.1 799 \r\n")).run()
+
+    @pytest.mark.parametrize(
+        ("method", "length", "framed"),
+        [
+            (b"GET", 4, [4]),
+            (b"GET", None, [b"4\r\n", 4, b"\r\n", b"0\r\n\r\n"]),
+            (b"HEAD", 4, []),
+            (b"HEAD", None, []),
+        ],
+    )
+    def test_a_file_is_framed_as_bytes_are(self, method, length, framed):
+        connection = http1()()
+        connection.receive_data(request(method))
+        sized = [] if length is None else [(b"content-length", b"%d" % length)]
+        connection.send_headers(1, 200, sized)
+        connection.data_to_send()
+        for ended in (True, False):  # the second is behind the end
+            region = FileRegion(os.open(os.devnull, os.O_RDONLY), 0, 4)
+            connection.send_data(1, region, ended)
+        sent = []
+        while buffers := connection.data_to_send():
+            sent += [len(b) if isinstance(b, FileRegion) else bytes(b) for b in buffers]
+        assert sent == framed
 
     def test_a_long_output_leaves_in_pieces_of_a_bounded_size(self):
         connection = http1()()
