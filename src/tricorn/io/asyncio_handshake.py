@@ -42,6 +42,8 @@ OVER: Final = 6
 
 # Bytes of one read from the socket.
 _LARGEST_READ: Final = 131072
+# Seconds in which the loop reads what is there; uvloop, told none, would not read before.
+_LAST_LOOK: Final = 0.001
 
 
 class Handshakes:
@@ -250,7 +252,13 @@ class Handshake:
             self._timer = self._loop.call_later(limit, self._late)
 
     def _late(self) -> None:
-        """The time for the handshake is up."""
+        """The time for the handshake is up, unless what has come in time is to be read yet.
+
+        The loop may have stood still, and uvloop looks at its timers before it reads.
+        """
+        self._timer = self._loop.call_later(_LAST_LOOK, self._too_late)
+
+    def _too_late(self) -> None:
         self._timer = None
         if self._state == QUEUED:
             self._start_timer()  # its hello is here, and who is waited for are we
