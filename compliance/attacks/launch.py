@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import resource
 import signal
@@ -22,6 +23,8 @@ _START = 30.0
 _STOP = 10.0
 _LOOK = 0.02
 
+_numbers = itertools.count(1)
+
 
 class Daemon:
     """A server process; started at once, waited for by `ready`."""
@@ -39,7 +42,8 @@ class Daemon:
     ) -> None:
         self.host, self.port = HOST, free_port()
         self.tls = certificate is not None
-        self.log = directory / f"{self.port}.log"
+        # Not by the port alone: the system may give one of an earlier server again, with its lines.
+        self.log = directory / f"{next(_numbers)}-{self.port}.log"
         line = command(server, worker_class, self.port, certificate, options)
         self.process = self._spawn(line, descriptors, core)
 
