@@ -197,6 +197,11 @@ def test_the_page_says_when_and_what_was_not_run(attack: Attack) -> None:
     assert f"{figures} | not by default | not run | held |" in text
 
 
+# Threads of other tests may be there; what is forked does not touch what they hold.
+_FORKS = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+
+
+@_FORKS
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs /proc")
 def test_a_daemon_holds_off_three_of_them() -> None:
     """Half a second each; figures of a neighbour are no matter here, as the machine is busy."""
@@ -208,6 +213,7 @@ def test_a_daemon_holds_off_three_of_them() -> None:
     assert [verdict.outcome for verdict in verdicts] == ["held"] * 3, "\n".join(told)
 
 
+@_FORKS
 def test_an_attacker_that_fails_is_told() -> None:
     """A broken attack must not count as one that was held off."""
 

@@ -20,6 +20,8 @@ from typing import NoReturn
 
 import pytest
 
+from helpers.serving import eventually
+
 HERE = Path(__file__).resolve().parent
 HOST = "127.0.0.1"
 WORKER_CLASSES = ("asyncio", "uvloop", "trio")
@@ -182,6 +184,9 @@ def _tcp_listener() -> socket.socket:
 
 
 def _stop(daemon: Daemon) -> int:
+    """Its exit code; where no test asked anything of it, it starts first: before, it knows no
+    signals."""
+    eventually(lambda: daemon.process.poll() is not None or b" speaks " in daemon.log.read_bytes())
     if daemon.process.poll() is None:
         daemon.terminate()
     try:

@@ -69,7 +69,9 @@ def test_sigterm_ends_the_import_of_a_single_process(
     tmp_path: Path, container: tuple[str, ...]
 ) -> None:
     (tmp_path / "site_app.py").write_text(
-        "import time\nprint('imports', file=__import__('sys').stderr)\ntime.sleep(60)\n"
+        # In pieces: a signal that comes just before Python sleeps does not end the sleep.
+        "import time\nprint('imports', file=__import__('sys').stderr)\n"
+        "for _ in range(600): time.sleep(0.1)\n"
     )
     argv = ("site_app:app", "--bind", "127.0.0.1:0", "--workers", "0")
     with daemon(tmp_path, *argv, command=(*container, *COMMAND)) as server:
