@@ -201,6 +201,7 @@ def test_the_page_says_when_and_what_was_not_run(attack: Attack) -> None:
 _FORKS = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 
 
+@pytest.mark.long
 @_FORKS
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs /proc")
 def test_a_daemon_holds_off_three_of_them() -> None:

@@ -94,6 +94,7 @@ def test_an_interrupt_while_a_server_ends_leaves_none(start: Start) -> None:
     assert main.poll() == -signal.SIGKILL
 
 
+@pytest.mark.long
 def test_a_port_that_somebody_took_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     begin = partial(servers.running, cores=CORE, wire="http1", certificate=None)
     with socket.create_server((HOST, 0)) as other:

@@ -117,6 +117,7 @@ def test_connection_is_reused(curl: Curl) -> None:
     assert output.text == "hello1\nhello0\nhello0\n"
 
 
+@pytest.mark.long
 def test_large_download_keeps_its_checksum(curl: Curl) -> None:
     # curl 7 takes no more than 32 KiB together with the 101 of an upgrade.
     size = 16_000 if curl.upgrades else LARGE

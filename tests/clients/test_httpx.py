@@ -97,6 +97,7 @@ def test_response_without_reading_the_request(
             assert (answer.status_code, answer.text) == (413, "too large")
 
 
+@pytest.mark.long
 def test_hundred_requests_at_once(daemon: Daemon, way: tuple[bool, bool, bool, str]) -> None:
     async def main() -> set[tuple[str, int]]:
         limits = httpx.Limits(max_connections=10, max_keepalive_connections=10)

@@ -31,6 +31,7 @@ def test_other_forms_are_taken(name: str) -> None:
     Config(**{name: OTHERS[name]})  # type: ignore[misc]
 
 
+@pytest.mark.long
 def test_mypy_takes_what_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     api = pytest.importorskip("mypy.api")
     monkeypatch.setenv("MYPYPATH", str(SOURCE.parents[1]))

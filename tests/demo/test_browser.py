@@ -19,6 +19,8 @@ from typing import Any
 import httpx
 import pytest
 
+pytestmark = pytest.mark.long
+
 FLAGS = [
     "--headless=new",
     "--no-sandbox",  # the sandbox refuses to run as root, as containers do

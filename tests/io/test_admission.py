@@ -168,6 +168,7 @@ def test_at_max_connections_an_idle_one_makes_room(site: Site) -> None:
     assert busy.response(stream).text == "hello"
 
 
+@pytest.mark.long
 @EACH_ONCE
 def test_at_max_connections_one_that_has_said_nothing_makes_room(site: Site) -> None:
     served = site.serve(hello, max_connections=1)

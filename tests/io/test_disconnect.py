@@ -96,6 +96,7 @@ def waiters() -> int:
     return sum(type(thing).__name__ in names for thing in gc.get_objects())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("websocket", [False, True])
 def test_asking_whether_the_peer_has_left_costs_nothing_for_ever(
     plain: Site, websocket: bool
@@ -220,6 +221,7 @@ def test_disconnect_wakes_a_stuck_sender(site: Site) -> None:
         assert site.connect().get("/fine").text == "fine"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", ["body", "file"])
 @pytest.mark.parametrize("way", ["reset", "leave", "excess"])
 def test_who_listens_is_told_before_who_sends(

@@ -12,6 +12,8 @@ from helpers.serving import eventually
 from helpers.site import Serving
 from tricorn.types import Receive, Scope, Send
 
+pytestmark = pytest.mark.long
+
 UPLOAD = 1_000_000
 KEPT = 65536
 """Bytes that a connection may keep, with those of its client, which is in this process too."""

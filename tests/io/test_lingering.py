@@ -34,6 +34,7 @@ async def large(scope: Scope, receive: Receive, send: Send) -> None:
     await body(send, b"x" * LARGE)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("protocol", ["h2"])
 def test_the_last_http2_response_arrives_whole(site: Site) -> None:
     """A reset, for what the peer says as it reads, would cut what it has not read."""
@@ -44,6 +45,7 @@ def test_the_last_http2_response_arrives_whole(site: Site) -> None:
     assert client.goaways[-1] == (1, NO_ERROR)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("protocol", ["h2"])
 def test_a_stop_waits_for_a_peer_that_does_not_read_for_a_while(site: Site) -> None:
     """It does not see the PING of the drain before drain_idle_timeout is over."""
@@ -105,6 +107,7 @@ def test_the_last_http1_response_arrives_whole(site: Site) -> None:
     assert len(received.partition(b"\r\n\r\n")[2]) == LARGE
 
 
+@pytest.mark.long
 def test_nobody_makes_room_who_still_reads(site: Site) -> None:
     """Its application has ended, and what is left of its response is on the way."""
     site.serve(large, max_connections=1, write_buffer_high=2 * LARGE)

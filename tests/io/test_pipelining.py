@@ -26,6 +26,7 @@ def read_all(sock: socket.socket) -> bytes:
     return b"".join(iter(lambda: sock.recv(2**20), b""))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ends", [False, True])
 def test_the_next_is_begun_once_the_transport_has_the_response(site: Site, ends: bool) -> None:
     """Else a peer that reads nothing has them all made, and held here."""

@@ -24,6 +24,8 @@ from helpers.site import EACH_ONCE, Serving, Site
 from tricorn.ticking import Clock
 from tricorn.types import Receive, Scope, Send
 
+pytestmark = pytest.mark.long
+
 LIMIT = 0.3
 # trio runs the tasks of a turn forwards or backwards, as chance has it.
 ROUNDS = 3

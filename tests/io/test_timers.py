@@ -157,6 +157,7 @@ def test_reader_that_stops_is_cut(site: Site) -> None:
             deque(iter(lambda: below_tls.recv(2**20), b""), maxlen=0)
 
 
+@pytest.mark.long
 @EACH_ONCE
 def test_slow_reader_is_not_cut(site: Site) -> None:
     """The system takes more for it in large steps only, which last longer than the limit."""
@@ -181,6 +182,7 @@ def test_slow_reader_is_not_cut(site: Site) -> None:
     assert len(client.response(client.start(), slowly).body) == size
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("protocol", ["h2"])
 def test_a_window_is_given_by_who_has_read_what_fills_it(site: Site) -> None:
     """Until then it is in the system, and no stream is late."""

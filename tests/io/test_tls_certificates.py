@@ -127,6 +127,7 @@ def test_a_broken_pair_leaves_the_former_in_use(
     assert len(records.messages(level=40)) == 1
 
 
+@pytest.mark.long
 def test_rotation_under_load_loses_no_handshake(
     serving: Serving, tmp_path: Path, authority: trustme.CA, records: Records
 ) -> None:

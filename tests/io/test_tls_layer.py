@@ -272,6 +272,7 @@ def test_the_answer_is_whole_where_the_reader_is_slow(serving: Serving) -> None:
     assert got >= size
 
 
+@pytest.mark.long
 def test_the_answer_is_whole_where_the_request_is_left_unread(serving: Serving) -> None:
     """What of it has come is no fault behind our close_notify: it is waited for the peer's."""
     piece, count = b"z" * 65536, 480
@@ -294,6 +295,7 @@ def test_the_answer_is_whole_where_the_request_is_left_unread(serving: Serving) 
         wire.sock.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("notified", [True, False])
 @pytest.mark.parametrize("none", [False, True])
 def test_the_answer_is_whole_where_the_client_has_ended_its_side(
@@ -594,6 +596,7 @@ def split(data: bytes, chance: random.Random) -> list[bytes]:
     return pieces
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(4))
 def test_connections_do_not_meet_in_what_they_share(
     serving: Serving, version: ssl.TLSVersion, seed: int

@@ -209,6 +209,7 @@ def test_without_its_header_it_is_told(serving: Serving, tmp_path: Path, records
     assert lines == ["refused a connection without a PROXY protocol header from 127.0.0.1"]
 
 
+@pytest.mark.long
 def test_connections_that_come_to_their_limit_lose_nothing(
     serving: Serving, tmp_path: Path, proto: str
 ) -> None:

@@ -481,6 +481,7 @@ async def app(scope, receive, send):
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop", "trio"])
 @pytest.mark.parametrize(("path", "twice"), [("/stubborn", False), ("/stubborn", True), ("/", 0)])
 def test_the_process_ends_all_the_same(tmp_path: Path, loop: str, path: str, twice: bool) -> None:

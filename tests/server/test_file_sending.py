@@ -376,6 +376,7 @@ def test_a_reader_that_leaves(plain: Site, records: Records, tmp_path: Path) -> 
     assert not [text for text in records.messages() if "failed" in text]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("known", [False, True])
 def test_a_piece_whose_send_is_cancelled_is_whole_or_cut(
     site: Site, tmp_path: Path, known: bool
@@ -422,6 +423,7 @@ def test_a_piece_whose_send_is_cancelled_is_whole_or_cut(
     assert client.get("/next").text == "next"
 
 
+@pytest.mark.long
 def test_a_piece_ends_with_an_exchange_that_the_server_cuts(site: Site, tmp_path: Path) -> None:
     size = 200_000_000
     target = tmp_path / "large"
@@ -451,6 +453,7 @@ def test_a_piece_ends_with_an_exchange_that_the_server_cuts(site: Site, tmp_path
     assert {raised.take() for _ in range(3)} == {"the exchange was ended by the server"}
 
 
+@pytest.mark.long
 def test_a_slow_reader_holds_the_sender(plain: Site, tmp_path: Path) -> None:
     target = tmp_path / "large"
     with target.open("wb") as file:

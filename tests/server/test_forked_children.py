@@ -15,6 +15,8 @@ _APP = """
 import multiprocessing, os, time
 import anyio
 
+pytestmark = pytest.mark.long
+
 context = multiprocessing.get_context("fork")
 
 def rest(ready):

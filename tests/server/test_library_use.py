@@ -222,6 +222,7 @@ async def sweep(life: Callable[[], Life], unix: Path) -> int:
     raise AssertionError("it does not end")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("loop", "way"),
     [

@@ -68,6 +68,7 @@ def errors(records: Records) -> list[Any]:
     return [record for record in records.records if record.levelname == "ERROR"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("failure", [None, ClientDisconnected])
 @pytest.mark.parametrize("way", ["disconnect_grace", "response_timeout", "graceful_timeout"])
 def test_its_cancellation_is_no_failure(

@@ -17,6 +17,8 @@ _APP = """
 import os, resource
 import anyio
 
+pytestmark = pytest.mark.long
+
 _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
 

@@ -78,6 +78,8 @@ def app(environ, start_response):
 # As a shell starts a job in the background: in a process group that has not the terminal.
 _SHELL = """
 import fcntl, subprocess, sys, termios
+
+pytestmark = pytest.mark.long
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 attributes = termios.tcgetattr(0)
 attributes[3] |= termios.TOSTOP

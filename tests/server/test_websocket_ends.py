@@ -157,6 +157,7 @@ def test_an_application_that_is_sending_at_a_restart_has_not_failed(site: Site) 
     site.served.wait()
 
 
+@pytest.mark.long
 def test_a_ping_behind_another_streams_bytes_has_its_time(serving: Serving) -> None:
     """They keep the wire full for longer than the pong may take."""
 
@@ -193,6 +194,7 @@ def test_a_ping_behind_another_streams_bytes_has_its_time(serving: Serving) -> N
     assert event.data == "there"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("closes", [False, True])
 def test_a_peer_that_reads_nothing_is_cut(site: Site, closes: bool) -> None:
     """By the ping, or by the application's close frame; what is queued is not waited for."""

@@ -305,6 +305,7 @@ def read_slowly(client: WebSocketClient, left: int = SIZE) -> None:
         time.sleep(len(event.data) / RATE)  # the time itself is the subject
 
 
+@pytest.mark.long
 @EACH_ONCE
 def test_a_peer_that_reads_slowly_is_not_silent(site: Site) -> None:
     """The ping lies behind what it reads."""
@@ -339,6 +340,7 @@ def test_a_peer_that_reads_no_further_is_cut(site: Site) -> None:
     client.client.sock.close()
 
 
+@pytest.mark.long
 @EACH_ONCE
 @pytest.mark.parametrize("reads", [True, False])
 def test_the_close_frame_behind_a_large_message_has_its_time(site: Site, reads: bool) -> None:

@@ -17,6 +17,8 @@ APP = """
 import os
 import anyio
 
+pytestmark = pytest.mark.long
+
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
         await receive()

@@ -14,6 +14,8 @@ _CLOSED = ("sh", "-c", 'exec "$@" <&- >&-', "sh")
 _PRINTS = """
 import os, sys
 
+pytestmark = pytest.mark.long
+
 os.system("echo started")
 sys.stdout and print("imported", flush=True)
 """

@@ -15,7 +15,10 @@ from workers_daemon import APP, workers
 from helpers.daemon import COMMAND, daemon
 from helpers.descriptors import leave_all_descriptors, leave_descriptors
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only there limits can be set")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(sys.platform != "linux", reason="only there limits can be set"),
+]
 
 # Its import waits until the other end of the pipe is closed.
 GATED = f"""

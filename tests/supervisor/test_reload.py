@@ -143,6 +143,7 @@ def test_a_new_supervisor_takes_over(tmp_path: Path, extra: tuple[str, ...]) -> 
     assert "WARN" not in site.server.errors
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2])
 @pytest.mark.parametrize("left", ["workers = 1", "workers = 2"])
 def test_fewer_workers_leave_no_queue_without_an_end(

@@ -25,6 +25,7 @@ def answers(site: Workers, port: int) -> None:
             assert HTTP1Client(sock).get("/").text == f"{address} http", site.server.errors
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("extra", [(), ("--reuse-port",), ("-k", "trio")], ids=str)
 def test_reload_that_names_ipv4(tmp_path: Path, port: int, extra: tuple[str, ...]) -> None:
     settings = tmp_path / "tricorn.toml"

@@ -14,6 +14,8 @@ from workers_daemon import eventually, is_alive, workers
 
 from helpers.daemon import COMMAND
 
+pytestmark = pytest.mark.long
+
 _UMASK = ("sh", "-c", 'umask 022; exec "$0" "$@"', *COMMAND)
 
 

@@ -27,6 +27,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", ["0", "1", "2"])
 @pytest.mark.parametrize(
     ("argv", "code", "said"),

@@ -111,6 +111,7 @@ def test_a_worker_that_starts_keeps_no_address_open(tmp_path: Path) -> None:
         assert site.server.end() == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])
 @pytest.mark.parametrize("startup", _PAUSES)
 def test_an_application_that_starts_keeps_no_address_open(

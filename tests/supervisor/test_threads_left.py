@@ -142,6 +142,8 @@ _PRINTS = """
 import os
 import sys
 
+pytestmark = pytest.mark.long
+
 unread, pipe = os.pipe()
 sys.stdout = open(pipe, "w")
 threading.Thread(target=print, args=("x" * 1_000_000,)).start()
