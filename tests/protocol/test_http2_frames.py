@@ -433,6 +433,19 @@ class TestRFC9113Section6_8Goaway:
         play >> ping(b"tricorn\0", ack=True)
         return play << Frames(("GOAWAY", 0, NO_ERROR)) << State(closing=True, lingering=True)
 
+    def test_a_request_read_with_the_answer_to_a_drain_is_taken(self):
+        server = Server()
+        server.connection.drain()
+        assert server.frames("GOAWAY") == [("GOAWAY", 2**31 - 1, NO_ERROR)]
+        (request,) = server.receive(ping(b"tricorn\0", ack=True), headers(1))
+        assert request.stream_id == 1
+        assert server.frames() == [("GOAWAY", 1, NO_ERROR)]
+        assert not server.connection.closing
+        assert server.receive(headers(3)) == []
+        server.connection.send_headers(1, 200, [], True)
+        assert [frame[:2] for frame in server.frames()] == [("RST_STREAM", 3), ("HEADERS", 1)]
+        assert server.connection.closing
+
     @conversation
     def test_a_peer_that_does_not_answer_a_drain_is_not_waited_for(self):
         play = http2(drain_idle_timeout=1) >> Call("drain") >> Tick(0) >> Tick(1)

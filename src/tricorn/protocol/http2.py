@@ -113,11 +113,15 @@ class HTTP2Connection(HTTP2Output):
                 if self.closing:
                     break
             if self._quiet():
-                return events
+                break
             if codec.glitches:
                 self._fail(self._floods.charge(codec), events)
             more, data = codec.has_more and not self.closing, b""
-        self._open_window()
+        else:
+            self._open_window()
+        if self._drain.due and not self.closing:
+            # What came behind the acknowledgement counts: the codec has seen it already.
+            self._finish_drain()
         return events
 
     def receive_eof(self) -> list[Event]:
@@ -267,8 +271,7 @@ class HTTP2Connection(HTTP2Output):
         self._announced = True
 
     def _on_ping_ack(self, frame: frames.PingAck, events: list[Event]) -> None:
-        if self._drain.acknowledged(frame.data):
-            self._finish_drain()
+        self._drain.acknowledged(frame.data)
 
     def _on_goaway(self, frame: frames.GoAwayFrame, events: list[Event]) -> None:
         # The streams still open are answered (RFC 9113 6.8); nothing new is pushed.

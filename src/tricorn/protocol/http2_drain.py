@@ -15,14 +15,15 @@ class Drain:
     """GOAWAY in two steps.
 
     The first asks for no new streams; those already on their way are still taken. The
-    second, a round trip later, says which was the last. ``peer_leaving`` is set by the
-    peer's own GOAWAY, ``unheard`` where the peer has not answered the first step in time.
+    second, a round trip later, says which was the last. It is ``due`` once the peer has
+    answered the first. ``peer_leaving`` is set by the peer's own GOAWAY, ``unheard`` where
+    the peer has not answered the first step in time.
     """
 
-    __slots__ = ("begun", "last_stream_id", "peer_leaving", "unheard")
+    __slots__ = ("begun", "due", "last_stream_id", "peer_leaving", "unheard")
 
     def __init__(self) -> None:
-        self.begun = False
+        self.begun = self.due = False
         self.peer_leaving = self.unheard = False
         self.last_stream_id: int | None = None
 
@@ -43,15 +44,15 @@ class Drain:
             codec.goaway(_MAX_STREAM_ID, NO_ERROR)
             codec.ping(_PING)
 
-    def acknowledged(self, ping: bytes) -> bool:
-        """Whether ``ping`` (8 bytes) answers the first step."""
-        if ping != _PING:
-            return False
-        self.unheard = False
-        return self.waits
+    def acknowledged(self, ping: bytes) -> None:
+        """The peer has answered ``ping`` (8 bytes), that of the first step perhaps."""
+        if ping == _PING:
+            self.unheard = False
+            self.due = self.waits
 
     def finish(self, codec: HTTP2Codec) -> None:
         """The second step."""
+        self.due = False
         if self.last_stream_id is None:
             self.last_stream_id = codec.highest_stream_id
             codec.goaway(self.last_stream_id, NO_ERROR)
