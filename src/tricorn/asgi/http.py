@@ -46,6 +46,7 @@ class HTTPStream(HTTPResponse):
     _disconnected = False  # the peer has left; writing may still work
     _overruled = False  # the server ended the exchange in the application's place
     _patience: Patience | None = None
+    _given_up = False  # by who sent, the wait for room
 
     def __init__(self, host: Host, request: RequestReceived) -> None:
         super().__init__(host, request)
@@ -191,6 +192,8 @@ class HTTPStream(HTTPResponse):
         :raises ClientDisconnected: once the peer is gone (ASGI HTTP 2.4); not by the message
             that completes the response, if the peer was there when it came.
         """
+        if self._given_up and self._state is not DONE:
+            await self._wait_for_room()
         try:
             taken = messages.as_dict(message)
             handler = self._allowed[taken["type"]]
@@ -200,12 +203,23 @@ class HTTPStream(HTTPResponse):
             await self.host.after_listeners()
             raise ClientDisconnected("the client has disconnected")
         outcome = handler(self, taken)
-        if outcome is True:
-            flushed = self.host.flush(self.stream_id)
-            if flushed is not None:
-                await until_taken(flushed, self._state is DONE)
-        elif outcome is not False:
-            await outcome
+        try:
+            if outcome is True:
+                flushed = self.host.flush(self.stream_id)
+                if flushed is not None:
+                    await until_taken(flushed, self._state is DONE)
+            elif outcome is not False:
+                await outcome
+        except BaseException:
+            self._given_up = True
+            raise
+
+    async def _wait_for_room(self) -> None:
+        """Wait before anything is queued: one who gives up each wait would fill the memory."""
+        flushed = self.host.flush(self.stream_id)
+        if flushed is not None:
+            await flushed
+        self._given_up = False
 
     def _complete(self) -> None:
         self._move(DONE)
