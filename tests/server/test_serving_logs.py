@@ -223,3 +223,23 @@ def test_state_of_a_request_with_a_body_is_logged_once(plain: Site, records: Rec
     assert client.response(client.start("POST", body=b"x" * 10)).complete
     assert sizes.take() == 10
     assert len(lines(records, 1)) == 1
+
+
+def test_trailers_that_have_no_place_are_told_of_once(plain: Site, records: Records) -> None:
+    records.expect("trailers of a response")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        length = [] if scope["path"] == "/chunks" else [(b"content-length", b"1")]
+        await start(send, 200, length, trailers=True)
+        await body(send, b"x")
+        await send({"type": "http.response.trailers", "headers": [(b"x-sum", b"17")]})
+
+    client = plain.open(app)
+    te = [(b"te", b"trailers")]
+    for path in ("/chunks", "/length", "/again"):
+        sent = plain.http2 or path == "/chunks"
+        assert client.get(path, te).trailers == ([(b"x-sum", b"17")] if sent else [])
+        client.get(path)  # who takes none gets none
+    told = [line for line in records.messages("tricorn.error") if "trailers" in line]
+    one = "trailers of a response with Content-Length are not sent over HTTP/1.1 (GET /length)"
+    assert told == ([] if plain.http2 else [one])

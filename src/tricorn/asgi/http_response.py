@@ -312,12 +312,23 @@ class HTTPResponse(BaseStream):
         if more:
             return False
         if self._trailers and self.offers("http.response.trailers"):
+            if self.http_version == "1.1" and self._given.length is not None and not self._discard:
+                self._warn_of_trailers()
             self._http.send_trailers(self.stream_id, self._trailers)
         else:
             # RFC 9110 6.5.1: not to a peer that did not say it takes them.
             self._http.send_data(self.stream_id, b"", True)
         self._complete()
         return True
+
+    def _warn_of_trailers(self) -> None:
+        """They are for chunks (RFC 9112 section 7.1.2), and the application has given a length."""
+        self.host.worker.warn_once(
+            "trailers behind a length",
+            "trailers of a response with Content-Length are not sent over HTTP/1.1 (%s %s)",
+            self.method,
+            self.scope.get("path"),
+        )
 
     def _early_hint(self, message: dict[str, Any]) -> bool:
         links = message.get("links", ())
