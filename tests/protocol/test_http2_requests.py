@@ -232,7 +232,6 @@ class TestRFC9113Section8_3Pseudo:
             [SCHEME, AUTHORITY, PATH],
             [METHOD, AUTHORITY, PATH],
             [METHOD, SCHEME, AUTHORITY],
-            [METHOD, SCHEME, PATH],
             [METHOD, *GET],
             [*GET, PATH],
             [(b":status", b"200"), *GET],
@@ -281,6 +280,12 @@ class TestRFC9113Section8_3Pseudo:
     def test_8_3_1_host_stands_in_for_authority(self):
         play = http2() >> headers(1, [METHOD, SCHEME, PATH, (b"x", b"y"), (b"host", b"b")])
         return play << Request(1, headers=[(b"host", b"b"), (b"x", b"y")])
+
+    @conversation
+    def test_8_3_1_there_may_be_no_authority_to_convey(self):
+        """As in what a proxy makes of HTTP/1.0, and in HAProxy's health checks."""
+        play = http2() >> headers(1, [METHOD, SCHEME, PATH, (b"x", b"y")])
+        return play << Request(1, headers=[(b"x", b"y")])
 
     @conversation
     def test_8_3_1_an_empty_host_is_malformed(self):
@@ -531,6 +536,12 @@ class TestRFC9113Section8_4Push:
         assert server.connection.push(1, b"/a", []) is None
         assert server.frames("PUSH_PROMISE") == []
         assert not server.connection.has_events
+
+    def test_a_push_is_declined_where_the_request_names_no_host(self):
+        server = Server()
+        server.receive(headers(1, [METHOD, SCHEME, PATH]))
+        assert server.connection.push(1, b"/a", []) is None
+        assert server.frames("PUSH_PROMISE") == []
 
     def test_a_push_is_declined_while_draining(self):
         server = Server()

@@ -89,6 +89,20 @@ def test_the_spoofed_ones_without_trust(serving: Serving, tmp_path: Path, proto:
         assert scope["scheme"] == "http"
 
 
+def test_requests_that_name_no_host(serving: Serving, tmp_path: Path, proto: str) -> None:
+    """Health checks are HTTP/1.0 without a Host field, unless they are told otherwise."""
+    app = Recorder()
+    words = f"{proto} check inter 50ms fall 1"
+    with haproxy(tmp_path, http("", serving(app), words, " option httpchk")) as front:
+        for _ in range(3):
+            scope = app.scopes.take()
+            assert (scope["method"], scope["path"], scope["headers"]) == ("OPTIONS", "/", [])
+        with front.socket() as sock:
+            sock.sendall(b"GET /old HTTP/1.0\r\n\r\n")
+            answer = b"".join(iter(lambda: sock.recv(65536), b""))
+        assert answer.endswith(b"\r\n\r\nhello")
+
+
 def test_proxy_protocol_2_with_all_facts(
     serving: Serving, certificate: Certificate, tmp_path: Path, proto: str
 ) -> None:

@@ -313,13 +313,17 @@ class HTTP2Connection(HTTP2Output):
         parent = self._streams.find(stream_id)
         if parent is None or parent.pushed or parent.response_ended or not self.can_push:
             return None
+        # A promise names a host that the client has asked for (RFC 9113 section 8.4.1).
+        authority = next((value for name, value in parent.headers if name == b"host"), b"")
+        if not authority:
+            return None
         if not self._pushes.allows(path, self._codec.peer_max_streams):
             if self._pushes.full:
                 self._events.append(LimitReached(stream_id, "h2_max_pushes"))
                 self.has_events = True
             return None
         self._unsent = True
-        promise, event = self._pushes.promise(self._scheme, parent.headers, path, headers)
+        promise, event = self._pushes.promise(self._scheme, authority, path, headers)
         event.stream_id = self._codec.push(stream_id, promise)
         self._streams.open(event)
         self._events.append(event)

@@ -35,14 +35,12 @@ class PushPolicy:
         )
 
     def promise(
-        self, scheme: bytes, parent: Headers, path: bytes, headers: Headers
+        self, scheme: bytes, authority: bytes, path: bytes, headers: Headers
     ) -> tuple[Headers, RequestReceived]:
         """The promised header block, and the request as if the peer had sent it.
 
-        ``parent`` is the header list of the request it belongs to, whose host it shares.
         Its stream id (0 here) is known once the promise is queued.
         """
-        authority = next((value for name, value in parent if name == b"host"), b"")
         self._paths.add(path)
         self.open += 1
         block = [

@@ -186,6 +186,8 @@ def _checked_target(path: bytes | None, method: str, max_target: int) -> bytes:
 def _with_host(authority: bytes | None, regular: Headers, special: Headers) -> Headers:
     """``:authority`` as ``host`` at the front (ASGI HTTP); RFC 9113 8.3.1 on disagreement.
 
+    A request may come without either: that of HTTP/1.0 through a proxy, or its health check.
+
     :param regular: the caller has no more use for it.
     """
     host = authority
@@ -199,14 +201,15 @@ def _with_host(authority: bytes | None, regular: Headers, special: Headers) -> H
             elif hosts[0].lower() != host.lower():
                 raise RemoteProtocolError("Host differs from :authority")
             regular = [header for header in regular if header[0] != b"host"]
-    first = _hosts.get(host)  # type: ignore[arg-type]
-    regular.insert(0, _host_field(host) if first is None else first)
+    if host is not None:
+        first = _hosts.get(host)
+        regular.insert(0, _host_field(host) if first is None else first)
     return regular
 
 
-def _host_field(host: bytes | None) -> Header:
+def _host_field(host: bytes) -> Header:
     if not host or not fields.valid_host(host):
-        raise RemoteProtocolError(f"missing or invalid authority {quoted(host)}")
+        raise RemoteProtocolError(f"invalid authority {quoted(host)}")
     field = (b"host", host)
     if len(host) <= _LONGEST_KNOWN:
         if len(_hosts) >= _MAX_HOSTS:
