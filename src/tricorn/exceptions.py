@@ -63,7 +63,8 @@ class RemoteProtocolError(ProtocolError):
 
     ``status`` is the HTTP status (int) that tells the peer so, where one can be sent.
     ``headers`` (list of name, value byte pairs) belong to that answer. ``limit`` (str) is the
-    option whose bound was passed, None where it was another rule.
+    option whose bound was passed, None where it was another rule. ``in_value`` (bool): only what
+    a client has put into a request is wrong, which a proxy in between may pass on as it came.
     """
 
     def __init__(
@@ -73,9 +74,11 @@ class RemoteProtocolError(ProtocolError):
         headers: list[tuple[bytes, bytes]] | None = None,
         *,
         limit: str | None = None,
+        in_value: bool = False,
     ) -> None:
         super().__init__(reason)
         self.status = status
+        self.in_value = in_value
         self.headers = headers or []
         self.limit = limit
 

@@ -314,6 +314,33 @@ class TestRFC9113Section8_3Pseudo:
             ]
         assert not server.connection.closing
 
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            [METHOD, SCHEME, (b":authority", b"a b"), PATH],
+            [METHOD, SCHEME, PATH, (b"host", b"a/b")],
+            [METHOD, (b":scheme", b"ftp"), AUTHORITY, PATH],
+            [METHOD, SCHEME, AUTHORITY, (b":path", b"*")],
+            [METHOD, SCHEME, AUTHORITY, (b":path", b"/\xff")],
+            [*GET, (b"x", b"a\x01b")],
+        ],
+    )
+    @pytest.mark.parametrize("end", [False, True])
+    def test_nor_does_what_a_proxy_passes_on_as_its_client_wrote_it(self, fields, end):
+        server = Server(h2_max_resets=3)
+        for stream_id in range(1, 201, 2):
+            server.receive(headers(stream_id, fields, end=end))
+            assert server.frames() == [("RST_STREAM", stream_id, PROTOCOL_ERROR)]
+        assert not server.connection.closing
+
+    @pytest.mark.parametrize("trailer", [(b"x", b"a\x01b"), (b"te", b"trailers")])
+    def test_malformed_trailers_cost_budget(self, trailer):
+        """Their request is being worked for."""
+        server = Server(h2_max_resets=3)
+        for stream_id in range(1, 11, 2):
+            server.receive(headers(stream_id, POST, end=False), headers(stream_id, [trailer]))
+        assert server.connection.closing
+
     @conversation
     def test_8_1_1_a_length_without_content_is_malformed(self):
         return malformed([*POST, (b"content-length", b"3")])

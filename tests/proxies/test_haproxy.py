@@ -103,6 +103,24 @@ def test_requests_that_name_no_host(serving: Serving, tmp_path: Path, proto: str
         assert answer.endswith(b"\r\n\r\nhello")
 
 
+def test_a_client_of_bad_requests_does_not_end_those_of_the_others(
+    serving: Serving, tmp_path: Path
+) -> None:
+    """HAProxy passes on what is in a Host field as it is, for all over one connection."""
+    app = Recorder()
+    config = "global\n nbthread 1\n" + http("", serving(app), "proto h2", " http-reuse always")
+    with haproxy(tmp_path, config) as front:
+        client = front.client()
+        assert client.get("/before").status == 200
+        for _ in range(150):
+            with front.socket() as sock:
+                sock.sendall(b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n")
+                assert sock.recv(65536).startswith(b"HTTP/1.1 502 ")
+        assert client.get("/after").status == 200
+        # The port is that of the proxy's connection.
+        assert app.scopes.take()["client"] == app.scopes.take()["client"]
+
+
 def test_proxy_protocol_2_with_all_facts(
     serving: Serving, certificate: Certificate, tmp_path: Path, proto: str
 ) -> None:

@@ -149,7 +149,8 @@ def check_inbound_value(name: bytes, value: bytes) -> None:
     :raises RemoteProtocolError: 400.
     """
     if BAD_VALUE.search(value) is not None:
-        raise RemoteProtocolError(f"control character in the value of field {quoted(name)}")
+        reason = f"control character in the value of field {quoted(name)}"
+        raise RemoteProtocolError(reason, in_value=True)
 
 
 # Fields that a server reads in a request, and secrets; no others are remembered.
@@ -181,8 +182,7 @@ def check_http2_fields(headers: Headers) -> Headers:
             raise RemoteProtocolError(f"field name {quoted(name)} is not a lower-case token")
         if value and (value[0] in b" \t" or value[-1] in b" \t"):
             raise RemoteProtocolError(f"white space around the value of field {quoted(name)}")
-        if BAD_VALUE.search(value) is not None:
-            raise RemoteProtocolError(f"control character in the value of field {quoted(name)}")
+        check_inbound_value(name, value)
         if name in CONNECTION_SPECIFIC:
             raise RemoteProtocolError(f"connection-specific field {quoted(name)}")
         # RFC 9113 8.2.2: TE may hold nothing but "trailers".

@@ -179,12 +179,16 @@ class HTTP2Connection(HTTP2Output):
     def _refuse(self, stream_id: int, exc: RemoteProtocolError, events: list[Event]) -> None:
         """A malformed request costs its stream; a well-formed one is answered (RFC 9113 8.1.1)."""
         events.append(PeerFault(stream_id, str(exc), exc.status, exc.limit))
-        if exc.status == 400:
+        if exc.status == 400 and not exc.in_value:
             self._reset_by_us(stream_id, errors.PROTOCOL_ERROR, events)
             return
         # As an application's answer that does not wait for the content, it costs no budget: behind
-        # a proxy the connection is that of many.
+        # a proxy the connection is that of many. Nor has anybody begun to work for it, which is
+        # what makes a reset dear (CVE-2025-8671).
         self._unsent = True
+        if exc.status == 400:
+            self._codec.reset(stream_id, errors.PROTOCOL_ERROR)
+            return
         status = (b":status", b"%d" % exc.status)
         self._codec.send_headers(stream_id, [status, *exc.headers, *self._defaults()], True)
         self._codec.reset(stream_id, errors.NO_ERROR)

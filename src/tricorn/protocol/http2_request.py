@@ -149,7 +149,8 @@ def _scheme(scheme: bytes | None) -> str:
             return "https"
         if scheme == b"http":
             return "http"
-    raise RemoteProtocolError(f"missing or invalid :scheme {quoted(scheme)}")
+    reason = f"missing or invalid :scheme {quoted(scheme)}"
+    raise RemoteProtocolError(reason, in_value=scheme is not None)
 
 
 def _check_connect(
@@ -169,13 +170,14 @@ def _check_connect(
 
 def _checked_target(path: bytes | None, method: str, max_target: int) -> bytes:
     if not path or not fields.valid_target(path):
-        raise RemoteProtocolError(f"missing or invalid :path {quoted(path)}")
+        reason = f"missing or invalid :path {quoted(path)}"
+        raise RemoteProtocolError(reason, in_value=path is not None)
     if len(path) > max_target:
         reason = f":path over {max_target} bytes"
         raise RemoteProtocolError(reason, 414, limit="max_request_target_size")
     if path[0] != 0x2F or path.find(b"#") >= 0:
         if path != b"*" or method != "OPTIONS":
-            raise RemoteProtocolError(f"invalid :path {quoted(path)}")
+            raise RemoteProtocolError(f"invalid :path {quoted(path)}", in_value=True)
     elif len(path) <= _LONGEST_KNOWN and path.find(b"?") < 0:
         if len(_targets) >= _MAX_TARGETS:
             _targets.clear()
@@ -209,7 +211,7 @@ def _with_host(authority: bytes | None, regular: Headers, special: Headers) -> H
 
 def _host_field(host: bytes) -> Header:
     if not host or not fields.valid_host(host):
-        raise RemoteProtocolError(f"invalid authority {quoted(host)}")
+        raise RemoteProtocolError(f"invalid authority {quoted(host)}", in_value=True)
     field = (b"host", host)
     if len(host) <= _LONGEST_KNOWN:
         if len(_hosts) >= _MAX_HOSTS:
