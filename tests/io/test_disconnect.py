@@ -6,6 +6,7 @@ import contextlib
 import gc
 import socket
 import ssl
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,17 @@ from helpers.site import Serving, Site
 from tricorn.asgi.health import Health
 from tricorn.protocol.events import RequestReceived
 from tricorn.types import Message, Receive, Scope, Send
+
+
+def kernel_timer(client: socket.socket) -> str:
+    """What the kernel times on the server's end of a connection, as /proc/net/tcp has it."""
+    here, there = client.getsockname()[1], client.getpeername()[1]
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        ports = [int(address.split(":")[1], 16) for address in fields[1:3]]
+        if ports == [there, here]:
+            return fields[5].split(":")[0]
+    raise AssertionError("no such connection")
 
 
 class Waiting:
@@ -42,6 +54,17 @@ class Waiting:
         except BaseException as exc:
             self.ended.put(type(exc).__name__)
             raise
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc/net/tcp")
+def test_one_who_vanishes_is_asked_for_by_the_kernel(serving: Serving) -> None:
+    """No limit of ours ends an exchange in which neither side has anything to say."""
+    app = Waiting()
+    served = serving(app)
+    with open_socket(served.address) as sock:
+        sock.sendall(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert app.told.take() == "started"
+        assert kernel_timer(sock) == "02"  # keep-alive
 
 
 def test_leaving_reaches_a_waiting_receive_at_once(site: Site) -> None:

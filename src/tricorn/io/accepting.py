@@ -159,6 +159,8 @@ class Intake:
                 # Nagle's algorithm off: asyncio does it for some sockets only, anyio for none.
                 with contextlib.suppress(OSError):  # macOS, of one that is reset already
                     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    # Else one who has vanished is never missed where nothing is sent to it.
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             found.append(Accepted(listener, sock, client, place))
         return found, 0.0
 
