@@ -258,6 +258,31 @@ def test_a_body_that_stands_still_is_given_up(plain: Site, records: Records) -> 
     assert records.messages(level=40) == []
 
 
+def test_a_body_that_stands_still_behind_the_response_frees_its_thread(
+    plain: Site, records: Records
+) -> None:
+    raised = Inbox()
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", TEXT)
+        if environ["REQUEST_METHOD"] == "GET":
+            yield b"another"
+            return
+        yield environ["wsgi.input"].read(len(BEGINNING))
+        try:
+            environ["wsgi.input"].read(1)
+        except OSError as exc:
+            raised.put(type(exc))
+            raise
+
+    client = plain.open(app, interface="wsgi", wsgi_threads=1, read_timeout=0.2)
+    response = client.response(client.start("POST", body=BEGINNING, more=True))
+    assert (response.status, len(response.body), response.cut) == (200, len(BEGINNING), True)
+    assert raised.take() is ClientDisconnected
+    assert plain.connect().get("/").text == "another"
+    assert records.messages(level=40) == []
+
+
 @pytest.mark.parametrize("backend", ["asyncio", "trio"], indirect=True)
 def test_large_upload_stays_on_the_wire_until_it_is_read(plain: Site) -> None:
     """Bounded memory: what is not read yet is not taken from the peer either."""

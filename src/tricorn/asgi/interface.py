@@ -45,6 +45,7 @@ def adapt(
                 cast("WSGIApplication", app),
                 threads=config.wsgi_threads,
                 max_body_size=config.wsgi_max_body_size,
+                read_timeout=config.read_timeout,
                 multiprocess=multiprocess,
             )
         case "asgi2":

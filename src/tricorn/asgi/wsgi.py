@@ -35,6 +35,8 @@ class WSGIAdapter:
 
     :param threads: the most requests that run at a time.
     :param max_body_size: bytes of a request body above which the answer is 413.
+    :param read_timeout: seconds that a thread waits for the next piece of a request body behind
+        the beginning of its response; before that it is the server's to end the request.
     :param multiprocess: whether other processes run the application too.
     """
 
@@ -44,10 +46,12 @@ class WSGIAdapter:
         *,
         threads: int = 40,
         max_body_size: int | None = None,
+        read_timeout: float | None = None,
         multiprocess: bool = False,
     ) -> None:
         self.app = app
         self._max_body_size = max_body_size
+        self._read_timeout = read_timeout
         self._base = _BASE | {"wsgi.multiprocess": multiprocess}
         self._pool = ThreadPool(threads, "tricorn-wsgi")
         self._calls: LoopCalls | None = None
@@ -77,6 +81,7 @@ class WSGIAdapter:
             return
         calls = self._calls = LoopCalls.current(self._calls)
         exchange = Exchange(calls, receive, limit, body, more)
+        exchange.read_timeout = self._read_timeout
         run = contextvars.copy_context().run
         self._pool.submit(functools.partial(run, self._run, exchange, scope), exchange.postpone)
         await exchange.drive(send)

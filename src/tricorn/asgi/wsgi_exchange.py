@@ -12,6 +12,8 @@ import threading
 from dataclasses import dataclass
 from typing import BinaryIO
 
+import anyio
+
 from tricorn.asgi.exchange import has_left
 from tricorn.asgi.host import Waiter
 from tricorn.asgi.threads import LoopCalls
@@ -44,20 +46,23 @@ class FilePiece:
 
 async def refuse_body(send: Send) -> None:
     """Answer 413 (RFC 9110 section 15.5.14)."""
-    _count_limit()
+    _count("wsgi_max_body_size")
     fields = [(b"content-type", b"text/plain; charset=utf-8")]
     await send({"type": "http.response.start", "status": 413, "headers": fields})
     await send({"type": "http.response.body", "body": b"Content Too Large"})
 
 
-def _count_limit() -> None:
+def _count(limit: str) -> None:
     counters = CURRENT.get(None)
     if counters is not None:  # below another server there are none
-        counters.limit("wsgi_max_body_size")
+        counters.limit(limit)
 
 
 class Exchange:
     """What thread and task of a request share, under one lock."""
+
+    #: Seconds that the thread waits for input behind the beginning of its response.
+    read_timeout: float | None = None
 
     # What most requests never change.
     _stopped: BaseException | None = None  # nothing more is sent
@@ -284,10 +289,10 @@ class Exchange:
             )
 
     async def _take_input(self) -> None:
-        message = await self._receive()
+        message = await self._next_message()
         error = None
         if message["type"] == "http.disconnect":
-            error = ClientDisconnected("the client has disconnected")
+            error = ClientDisconnected(message.get("reason", "the client has disconnected"))
         body = message.get("body", b"")
         self._received += len(body)
         if self._limit is not None and self._received > self._limit:
@@ -299,6 +304,17 @@ class Exchange:
             parked, self._input = self._input, None
         if parked is not None:
             parked.release()
+
+    async def _next_message(self) -> Message:
+        """From the server, which lets a body stand still once it is being answered: a dialogue
+        may be silent. But there are few threads, and one does not wait for ever.
+        """
+        if self.read_timeout is None or not self._started:
+            return await self._receive()
+        with anyio.move_on_after(self.read_timeout):
+            return await self._receive()
+        _count("read_timeout")
+        return {"type": "http.disconnect", "reason": "the request body stands still"}
 
     def _end_input(self) -> None:
         """Give no more input: a thread of the application's own would wait for it for ever."""
@@ -334,7 +350,7 @@ class Exchange:
         if isinstance(reason, BodyTooLarge):
             if self._started:
                 # Half a response: its stream is cut, and that is the peer's doing.
-                _count_limit()
+                _count("wsgi_max_body_size")
                 raise ClientDisconnected(str(reason)) from reason
             await refuse_body(send)
         elif self._error is None or _from_disconnect(self._error):
