@@ -333,13 +333,19 @@ class TestRFC9113Section8_3Pseudo:
             assert server.frames() == [("RST_STREAM", stream_id, PROTOCOL_ERROR)]
         assert not server.connection.closing
 
-    @pytest.mark.parametrize("trailer", [(b"x", b"a\x01b"), (b"te", b"trailers")])
+    @pytest.mark.parametrize("trailer", [(b"x", b"a\0b"), (b"te", b"trailers")])
     def test_malformed_trailers_cost_budget(self, trailer):
         """Their request is being worked for."""
         server = Server(h2_max_resets=3)
         for stream_id in range(1, 11, 2):
             server.receive(headers(stream_id, POST, end=False), headers(stream_id, [trailer]))
         assert server.connection.closing
+
+    @conversation
+    def test_a_trailer_that_a_proxy_passes_on_with_a_control_character_is_dropped(self):
+        play = http2() >> headers(1, POST, end=False) << Request(1)
+        play >> headers(1, [(b"x", b"a\x01b"), (b"y", b"1")]) << Fault(None, stream_id=1)
+        return play << TrailersReceived(1, [(b"y", b"1")]) << StreamEnded(1) << Frames()
 
     @conversation
     def test_8_1_1_a_length_without_content_is_malformed(self):

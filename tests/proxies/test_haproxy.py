@@ -103,10 +103,22 @@ def test_requests_that_name_no_host(serving: Serving, tmp_path: Path, proto: str
         assert answer.endswith(b"\r\n\r\nhello")
 
 
+@pytest.mark.parametrize(
+    ("bad", "status"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 502),
+        (
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"1\r\nx\r\n0\r\nx-sum: a\x01b\r\n\r\n",
+            200,
+        ),
+    ],
+    ids=["host", "trailer"],
+)
 def test_a_client_of_bad_requests_does_not_end_those_of_the_others(
-    serving: Serving, tmp_path: Path
+    serving: Serving, tmp_path: Path, bad: bytes, status: int
 ) -> None:
-    """HAProxy passes on what is in a Host field as it is, for all over one connection."""
+    """HAProxy passes on what is in a Host field or a trailer, for all over one connection."""
     app = Recorder()
     config = "global\n nbthread 1\n" + http("", serving(app), "proto h2", " http-reuse always")
     with haproxy(tmp_path, config) as front:
@@ -114,11 +126,12 @@ def test_a_client_of_bad_requests_does_not_end_those_of_the_others(
         assert client.get("/before").status == 200
         for _ in range(150):
             with front.socket() as sock:
-                sock.sendall(b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n")
-                assert sock.recv(65536).startswith(b"HTTP/1.1 502 ")
+                sock.sendall(bad)
+                assert sock.recv(65536).startswith(b"HTTP/1.1 %d " % status)
         assert client.get("/after").status == 200
         # The port is that of the proxy's connection.
-        assert app.scopes.take()["client"] == app.scopes.take()["client"]
+        ports = {app.scopes.take()["client"] for _ in range(app.scopes.qsize())}
+        assert len(ports) == 1
 
 
 def test_proxy_protocol_2_with_all_facts(

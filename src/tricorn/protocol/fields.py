@@ -153,6 +153,8 @@ def check_inbound_value(name: bytes, value: bytes) -> None:
         raise RemoteProtocolError(reason, in_value=True)
 
 
+_MALFORMED: Final = frozenset(b"\0\r\n")
+
 # Fields that a server reads in a request, and secrets; no others are remembered.
 _SPECIAL: Final = frozenset({b"content-length", b"cookie", b"expect", b"host", b"priority", b"te"})
 _UNREMEMBERED: Final = _SPECIAL | {b"authorization", b"proxy-authorization"}
@@ -195,6 +197,14 @@ def check_http2_fields(headers: Headers) -> Headers:
                 plain.clear()
             plain.add(header)
     return special
+
+
+def is_odd(value: bytes) -> bool:
+    """Whether a control character is all that is wrong with a received value.
+
+    NUL, CR and LF make a message malformed (RFC 9113 section 8.2.1); others proxies pass on.
+    """
+    return BAD_VALUE.search(value) is not None and not _MALFORMED.intersection(value)
 
 
 def check_trailers(headers: Headers) -> None:

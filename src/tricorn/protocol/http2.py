@@ -31,6 +31,7 @@ from tricorn.protocol.events import (
 from tricorn.protocol.http2_output import HTTP2Output
 from tricorn.protocol.http2_request import check_trailers, make_first, read_request
 from tricorn.protocol.http2_streams import HTTP2Stream
+from tricorn.quoting import quoted
 from tricorn.types import Headers
 
 
@@ -200,11 +201,14 @@ class HTTP2Connection(HTTP2Output):
             if stream.connect:
                 raise RemoteProtocolError("trailers on a tunnel")  # RFC 9113 section 8.5
             # Behind the response nobody counts what comes.
-            check_trailers(frame, None if stream.sent else stream.still_due, self._limits)
+            odd = check_trailers(frame, None if stream.sent else stream.still_due, self._limits)
         except RemoteProtocolError as exc:
             events.append(PeerFault(frame.stream_id, str(exc), limit=exc.limit))
             self._reset_by_us(frame.stream_id, errors.PROTOCOL_ERROR, events)
             return
+        if odd:
+            reason = f"control character in the value of trailer field {quoted(odd[0])}"
+            events.append(PeerFault(frame.stream_id, reason))
         events.append(TrailersReceived(frame.stream_id, frame.headers))
         self._request_ended(frame.stream_id, stream, events)
 

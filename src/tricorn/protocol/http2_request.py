@@ -106,10 +106,14 @@ def _read_fields(event: RequestReceived, special: Headers) -> None:
         event.headers = [*others, (b"cookie", b"; ".join(cookies))]
 
 
-def check_trailers(frame: HeadersFrame, still_due: int | None, limits: Limits) -> None:
+def check_trailers(frame: HeadersFrame, still_due: int | None, limits: Limits) -> list[bytes]:
     """Refuse a trailer section that is malformed, too long, or comes before its time.
 
+    Fields with a control character in their value are taken out, as is allowed (RFC 9110 section
+    6.5.1): a proxy passes them on as its client wrote them, and a reset would cost that of many.
+
     :param still_due: what Content-Length announced and has not come (bytes), if it did.
+    :return: the names of what was taken out.
     :raises RemoteProtocolError: with the option whose bound it passed, if any.
     """
     if not frame.end_stream:
@@ -118,8 +122,12 @@ def check_trailers(frame: HeadersFrame, still_due: int | None, limits: Limits) -
         raise RemoteProtocolError("content shorter than Content-Length")
     if len(frame.headers) > limits.fields:
         raise RemoteProtocolError("too many trailer fields", 431, limit="max_header_count")
+    odd = [header for header in frame.headers if fields.is_odd(header[1])]
+    if odd:
+        frame.headers = [header for header in frame.headers if header not in odd]
     fields.check_trailers(frame.headers)
     fields.check_http2_fields(frame.headers)
+    return [name for name, _ in odd]
 
 
 def _content_length(value: bytes, before: int | None) -> int:
