@@ -18,7 +18,7 @@ import anyio.abc
 from tricorn.asgi.host import Worker
 from tricorn.exceptions import FileUnavailable
 from tricorn.io import sendfile
-from tricorn.io.anyio_means import GONE, means
+from tricorn.io.anyio_means import GONE, means, system_socket
 from tricorn.io.connection import Connection
 from tricorn.io.in_flight import in_flight
 from tricorn.io.transport import Transport
@@ -67,14 +67,8 @@ class AnyioOutput(Transport):
         self._left = 0  # bytes of the write under way
         self._answers = 0  # bytes of what is queued that TLS has answered by itself
         self._eager = 0  # bytes sent without a wait since the last one
-        self._socket = self._system_socket()
+        self._socket = system_socket(stream)
         self.sends_files = self._socket is not None and secure is None and sendfile.AVAILABLE
-
-    def _system_socket(self) -> socket.socket | None:
-        """The socket below the stream, where no asyncio transport is between."""
-        names: Any = anyio.abc.SocketAttribute
-        raw = self._stream.extra(names.raw_socket, None)
-        return raw if isinstance(raw, socket.socket) else None
 
     def write(self, buffers: Sequence[Any]) -> None:
         """Take bytes, or one piece of a file."""

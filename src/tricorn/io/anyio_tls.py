@@ -14,6 +14,7 @@ from typing import Any, Final
 import anyio
 import anyio.abc
 
+from tricorn.io.anyio_means import SocketReader, means, system_socket
 from tricorn.io.cleartext import LEAST_TIME
 from tricorn.io.tls import TOGETHER, TLSContext
 
@@ -35,7 +36,10 @@ class SecureStream:
         self._rest = b""  # of what has come, not decrypted yet
         self._more = False  # something is left to be decrypted
         self._ended = False  # by the peer's close_notify
-        self._error: ssl.SSLError | None = None
+        self._broken = False
+        sock = system_socket(plain)
+        reader = None if sock is None else SocketReader(sock, means())
+        self._read = plain.receive if reader is None else reader.receive
 
     async def do_handshake(self, limit: float | None = None) -> None:
         """The handshake.
@@ -54,7 +58,10 @@ class SecureStream:
                 self.object.do_handshake()
             except ssl.SSLWantReadError:
                 if gone is not None:
-                    raise gone from None
+                    try:
+                        raise gone from None
+                    finally:
+                        gone = None  # else it would wait for the collector with all of us
             except ssl.SSLError:
                 self._clear()
                 raise
@@ -65,7 +72,7 @@ class SecureStream:
                 with anyio.fail_after(deadline - anyio.current_time()):
                     await self._hear(_HANDSHAKE_READ)
             except (anyio.EndOfStream, anyio.BrokenResourceError) as exc:
-                gone = exc  # if nothing was wrong before
+                gone = exc.with_traceback(None)  # if nothing was wrong before
         await self._say_by(deadline)
         self._more = bool(self._rest)
 
@@ -74,8 +81,8 @@ class SecureStream:
 
         :param answer: takes what TLS answers by itself.
         :raises EndOfStream: behind the peer's close_notify, or at the end of what it sends.
-        :raises ssl.SSLError: behind what is no TLS; the peer has been told.
-        :raises BrokenResourceError: if the connection is lost.
+        :raises BrokenResourceError: behind what is no TLS, of which the peer has been told; if the
+            connection is lost.
         """
         while True:
             if self._more:
@@ -87,8 +94,8 @@ class SecureStream:
                     return data
             if self._ended:
                 raise anyio.EndOfStream
-            if self._error is not None:
-                raise self._error
+            if self._broken:
+                raise anyio.BrokenResourceError
             # Records are larger than what is in them.
             await self._hear(max_bytes + (max_bytes >> 4))
 
@@ -149,8 +156,8 @@ class SecureStream:
                     break
         except ssl.SSLWantReadError:
             pass
-        except ssl.SSLError as exc:
-            self._error = exc
+        except ssl.SSLError:
+            self._broken = True
         return b"".join(found)
 
     def _put_rest(self) -> None:
@@ -174,6 +181,9 @@ class SecureStream:
             await self._say(self._clear())
 
     async def _hear(self, size: int) -> None:
-        data = await self._plain.receive(size)
+        try:
+            data = await self._read(size)
+        except OSError as exc:
+            raise anyio.BrokenResourceError from exc
         self._rest += data
         self._more = True

@@ -17,7 +17,7 @@ import anyio.abc
 
 from tricorn.asgi.host import Worker
 from tricorn.io import pacing
-from tricorn.io.anyio_means import GONE
+from tricorn.io.anyio_means import GONE, SocketReader
 from tricorn.io.anyio_output import AnyioOutput
 from tricorn.io.connection import Connection
 from tricorn.io.registry import Registry
@@ -88,10 +88,8 @@ class AnyioTransport(AnyioOutput):
         self._header = header
         self._closing_scope = anyio.CancelScope(shield=True)
         self._resume: anyio.Event | None = None
-        self._number = self._socket.fileno() if self._socket is not None else -1
         self._call_soon = call_soon
         self._late = b""  # read, and to be looked at when it is this connection's turn
-        self._full = False  # as much came as was asked for
 
     async def run(self) -> None:
         """Serve the connection to its end, application tasks included."""
@@ -181,9 +179,11 @@ class AnyioTransport(AnyioOutput):
 
     async def _read(self, connection: Connection) -> None:
         """Push what arrives until the connection is gone or closed."""
-        receive = self._stream.receive if self._socket is None else self._receive
+        receive: Callable[[int], Awaitable[bytes]] = self._stream.receive
         if self._secure is not None:
             receive = partial(self._secure.receive, self._answer)
+        elif self._socket is not None:
+            receive = SocketReader(self._socket, self._means).receive
         size = pacing.FIRST_READ
         crowd, worker = self._registry.crowd, self._worker
         try:
@@ -226,26 +226,6 @@ class AnyioTransport(AnyioOutput):
         late, self._late = self._late, b""
         if late and not self._gone and self._connection is not None:
             self._connection.bytes_received(late)
-
-    async def _receive(self, size: int) -> bytes:
-        """What is in the socket, at most ``size`` bytes, in another turn of the loop."""
-        sock = self._socket
-        assert sock is not None
-        if self._full:
-            # There is more, or so it seems.
-            await self._means.checkpoint()
-        else:
-            await self._means.wait_readable(self._number)
-        while True:
-            try:
-                data = sock.recv(size)
-            except BlockingIOError:
-                await self._means.wait_readable(self._number)
-                continue
-            if not data:
-                raise anyio.EndOfStream
-            self._full = len(data) == size
-            return data
 
     # Transport
 

@@ -217,8 +217,14 @@ class Handshake:
         failed, self._failed = self._failed, None
         self._send = self._put = self._take = None
         self._rest = b""
+        error = self._lost_by(exc)
         if failed is not None:
-            failed(exc if self._error is None else self._error)
+            failed(error)
+
+    def _lost_by(self, exc: Exception | None) -> BaseException | None:
+        """What ended the connection, once: its traceback has us, and waits for the collector."""
+        error, self._error = self._error, None
+        return exc if error is None else error
 
     # The handshake
 

@@ -98,10 +98,10 @@ class AsyncioTLS(Handshake):
         upper, self._upper = self._upper, None
         if upper is not None:
             self._failed = None
-        super().connection_lost(exc)
+        error = self._lost_by(exc)
+        super().connection_lost(cast("Exception | None", error))
         self._opened = self._decrypt = self._encrypt = None  # they have us
         if upper is not None:
-            error = exc if self._error is None else self._error
             upper.connection_lost(cast("Exception | None", error))
 
     def pause_writing(self) -> None:

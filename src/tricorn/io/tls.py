@@ -112,7 +112,10 @@ class ServerObject(ssl.SSLObject):
     def do_handshake(self) -> None:
         """The next step of the handshake."""
         if self._failure is not None:
-            raise self._failure
+            try:
+                raise self._failure
+            finally:
+                self._failure = None  # its traceback has us
         incoming, outgoing = self.bios
         if not self.hello.done and incoming.pending:
             data = incoming.read()
@@ -162,7 +165,7 @@ class ServerObject(ssl.SSLObject):
 
     def _fail(self, exc: ssl.SSLError) -> NoReturn:
         """Let the alert out; the peer's next move, or the time limit, ends the handshake."""
-        self._failure = exc
+        self._failure = exc.with_traceback(None)  # that has us
         raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "an alert goes out") from None
 
 
