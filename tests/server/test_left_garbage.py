@@ -13,12 +13,13 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from helpers.apps import hello
 from helpers.clients import open_socket
-from helpers.serving import PATIENCE, eventually
+from helpers.serving import PATIENCE, Inbox, eventually
 from helpers.site import Serving, Site
 from tricorn.io.connection import Connection
 from tricorn.io.tls import ServerObject
@@ -149,4 +150,36 @@ def test_tls_that_fails_leaves_nothing_to_the_collector(serving: Serving, way: W
     served = serving(hello, tls=True)
     for _ in range(_PEERS):
         way(serving.certificate.client(), served.address)
+    eventually(lambda: len(alive()) == before, "the connections' end")
+
+
+def raising(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    environ["told"].put("begun")
+    raise RuntimeError("no database")
+
+
+def endless(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+    start_response("200 OK", [])
+    while True:
+        yield b"x" * 65536
+        environ["told"].put("begun")
+
+
+def reading(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    environ["told"].put("begun")
+    return [environ["wsgi.input"].read()]
+
+
+@pytest.mark.usefixtures("no_collector", "untold")
+@pytest.mark.parametrize("app", [raising, endless, reading])
+def test_wsgi_that_fails_leaves_nothing_to_the_collector(plain: Site, app: Any) -> None:
+    """Nor what the application had, its connection to a database perhaps."""
+    before = len(alive())
+    inbox = Inbox()
+    plain.serve(lambda environ, start: app(environ | {"told": inbox}, start), interface="wsgi")
+    for _ in range(_PEERS):
+        client = plain.connect()
+        client.start("POST", "/", [(b"content-length", b"1000000")], b"x", more=True)
+        inbox.take()
+        client.close()
     eventually(lambda: len(alive()) == before, "the connections' end")

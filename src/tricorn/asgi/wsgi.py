@@ -88,16 +88,17 @@ class WSGIAdapter:
 
     def _run(self, exchange: Exchange, scope: Scope) -> Callable[[], None]:
         """Call the application, in a thread; returns what tells the request's task."""
-        error: BaseException | None = None
+        return functools.partial(exchange.finish, self._outcome(exchange, scope))
+
+    def _outcome(self, exchange: Exchange, scope: Scope) -> BaseException | None:
+        """Call the application; what it raised, which holds this frame: it is in no other name."""
         try:
             if not exchange.stopped:
                 exchange.check_peer()
                 self._respond(exchange, scope)
         except BaseException as exc:
-            error = exc
-        finish = functools.partial(exchange.finish, error)
-        error = None  # it holds this frame
-        return finish
+            return exc
+        return None
 
     def _respond(self, exchange: Exchange, scope: Scope) -> None:
         environ = build_environ(scope, self._base)

@@ -347,16 +347,19 @@ class Exchange:
 
     async def _give_up(self, send: Send, reason: Exception) -> None:
         """Tell why the response was stopped."""
-        if isinstance(reason, BodyTooLarge):
-            if self._started:
-                # Half a response: its stream is cut, and that is the peer's doing.
-                _count("wsgi_max_body_size")
-                raise ClientDisconnected(str(reason)) from reason
-            await refuse_body(send)
-        elif self._error is None or _from_disconnect(self._error):
-            raise reason
-        else:
-            raise self._error
+        try:
+            if isinstance(reason, BodyTooLarge):
+                if self._started:
+                    # Half a response: its stream is cut, and that is the peer's doing.
+                    _count("wsgi_max_body_size")
+                    raise ClientDisconnected(str(reason)) from reason
+                await refuse_body(send)
+            elif self._error is None or _from_disconnect(self._error):
+                raise reason
+            else:
+                raise self._error
+        finally:
+            del reason  # it holds this frame
 
 
 def _closed_lock() -> threading.Lock:
