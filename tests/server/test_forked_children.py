@@ -11,11 +11,11 @@ from serving_process import Daemon, daemon
 
 from helpers.clients import HTTP1Client, open_socket
 
+pytestmark = pytest.mark.long
+
 _APP = """
 import multiprocessing, os, time
 import anyio
-
-pytestmark = pytest.mark.long
 
 context = multiprocessing.get_context("fork")
 

@@ -13,11 +13,11 @@ from serving_process import Daemon, daemon
 from helpers.clients import HTTP1Client, open_socket
 from helpers.serving import eventually
 
+pytestmark = pytest.mark.long
+
 _APP = """
 import os, resource
 import anyio
-
-pytestmark = pytest.mark.long
 
 _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))

@@ -18,6 +18,8 @@ from helpers.codecs import python_path
 from helpers.daemon import COMMAND, SOURCE
 from helpers.serving import eventually
 
+pytestmark = pytest.mark.long
+
 _APP = """
 async def app(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -78,8 +80,6 @@ def app(environ, start_response):
 # As a shell starts a job in the background: in a process group that has not the terminal.
 _SHELL = """
 import fcntl, subprocess, sys, termios
-
-pytestmark = pytest.mark.long
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 attributes = termios.tcgetattr(0)
 attributes[3] |= termios.TOSTOP

@@ -12,12 +12,12 @@ from workers_daemon import eventually, is_alive, refuses, workers
 
 from helpers.daemon import daemon
 
+pytestmark = pytest.mark.long
+
 # Starts once there is a file named ``go``.
 APP = """
 import os
 import anyio
-
-pytestmark = pytest.mark.long
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":

@@ -10,11 +10,11 @@ from workers_daemon import APP, workers
 
 from helpers.daemon import COMMAND, daemon
 
+pytestmark = pytest.mark.long
+
 _CLOSED = ("sh", "-c", 'exec "$@" <&- >&-', "sh")
 _PRINTS = """
 import os, sys
-
-pytestmark = pytest.mark.long
 
 os.system("echo started")
 sys.stdout and print("imported", flush=True)

@@ -10,6 +10,8 @@ from workers_daemon import APP, eventually, workers
 
 from helpers.daemon import daemon
 
+pytestmark = pytest.mark.long
+
 # Threads that outlive the test; the loops wait for them in different places.
 _STARTUP = """
 import asyncio
@@ -141,8 +143,6 @@ def test_threads_do_not_hold_up_a_check(tmp_path: Path) -> None:
 _PRINTS = """
 import os
 import sys
-
-pytestmark = pytest.mark.long
 
 unread, pipe = os.pipe()
 sys.stdout = open(pipe, "w")
