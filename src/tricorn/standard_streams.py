@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 
 def fill_standard_streams() -> None:
@@ -16,6 +17,9 @@ def fill_standard_streams() -> None:
             os.fstat(number)
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest that is free
+    if sys.__stderr__ is None:
+        # Without it there is no error log, and nobody could be told that there is none.
+        sys.stderr = sys.__stderr__ = os.fdopen(2, "w", closefd=False)  # type: ignore[misc]
 
 
 class Terminal:

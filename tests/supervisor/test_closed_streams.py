@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import socket
 from pathlib import Path
 
 import pytest
 from workers_daemon import APP, workers
 
 from helpers.daemon import COMMAND, daemon
+from helpers.serving import eventually
 
 pytestmark = pytest.mark.long
 
@@ -63,3 +66,22 @@ def test_a_program_that_runs_it_may_have_them_closed(tmp_path: Path) -> None:
     assert "ERROR" not in site.server.errors
     assert "WARNING" not in site.server.errors
     assert "I/O error" not in site.server.errors
+
+
+@pytest.mark.parametrize("count", ["0", "2"])
+def test_without_standard_error_there_is_no_log(tmp_path: Path, count: str, port: int) -> None:
+    """To refuse it would be a refusal that nobody reads."""
+    (tmp_path / "site_app.py").write_text(APP)
+    argv = ("site_app:app", "--bind", f"127.0.0.1:{port}", "--workers", count)
+    closed = ("sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh")
+    with daemon(tmp_path, *argv, command=(*closed, *COMMAND)) as server:
+        eventually(lambda: answers(port), "an answer")
+        server.send(signal.SIGTERM)
+        assert server.end() == 0
+
+
+def answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        return client.recv(12) == b"HTTP/1.1 200"
+    return False
