@@ -18,6 +18,7 @@ from tls_pairs import Live, Pair, client_context, connect, host_of, shown
 
 from helpers.apps import hello, reply
 from helpers.clients import HTTP1Client
+from helpers.descriptors import no_descriptors
 from helpers.serving import Records, Served, eventually
 from helpers.site import Serving
 from tricorn import Config
@@ -388,6 +389,24 @@ def test_a_swapped_directory(tmp_path: Path, authority: trustme.CA, records: Rec
     os.replace(fresh, data)
     assert watch.look(Sleep())
     assert not watch.look(Sleep())
+
+
+def test_a_renewal_without_descriptors_comes_once_there_are(
+    tls: tuple[TLSContext, Pair], authority: trustme.CA, tmp_path: Path, records: Records
+) -> None:
+    """What the system refuses for now is no fault of the files, which change no more."""
+    context, pair = tls
+    watch = CertificateWatch(context)
+    fresh = Pair(tmp_path / "fresh", authority, "new.example")
+    os.replace(fresh.certfile, pair.certfile)
+    os.replace(fresh.keyfile, pair.keyfile)
+    records.expect("the former certificates stay in use")
+    with no_descriptors():
+        for _ in range(4):
+            assert not watch.look(Sleep())
+    [line] = records.messages(level=40)
+    assert line.endswith("Too many open files")
+    assert watch.look(Sleep())
 
 
 def test_clients_that_no_authority_is_there_for(tmp_path: Path, authority: trustme.CA) -> None:

@@ -172,6 +172,7 @@ class CertificateWatch:
         self._tls = tls
         self._doubted: Fingerprint | None = None  # could not be used, in one look so far
         self._refused: Fingerprint | None = None  # nor in the next one
+        self._told = ""  # why, in the log
 
     async def run(self, interval: float) -> None:
         """Look every ``interval`` seconds, in a thread, until cancelled."""
@@ -197,13 +198,16 @@ class CertificateWatch:
     def look(self, sleep: Callable[[float], object] = time.sleep) -> bool:
         """Load what has changed and holds still; whether new certificates are in use.
 
+        What cannot be used is tried again each time: it may be the system that has no descriptor
+        or memory for it.
+
         :raises PermissionError: if a file may not be looked at, as behind a change of user.
         """
         tls = self._tls
         now = fingerprint(tls.paths)
-        if now in (tls.loaded, self._refused):
+        if now == tls.loaded:
             return False
-        for _ in range(_SETTLE_LOOKS):
+        for _ in range(_SETTLE_LOOKS if now != self._refused else 0):
             sleep(_SETTLE)
             before, now = now, fingerprint(tls.paths)
             if now == before:
@@ -218,8 +222,9 @@ class CertificateWatch:
                 # Half of a slow rotation perhaps.
                 self._doubted = now
                 return False
-            self._refused = now
-            _log.error("the former certificates stay in use: %s", exc)
+            if (now, str(exc)) != (self._refused, self._told):
+                self._refused, self._told = now, str(exc)
+                _log.error("the former certificates stay in use: %s", exc)
             return False
         self._refused = None
         _log.info("certificates loaded anew: %s", changed)
