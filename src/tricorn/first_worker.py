@@ -19,6 +19,8 @@ from contextlib import suppress
 from tricorn.control_channel import Channel
 from tricorn.supervisor_environment import HANDOVER, for_worker, is_command
 
+_DESCRIPTORS = "/proc/self/fd"
+
 
 class FirstWorker:
     """It, as the supervisor sees it: what the supervisor uses of `subprocess.Popen`."""
@@ -102,12 +104,13 @@ def _is_clean() -> bool:
         and sys.gettrace() is None
         and sys.getprofile() is None
         and is_command()
+        and os.path.isdir(_DESCRIPTORS)  # not in a chroot without it
     )
 
 
 def _close_all_but(own: int) -> None:
     """Close what the command has inherited, as `subprocess` does it."""
-    for name in os.listdir("/proc/self/fd"):
+    for name in os.listdir(_DESCRIPTORS):
         if int(name) > 2 and int(name) != own:
             with suppress(OSError):  # that of the listing
                 os.close(int(name))

@@ -225,3 +225,15 @@ def test_it_ends_with_a_supervisor_that_is_killed(folder: Path) -> None:
         worker = facts(server)["pid"]
         server.server.send(signal.SIGKILL)
         eventually(lambda: not is_alive(worker), "the worker stays")
+
+
+def test_a_system_without_proc_has_workers_too(folder: Path) -> None:
+    """A chroot, for one."""
+    hidden = ("unshare", "--mount", "sh", "-c", 'umount -l /proc && exec "$@"', "sh")
+    if subprocess.run((*hidden, "true"), capture_output=True).returncode:
+        pytest.skip("needs root, and unshare of util-linux")
+    argv = ("site_app:app", "--bind", "127.0.0.1:0", "--workers", "1", "--lifespan", "off")
+    with daemon(folder, *argv, command=(*hidden, *COMMAND)) as server:
+        server.wait_for("1 worker (")
+        server.send(signal.SIGTERM)
+        assert server.end() == 0
