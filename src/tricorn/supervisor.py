@@ -160,9 +160,9 @@ class Supervisor(Fleet):
             edit = self._code.take()
             if edit:
                 self.begin_reload(edit)
-        if self._signals.fileno() in ready:
-            for number in self._signals.take():
-                self._on_signal(number)
+        # Those too that came meanwhile: workers may have ended of a signal to the whole group.
+        for number in self._signals.take():
+            self._on_signal(number)
         self.reap()
         if self._handover is not None:
             self._hear_successor(self._handover)

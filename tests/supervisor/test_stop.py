@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from workers_daemon import APP, Echo, Workers, eventually, is_alive, refuses, workers
 
-from helpers.daemon import daemon
+from helpers.daemon import COMMAND, daemon
 
 # It goes on importing, and says that it does.
 _STARTS = """
@@ -168,6 +168,32 @@ def test_the_second_signal_forces(tmp_path: Path) -> None:
         client.close()
         assert not any(map(is_alive, pids))
         assert "Traceback" not in site.server.errors
+
+
+def test_a_signal_to_all_processes_while_workers_are_started_is_a_stop(tmp_path: Path) -> None:
+    """One that has no handler yet dies of it, and that is no failure to start."""
+    (tmp_path / "site_app.py").write_text(APP)
+    program = """
+import os, signal, sys
+from tricorn.cli import main
+from tricorn.supervisor_fleet import Fleet
+
+start = Fleet.start
+
+def start_and_be_told_to_stop(self, slot, **options):
+    start(self, slot, **options)
+    if slot.number == 1:
+        for pid in (os.getpid(), slot.current.pid):
+            os.kill(pid, signal.SIGTERM)
+        os.waitid(os.P_PID, slot.current.pid, os.WEXITED | os.WNOWAIT)
+
+Fleet.start = start_and_be_told_to_stop
+sys.exit(main())
+"""
+    argv = ("site_app:app", "--bind", "127.0.0.1:0", "--workers", "2")
+    with daemon(tmp_path, *argv, command=(COMMAND[0], "-c", program)) as server:
+        assert server.end() == 0, server.errors
+    assert "error:" not in server.errors
 
 
 def test_a_signal_to_all_processes_is_the_first_of_each(tmp_path: Path) -> None:
