@@ -4,6 +4,7 @@ All other workers are new interpreters. This one would be the second that starts
 same tenth of a second and imports the same: so it is a copy of the command, made while that is
 nothing but an interpreter with a configuration: one thread, no socket, no log, no signal
 handler, no code of anybody else's. It imports what a worker needs while the supervisor binds.
+Where there is more, as with a monitoring agent that has opened its log, it is not made.
 
 The listening sockets come to it over the control channel (SCM_RIGHTS, unix(7)).
 """
@@ -13,13 +14,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 from contextlib import suppress
 
 from tricorn.control_channel import Channel
 from tricorn.supervisor_environment import HANDOVER, for_worker, is_command
-
-_DESCRIPTORS = "/proc/self/fd"
 
 
 class FirstWorker:
@@ -100,17 +98,43 @@ def _is_clean() -> bool:
     return (
         sys.platform == "linux"  # on macOS its libraries do not survive it
         and HANDOVER not in os.environ  # with the descriptors of another supervisor
-        and threading.active_count() == 1
         and sys.gettrace() is None
         and sys.getprofile() is None
         and is_command()
-        and os.path.isdir(_DESCRIPTORS)  # not in a chroot without it
+        and _has_nothing_running()
     )
+
+
+def _has_nothing_running() -> bool:
+    """Whether no thread but this one and no descriptor of this process's own would be lost.
+
+    Code that an interpreter runs at its start (``sitecustomize``, a ``.pth`` file) may have made
+    them: monitoring agents do, their threads unknown to `threading`. Were the descriptors closed
+    below it, it would write to, or close, the connections that get their numbers. Those that were
+    inherited are not its own: what an exec does not close is nobody's in here.
+    """
+    try:
+        threads = os.listdir("/proc/self/task")
+        return len(threads) == 1 and not any(map(_is_own, _descriptors()))
+    except OSError:  # no /proc
+        return False
+
+
+def _is_own(descriptor: int) -> bool:
+    try:
+        return not os.get_inheritable(descriptor)
+    except OSError:  # that of the listing
+        return False
+
+
+def _descriptors() -> list[int]:
+    """What is open, but for the standard streams."""
+    return [number for number in map(int, os.listdir("/proc/self/fd")) if number > 2]
 
 
 def _close_all_but(own: int) -> None:
     """Close what the command has inherited, as `subprocess` does it."""
-    for name in os.listdir(_DESCRIPTORS):
-        if int(name) > 2 and int(name) != own:
+    for descriptor in _descriptors():
+        if descriptor != own:
             with suppress(OSError):  # that of the listing
-                os.close(int(name))
+                os.close(descriptor)

@@ -55,6 +55,46 @@ def note():
 atexit.register(note)
 """
 
+# As monitoring agents do it: what they hold is theirs in every process.
+AGENT_WITH_A_LOG = """
+import os
+import sys
+
+sys.agent = open(os.environ["AGENT_LOG"], "a", buffering=1)
+sys.agent.write("begins\\n")
+"""
+AGENT_WITH_A_THREAD = """
+import _thread, os, sys, threading
+
+def write():
+    while True:
+        asked.acquire()
+        with open(os.environ["AGENT_LOG"], "a") as file:
+            file.write(wanted.pop())
+        written.release()
+
+class Agent:
+    def write(self, text):
+        wanted.append(text)
+        asked.release()
+        assert written.acquire(timeout=20)
+
+wanted, asked, written = [], threading.Semaphore(0), threading.Semaphore(0)
+_thread.start_new_thread(write, ())
+sys.agent = Agent()
+sys.agent.write("begins\\n")
+"""
+AGENT_APP = """
+import sys
+
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        raise RuntimeError("no lifespan")
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    sys.agent.write("GET " + scope["path"] + "\\n")
+    await send({"type": "http.response.body", "body": b"served"})
+"""
+
 # What a supervisor has no use for; and what its modules import by themselves is looked up, since
 # the standard library differs from version to version.
 NOT_IN_SUPERVISOR = {
@@ -189,6 +229,20 @@ def test_code_of_a_configuration_is_not_in_it(folder: Path) -> None:
         worker = facts(server)
         assert "tricorn.worker_process" in command_of(worker["pid"])
     assert "site_config" not in worker["modules"]
+
+
+@pytest.mark.parametrize("agent", [AGENT_WITH_A_LOG, AGENT_WITH_A_THREAD])
+def test_code_that_an_interpreter_starts_with_keeps_what_it_holds(
+    tmp_path: Path, agent: str
+) -> None:
+    (tmp_path / "site_app.py").write_text(AGENT_APP)
+    (tmp_path / "sitecustomize.py").write_text(agent)
+    log = tmp_path / "agent.log"
+    path = python_path(tmp_path, SOURCE)
+    with started(tmp_path, PYTHONPATH=path, AGENT_LOG=str(log)) as server:
+        assert [server.get(f"/{number}") for number in range(3)] == ["served"] * 3
+    # Not in a connection or a pipe that has the number of the file, nor in a thread that is gone.
+    assert log.read_text().split("\n") == ["begins"] * 2 + [f"GET /{n}" for n in range(3)] + [""]
 
 
 def test_it_ends_as_an_interpreter_does(folder: Path) -> None:
