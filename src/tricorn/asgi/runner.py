@@ -5,6 +5,8 @@ from __future__ import annotations
 from asyncio import CancelledError, Task
 from typing import Final
 
+from anyio import BrokenResourceError
+
 from tricorn.asgi import cancellation
 from tricorn.asgi.exchange import BaseStream
 from tricorn.asgi.host import Worker
@@ -131,7 +133,11 @@ def _came_of_disconnect(exc: BaseException, known: dict[int, bool] | None = None
             break
         if isinstance(cause, BaseExceptionGroup):
             members = [_came_of_disconnect(inner, known) for inner in cause.exceptions]
-            found = all(members)
+            # Who feeds a task that has ended with the disconnect is told that nobody takes it.
+            found = any(members) and all(
+                came or isinstance(inner, BrokenResourceError)
+                for came, inner in zip(members, cause.exceptions, strict=True)
+            )
             break
         cause = cause.__cause__ or cause.__context__
     known.update(dict.fromkeys(chain, found))
