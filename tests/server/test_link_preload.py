@@ -237,6 +237,35 @@ def test_a_hint_of_the_helper_is_one_link(plain: Site, path: str, target: bytes)
     assert value.startswith(b"<%b>; rel=preload; as=" % target)
 
 
+@pytest.mark.parametrize(
+    ("path", "destination"),
+    [
+        ("/a.css?v=1", "style"),
+        ("/a.cjs", "script"),
+        ("/a.mjs?v=1", "script"),
+        ("/a.woff2", "font; crossorigin"),
+        ("/a.jxl", "image"),
+        ("/a.m4v", "video"),
+        ("/a.weba", "audio"),
+        ("/a.json", "fetch; crossorigin"),
+        ("/a", "fetch; crossorigin"),
+    ],
+)
+def test_a_hint_of_the_helper_tells_what_it_is_for(
+    plain: Site, path: str, destination: str
+) -> None:
+    """The same on machines without a table of media types of their own."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await tricorn.push(scope, send, path)
+        await reply(send, b"page")
+
+    plain.serve(app)
+    client = plain.connect(push=False) if plain.http2 else plain.connect()
+    ((_, ((_, value),)),) = client.get("/").informational
+    assert value.decode() == f"<{path}>; rel=preload; as={destination}"
+
+
 def test_the_helper_does_nothing_where_nothing_can_be_done(plain: Site) -> None:
     done = Inbox()
 

@@ -188,7 +188,7 @@ def parse_ranges(value: bytes, size: int) -> list[tuple[int, int]] | None:
 
 def _number(digits: bytes) -> int | None:
     # More digits than any file needs are just far beyond its end.
-    return int(digits[:19]) if digits else None
+    return int(digits.lstrip(b"0")[:19] or b"0") if digits else None
 
 
 def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:

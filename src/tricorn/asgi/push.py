@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import mimetypes
 from collections.abc import Iterable
 from typing import Final, Literal
 from urllib.parse import quote
 
+from tricorn.asgi.media_types import content_type
 from tricorn.types import Scope, Send
 
 # RFC 3986 and nothing else: a ">" would end the link, and what follows it would be another.
 _URL_SAFE: Final = "!$%&'()*+,-./:;=?@_~[]"
 # Destinations of the Fetch standard that a preload may have, by the type of the path.
 _DESTINATIONS: Final = {"image": "image", "font": "font", "audio": "audio", "video": "video"}
-_SCRIPTS: Final = frozenset({"text/javascript", "application/javascript"})
 
 
 async def push(
@@ -45,10 +44,10 @@ async def push(
 
 def _destination(path: str) -> str:
     """``; as=style`` and its like; browsers pass over a preload without one."""
-    kind = mimetypes.guess_type(path.partition("?")[0])[0] or ""
+    kind = content_type(path.partition("?")[0]).decode("ascii").partition(";")[0]
     if kind == "text/css":
         return "; as=style"
-    if kind in _SCRIPTS:
+    if kind == "text/javascript":
         return "; as=script"
     destination = _DESTINATIONS.get(kind.partition("/")[0], "fetch")
     # Fonts and fetches are requested without credentials (Fetch standard).
