@@ -43,6 +43,11 @@ def mount_app(target, path="/old", **keys):
         ("/old", "https://example.org", "/old//evil.test", "https://example.org//evil.test"),
         # The prefix written in another way than in the configuration.
         ("/old", "/new", "/%6Fld/a%20b", "/new/a%20b"),
+        ("/old", "/new", "/%6Fld/a%2Fb%25;c=d@e", "/new/a%2Fb%25;c=d@e"),
+        ("/my docs", "/new", "/my%20docs/a%2Fb/?c", "/new/a%2Fb/?c"),
+        ("/caf\u00e9", "https://example.org", "/caf%c3%A9/a%2Fb", "https://example.org/a%2Fb"),
+        ("/a/b", "/new", "/a%2Fb/c%2Fd", "/new/c/d"),
+        ("/a/b", "/new", "/a/%62/c%2Fd", "/new/c%2Fd"),
     ],
 )
 def test_mount(path, target, request_target, location):
@@ -59,6 +64,7 @@ def test_mount(path, target, request_target, location):
         ("/docs", "/docs", "/docs%2f.evil.test", "https://example.org/.evil.test"),
         ("/docs", "/docs", "/docs%2F:80@evil.test", "https://example.org/%3A80%40evil.test"),
         ("/", "/shop", "/shop%2F@evil.test/x", "https://example.org/%40evil.test/x"),
+        ("/caf\u00e9", "/caf\u00e9", "/caf%C3%A9%2F@evil.test", "https://example.org/%40evil.test"),
         ("/", "", "*", "https://example.org"),
         ("/", "/shop", "*", "https://example.org"),
     ],

@@ -11,7 +11,7 @@ from tricorn.config_binds import parse_bind
 from tricorn.config_mounts import Mount
 from tricorn.exceptions import ClientDisconnected
 from tricorn.host_names import split_authority
-from tricorn.percent import quote
+from tricorn.percent import quote, unquote
 from tricorn.reasons import REASONS
 from tricorn.types import ASGIApplication, Header, Message, Receive, Scope, Send
 
@@ -55,11 +55,14 @@ def _tail(scope: Scope, rest: str) -> str:
     """The end ``rest`` of the path as it stood in the request where that can be told."""
     if not rest.startswith("/"):
         return ""  # the mount's own path, or OPTIONS *
-    raw: bytes = scope.get("raw_path") or b""
+    raw = encoded(scope.get("raw_path") or b"")
     front = scope["path"][: len(scope["path"]) - len(rest)]
-    # An encoded slash would not end the host in front of it.
-    if front.isascii() and raw.startswith(front.encode() + b"/"):
-        return encoded(raw[len(front) :])
+    # As many slashes as the front has end it, none of them encoded: an encoded one would not
+    # end the host in front of it.
+    slashes = front.count("/")
+    *written, tail = raw.split("/", slashes + 1)
+    if len(written) == slashes + 1 and unquote("/".join(written)) == front:
+        return f"/{tail}"
     return quote(rest, safe="/")
 
 
