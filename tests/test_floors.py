@@ -17,7 +17,7 @@ FLOORS = {
     "config_check": 0,
     "config_docs": 6, "config_mounts": 0, "config_options": 0, "config_proxies": 0,
     "config_sources": 0, "config_values": 0, "records": 0, "compilation": 0, "plain": 0,
-    "host_names": 0, "percent": 0, "quoting": 0, "reasons": 0,
+    "host_names": 0, "percent": 0, "quoting": 0, "reasons": 0, "toml_file": 0,
     "exceptions": 0, "file_fingerprint": 0, "types": 0, "dev_certificate": 0,
     "codecs": 1, "protocol": 2, "asgi": 3, "io": 4, "privileges": 4, "systemd": 4,
     "counters": 0, "health_server": 5, "config_health": 0,

@@ -115,14 +115,13 @@ def read_toml(path: str | os.PathLike[str]) -> Layer:
 
 
 def _parse_toml(path: str) -> dict[str, Any]:
-    import tomllib  # not above: nobody else in the process needs it
+    from tricorn import toml_file  # not above: nobody else in the process needs it
 
     try:
-        with open(path, "rb") as file:
-            return tomllib.load(file)
+        return toml_file.read(path)
     except OSError as exc:
         raise ConfigError(f"cannot read {path}: {exc.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except ValueError as exc:
         raise ConfigError(f"{path} is not valid TOML: {exc}") from None
 
 

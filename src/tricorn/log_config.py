@@ -7,10 +7,10 @@ import importlib
 import json
 import logging.config
 import os
-import tomllib
 from collections.abc import Mapping
 from typing import Any, Final
 
+from tricorn import toml_file
 from tricorn.config import Config
 from tricorn.exceptions import ConfigError
 
@@ -145,19 +145,18 @@ def _read(name: str) -> dict[str, Any] | configparser.ConfigParser:
     if not colon or prefix not in ("json", "toml"):
         prefix, path = os.path.splitext(name)[1].lstrip(".").lower(), name
     if prefix not in ("json", "toml", "yaml", "yml"):
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             parser = configparser.ConfigParser(
                 {"__file__": path, "here": os.path.dirname(os.path.abspath(path))}
             )
             parser.read_file(file)
         return parser
-    with open(path, "rb") as file:
-        if prefix == "json":
-            table = json.load(file)
-        elif prefix == "toml":
-            table = tomllib.load(file)
-        else:
-            table = importlib.import_module("yaml").safe_load(file)
+    if prefix == "toml":
+        table: object = toml_file.read(path)
+    else:
+        with open(path, "rb") as file:
+            load = json.load if prefix == "json" else importlib.import_module("yaml").safe_load
+            table = load(file)
     if not isinstance(table, dict):
         raise TypeError(f"{path} does not hold a table")
     return table

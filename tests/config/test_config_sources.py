@@ -324,6 +324,39 @@ def test_each_wrong_file_is_one_line_that_names_it(
     assert "\n" not in text
 
 
+@pytest.mark.parametrize("name", ["x.toml", "pyproject.toml", "x.py"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_files_of_windows_editors(name: str, mark: bytes, ending: str, tmp_path: Path) -> None:
+    lines = ["[tool.tricorn]"] if name == "pyproject.toml" else []
+    lines += ["backlog = 7", 'application = "caf\u00e9:app"', ""]
+    (tmp_path / name).write_bytes(mark + ending.join(lines).encode())
+    config = load(config=str(tmp_path / name)).config
+    assert (config.backlog, config.application) == (7, "caf\u00e9:app")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("backlog = 7\r\n".encode("utf-16"), "is not valid TOML: it is in UTF-16"),
+        ("backlog = 7\r\n".encode("utf-16-le"), "is not valid TOML: it is in UTF-16"),
+        ("backlog = 7\r\n".encode("utf-16-be"), "is not valid TOML: it is in UTF-16"),
+        (b"backlog = 7\r\n# caf\xe9\r\n", "is not valid TOML: byte 0xe9 in line 2 is not UTF-8"),
+        (b"backlog = 7\0\n", "is not valid TOML: Expected newline"),
+        (b"backlog = 7\rworkers = 2\r", "is not valid TOML: Expected newline"),
+    ],
+)
+def test_files_in_other_encodings_are_refused_in_one_line(
+    content: bytes, words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        load(config=str(path))
+    assert str(caught.value).startswith(f"{path} {words}")
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["x.toml", "file:x.py", "python:no_such_module_here"])
 def test_a_missing_file_is_named(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=name.rpartition(":")[2]):

@@ -332,16 +332,15 @@ def inline(value: Any) -> str:
     return json.dumps(value)
 
 
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["", "marked"])
 @pytest.mark.parametrize("form", ["dict", "json:", "x.json", "toml:", "x.toml", "x.ini", "x.yaml"])
-def test_a_logging_configuration_wins_for_its_loggers(tmp_path: Path, form: str) -> None:
+def test_a_logging_configuration_wins_for_its_loggers(tmp_path: Path, form: str, mark: str) -> None:
     if form == "x.yaml":
         pytest.importorskip("yaml", reason="PyYAML reads YAML configurations")
     file = tmp_path / (form if form.startswith("x.") else "plain")
     value = table(tmp_path / "out.log")
-    if form == "x.ini":
-        file.write_text(INI)
-    else:
-        file.write_text(toml(value) if "toml" in form else json.dumps(value))
+    text = toml(value) if "toml" in form else json.dumps(value)
+    file.write_text(mark + (INI if form == "x.ini" else text), encoding="utf-8")
     name = str(file) if form.startswith("x.") else form + str(file)
     config = (
         Config(logconfig_dict=value, accesslog=str(tmp_path / "access.log"))

@@ -5,23 +5,22 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tomllib
 import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tricorn import toml_file
 from tricorn.exceptions import ConfigError
 
 
 def read_toml(path: str) -> Mapping[str, Any]:
     """The top level of a TOML file. Raises `ConfigError`."""
     try:
-        with open(path, "rb") as file:
-            return tomllib.load(file)
+        return toml_file.read(path)
     except OSError as exc:
         raise ConfigError(f"cannot read {path}: {exc.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except ValueError as exc:
         raise ConfigError(f"{path} is not valid TOML: {exc}") from None
 
 
