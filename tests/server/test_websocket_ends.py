@@ -13,7 +13,7 @@ import pytest
 import wsproto.events
 
 from helpers.clients import HTTP2Client
-from helpers.serving import Inbox, settled
+from helpers.serving import Inbox, Records, settled
 from helpers.site import Serving, Site
 from helpers.websocket import WebSocketClient
 from tricorn.exceptions import ClientDisconnected
@@ -155,6 +155,77 @@ def test_an_application_that_is_sending_at_a_restart_has_not_failed(site: Site) 
     assert client.at_end()
     client.client.close()
     site.served.wait()
+
+
+class WebSocketDisconnect(Exception):
+    """Starlette's, which its ``receive_text`` raises of the message of a disconnect."""
+
+
+class WebSocketDisconnectOfMine(WebSocketDisconnect):
+    pass
+
+
+UNCAUGHT = [
+    WebSocketDisconnect(1001),
+    WebSocketDisconnectOfMine(),
+    ExceptionGroup("", [WebSocketDisconnect(1001)]),
+]
+
+
+@pytest.mark.parametrize("code", [1000, None], ids=["closed", "vanished"])
+@pytest.mark.parametrize("error", UNCAUGHT, ids=["plain", "derived", "group"])
+def test_a_frameworks_disconnect_that_nobody_catches_is_no_failure(
+    plain: Site, records: Records, error: Exception, code: int | None
+) -> None:
+    told = Inbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await accept(receive, send)
+        told.put((await receive())["type"])
+        raise error
+
+    plain.serve(app)
+    client = plain.websocket()
+    assert client.handshake() == 200
+    if code is None:
+        client.leave()
+    else:
+        client.close(code)
+        assert isinstance(client.event(), wsproto.events.CloseConnection)
+    assert told.take() == "websocket.disconnect"
+    plain.served.stop()
+    client.client.close()
+    plain.served.wait()
+    assert not [text for text in records.messages() if "failed" in text]
+
+
+def test_what_fails_as_a_disconnect_is_handled_is_told(plain: Site, records: Records) -> None:
+    records.expect("application failed: WEBSOCKET /handled", "application failed: WEBSOCKET /early")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await accept(receive, send)
+        if scope["path"] == "/early":
+            raise WebSocketDisconnect("of another peer")
+        try:
+            await receive()
+            raise WebSocketDisconnect(1001)
+        except WebSocketDisconnect:
+            [].remove(scope)  # type: ignore[arg-type]
+
+    plain.serve(app)
+    for path in ("/early", "/handled"):
+        client = plain.websocket(path=path)
+        assert client.handshake() == 200
+        if path == "/handled":
+            client.close(1001)
+        event = client.event()
+        assert isinstance(event, wsproto.events.CloseConnection)
+        assert event.code == (1011 if path == "/early" else 1001)
+        client.client.close()
+    plain.served.stop()
+    plain.served.wait()
+    failed = [text for text in records.messages() if "application failed" in text]
+    assert len(failed) == 2
 
 
 @pytest.mark.long

@@ -17,6 +17,8 @@ _FILE_HINT: Final = (
     "; if it was to send a file, a middleware has dropped http.response.pathsend: "
     "set file_sending = false"
 )
+# What Starlette, FastAPI and Litestar raise of a disconnect that `receive` told them.
+_DISCONNECTS: Final = frozenset({"ClientDisconnect", "WebSocketDisconnect"})
 
 
 async def run(worker: Worker, stream: BaseStream, cancelled: type[BaseException]) -> None:
@@ -61,9 +63,18 @@ def _was_cancelled(
             return cancelled is not CancelledError or isinstance(exc, cancelled)
         if not stream.abandoned:
             _failed(worker, stream, exc)
-    elif not (stream.cut_short and _came_of_disconnect(failure)) and not _only_disconnects(failure):
+    elif not _is_of_disconnect(stream, failure):
         _failed(worker, stream, failure)
     return False
+
+
+def _is_of_disconnect(stream: BaseStream, failure: BaseException) -> bool:
+    """Whether the peer is behind it and no fault of the application's."""
+    if _only_disconnects(failure):
+        return True
+    if not stream.cut_short:
+        return False
+    return _names_disconnect(failure) or _came_of_disconnect(failure)
 
 
 def _is_nobodys(worker: Worker, stream: BaseStream) -> bool:
@@ -142,6 +153,16 @@ def _came_of_disconnect(exc: BaseException, known: dict[int, bool] | None = None
         cause = cause.__cause__ or cause.__context__
     known.update(dict.fromkeys(chain, found))
     return found
+
+
+def _names_disconnect(exc: BaseException) -> bool:
+    """Whether it is a framework's own error for a disconnect, which nobody has caught.
+
+    What an application raises while it handles one is another, and its own failure.
+    """
+    if isinstance(exc, BaseExceptionGroup):
+        return all(_names_disconnect(inner) for inner in exc.exceptions)
+    return any(kind.__name__ in _DISCONNECTS for kind in type(exc).__mro__)
 
 
 def _only_disconnects(exc: BaseException) -> bool:
