@@ -6,6 +6,7 @@ import contextvars
 import gzip
 import io
 import os
+import sys
 import tempfile
 import threading
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import pytest
 
 from helpers.serving import eventually
 from tricorn.asgi.wsgi import WSGIAdapter
-from tricorn.asgi.wsgi_environ import build_environ
+from tricorn.asgi.wsgi_environ import ErrorStream, build_environ
 from tricorn.exceptions import InvalidMessage
 
 SCOPE: dict[str, Any] = {
@@ -45,6 +46,35 @@ def loop(request: pytest.FixtureRequest) -> str:
 
 def environ(**changes: Any) -> dict[str, Any]:
     return build_environ(SCOPE | changes, {})
+
+
+def test_line_ends_of_the_error_stream(caplog: pytest.LogCaptureFixture) -> None:
+    errors = ErrorStream()
+    for text in ("one\r\ntwo\r\n", "\r\n", "three\r", "\n", "50 %\r60 %\n", "four\r"):
+        errors.write(text)
+    errors.flush()
+    assert caplog.messages == ["one\ntwo", "three", "50 %\r60 %", "four"]
+
+
+def test_threads_share_the_error_stream(caplog: pytest.LogCaptureFixture) -> None:
+    errors = ErrorStream()
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=write_many, args=(errors,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    errors.flush()
+    assert "".join(caplog.messages).count("x") == 4 * 2000
+
+
+def write_many(errors: ErrorStream) -> None:
+    for _ in range(2000):
+        errors.write("x")
 
 
 def exchange(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import threading
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -21,17 +22,20 @@ _TLS_VERSIONS = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
 
 
 class ErrorStream:
-    """``wsgi.errors``: what is written becomes records of the error log."""
+    """``wsgi.errors``: what is written becomes records of the error log, from any thread."""
+
+    __slots__ = ("_lock", "_rest")
 
     def __init__(self) -> None:
         self._rest = ""
+        self._lock = threading.Lock()
 
     def write(self, text: str) -> int:
         """Take text; whole lines of it become one record."""
-        lines, newline, rest = (self._rest + text).rpartition("\n")
-        self._rest = rest
-        if newline and lines.strip():
-            _log.error("%s", lines)
+        with self._lock:
+            lines, newline, self._rest = (self._rest + text).rpartition("\n")
+        if newline:
+            _tell(lines)
         return len(text)
 
     def writelines(self, lines: list[str]) -> None:
@@ -40,9 +44,16 @@ class ErrorStream:
 
     def flush(self) -> None:
         """Log an unfinished line."""
-        rest, self._rest = self._rest, ""
-        if rest.strip():
-            _log.error("%s", rest)
+        with self._lock:
+            rest, self._rest = self._rest, ""
+        _tell(rest)
+
+
+def _tell(lines: str) -> None:
+    # The end of the last line was cut off between its two characters.
+    lines = lines.replace("\r\n", "\n").removesuffix("\r")
+    if lines.strip():
+        _log.error("%s", lines)
 
 
 class QuietScope(MutableMapping[str, Any]):
