@@ -16,9 +16,10 @@ import pytest
 
 from helpers.apps import body, hello, reply, start
 from helpers.clients import HTTP2Client, open_socket, post, reset_socket
-from helpers.serving import PATIENCE, Inbox, Records, settled
+from helpers.serving import PATIENCE, Inbox, Records, eventually, settled
 from helpers.site import Serving, Site
 from tricorn.asgi.health import Health
+from tricorn.io.accepting import Accepted
 from tricorn.protocol.events import RequestReceived
 from tricorn.types import Message, Receive, Scope, Send
 
@@ -117,6 +118,21 @@ def waiters() -> int:
     gc.collect()
     names = ("FutureWaiter", "EventWaiter")
     return sum(type(thing).__name__ in names for thing in gc.get_objects())
+
+
+def test_nothing_of_a_connection_that_has_gone_is_kept(plain: Site) -> None:
+    """Until the next one comes, which may be never."""
+
+    def kept() -> int:
+        gc.collect()
+        return sum(isinstance(thing, Accepted) for thing in gc.get_objects())
+
+    plain.serve(hello)
+    before = kept()
+    client = plain.connect()
+    assert client.get("/").complete
+    client.close()
+    eventually(lambda: kept() <= before)
 
 
 @pytest.mark.long

@@ -35,13 +35,21 @@ class AnyioAcceptor:
         task_status.started()
         while True:
             await anyio.wait_readable(listener.socket)
-            found, rest = self._intake.accept(listener)
-            for accepted in found:
-                scope = anyio.CancelScope()
-                self._opening.add(scope)
-                self._connections.start_soon(self._serve, accepted, scope)
+            rest = self._take(listener)
             if rest:
                 await anyio.sleep(rest)
+
+    def _take(self, listener: Listener) -> float:
+        """Serve those that wait; the seconds to rest before the next look.
+
+        Apart from the waiting, whose frame would keep the last of them for as long as it takes.
+        """
+        found, rest = self._intake.accept(listener)
+        for accepted in found:
+            scope = anyio.CancelScope()
+            self._opening.add(scope)
+            self._connections.start_soon(self._serve, accepted, scope)
+        return rest
 
     async def settle(self) -> None:
         """Wait for the handshakes under way."""
