@@ -432,6 +432,11 @@ def test_a_file_written_just_now_has_a_weak_validator(root):
         assert get(root, "/a.txt", [("range", "bytes=1-2"), ("if-range", value)]).status == 200
 
 
+def test_a_validator_is_strong_two_seconds_after_the_change():
+    assert not validators(10**9, 1, 2.9).strong
+    assert validators(10**9, 1, 3.0).strong
+
+
 def test_a_time_to_come_is_no_last_modified():
     found = validators(int(5000e9), 1, now=1000.5)
     assert (found.modified, found.strong) == (1000, False)

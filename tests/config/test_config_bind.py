@@ -26,6 +26,10 @@ from tricorn.exceptions import ConfigError
         ("[fe80::1%eth0]:1", Bind("tcp", "fe80::1%eth0", 1), "[fe80::1%eth0]:1"),
         ("unix:/run/a b.sock", Bind("unix", path="/run/a b.sock"), "unix:/run/a b.sock"),
         ("unix:x", Bind("unix", path="x"), "unix:x"),
+        ("unix:" + "x" * 103, Bind("unix", path="x" * 103), "unix:" + "x" * 103),
+        ("0:80", Bind("tcp", "0", 80), "0:80"),  # all interfaces, as inet_aton(3) has it
+        ("systemd:web-1", Bind("systemd", name="web-1"), "systemd:web-1"),
+        ("systemd:" + "x" * 255, Bind("systemd", name="x" * 255), "systemd:" + "x" * 255),
         ("fd://0", Bind("fd", fd=0), "fd://0"),
         (" fd://12 ", Bind("fd", fd=12), "fd://12"),
     ],
@@ -64,6 +68,10 @@ def test_forms(text: str, bind: Bind, shown: str) -> None:
         ("fd://", "descriptor number"),
         ("fd://-1", "descriptor number"),
         ("fd://x", "descriptor number"),
+        ("fd://\u0663", "descriptor number"),
+        ("systemd:", "name of a socket"),
+        ("systemd:a:b", "name of a socket"),
+        ("systemd:" + "x" * 256, "name of a socket"),
     ],
 )
 def test_slips(text: str, words: str) -> None:

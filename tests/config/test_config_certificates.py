@@ -25,6 +25,9 @@ def error(*tables: dict[str, Any], **options: Any) -> str:
     return text
 
 
+LONGEST = ".".join(["a" * 63] * 3 + ["a" * 61])  # 253 characters, RFC 1035 section 2.3.4
+
+
 def test_names_are_what_clients_send() -> None:
     given = ["Shop.Example.org.", "*.bücher.example", "xn--bcher-kva.example"]
     found = parse_certificates([{"names": given, **PAIR}])[0]
@@ -36,7 +39,8 @@ def test_names_are_what_clients_send() -> None:
 
 @pytest.mark.parametrize(
     "name", ["*", "*.", "a.*.example", "a..b", "-a.example", "a b", "127.0.0.1:80", "[::1]",
-             "a" * 64 + ".example", ".".join(["a" * 60] * 5)]
+             "a" * 64 + ".example", ".".join(["a" * 60] * 5),
+             LONGEST + "a"]
 )  # fmt: skip
 def test_no_host_names(name: str) -> None:
     with pytest.raises(ValueError, match="is no host name"):
@@ -57,6 +61,10 @@ def test_no_host_names(name: str) -> None:
 )
 def test_wrong_tables(table: dict[str, Any], said: str) -> None:
     assert said in error(table)
+
+
+def test_the_longest_name() -> None:
+    assert server_name(LONGEST + ".") == LONGEST
 
 
 def test_one_name_has_one_certificate() -> None:

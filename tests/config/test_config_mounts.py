@@ -55,7 +55,8 @@ def test_every_key_is_taken() -> None:
     assert cache_control(mount) == "max-age=86400, immutable"
     mount = parse(application="shop:make", factory=True, interface="WSGI", app_dir="/a")
     assert (mount.factory, mount.interface, mount.app_dir) == (True, "wsgi", "/a")
-    assert parse(redirect="https://example.org/x", status=302).status == 302
+    for status in (301, 302, 307, 308):
+        assert parse(redirect="https://example.org/x", status=status).status == status
 
 
 def test_what_granian_says_can_be_said() -> None:
@@ -98,7 +99,9 @@ def test_what_granian_says_can_be_said() -> None:
          "without transfer-encoding"),
         (FILES | {"headers": ["connection: close"]}, "mounts[0].headers: expected fields "
          "without connection"),
+        ({"redirect": "/x", "status": 300}, "mounts[0].status: expected 301, 302, 307 or 308"),
         ({"redirect": "/x", "status": 303}, "mounts[0].status: expected 301, 302, 307 or 308"),
+        ({"redirect": "/x", "status": 306}, "mounts[0].status: expected 301, 302, 307 or 308"),
         ({"redirect": "//evil.test"}, "mounts[0].redirect: expected http://"),
         ({"redirect": "ftp://a"}, "mounts[0].redirect: expected http://"),
         ({"redirect": "example.org"}, "mounts[0].redirect: expected http://"),
@@ -106,6 +109,7 @@ def test_what_granian_says_can_be_said() -> None:
         ({"redirect": "https://"}, "mounts[0].redirect: expected http://"),
         ({"redirect": "https://[x"}, "mounts[0].redirect: expected http://"),
         ({"redirect": "/a?b"}, "mounts[0].redirect: expected http://"),
+        ({"redirect": "/a#b"}, "mounts[0].redirect: expected http://"),
         ({}, "mounts[0]: exactly one of application, directory and redirect is needed; there is "
          "none (mount at '/')"),
         (FILES | {"redirect": "/x"}, "mounts[0]: exactly one of application, directory and "
