@@ -134,6 +134,11 @@ def test_bad_input_is_one_line(
         ("env X=1 exec uvicorn 'a:make(\"$HOME\")'; echo", "uvicorn", ['a:make("$HOME")']),
         ("uvicorn a:b --root-path /$STAGE && echo", "uvicorn", ["a:b", "--root-path", "/prod"]),
         ("uvicorn.exe a:b", "uvicorn", ["a:b"]),
+        ("uvicorn a:b --header 'x: a;b>c' \"--header=y: <&\"", "uvicorn",
+         ["a:b", "--header", "x: a;b>c", "--header=y: <&"]),
+        ("uvicorn a:b --root-path /a#b", "uvicorn", ["a:b", "--root-path", "/a#b"]),
+        ("command=gunicorn --name a>b;c a:b", "gunicorn", ["--name", "a>b;c", "a:b"]),
+        ("ExecStart=/bin/gunicorn --name a&b a:b", "gunicorn", ["--name", "a&b", "a:b"]),
     ],
 )  # fmt: skip
 def test_lines(line: str, peer: str, words: list[str]) -> None:
@@ -145,6 +150,41 @@ def test_what_stands_around_the_command_is_told() -> None:
     found = moved("uvicorn", ["cd /app && A=1 poetry run uvicorn a:b > log"])
     assert "# - Keep what stood in front of the command: cd /app && poetry run" in found.text
     assert "# - Keep what stood behind the command: > log" in found.text
+
+
+@pytest.mark.parametrize(
+    ("rest", "behind"),
+    [
+        (" ; echo", "; echo"),
+        ("; echo", "; echo"),
+        (" ;; b) echo", ";; b) echo"),
+        ("&", "&"),
+        (" & nginx", "& nginx"),
+        ("&& echo", "&& echo"),
+        ("|tee log", "| tee log"),
+        (" || exit 1", "|| exit 1"),
+        (" >log 2>&1 &", "> log 2>&1 &"),
+        (" >>log 2>>err", ">> log 2>> err"),
+        (" 2>/dev/null", "2> /dev/null"),
+        (" </dev/null", "< /dev/null"),
+        (" &>/dev/null", "&> /dev/null"),
+        (" &>> log", "&>> log"),
+        (" >| log 2>&1 | cat", ">| log 2>&1 | cat"),
+        (" # behind a proxy", ""),
+    ],
+)
+@pytest.mark.parametrize("around", ["{}", "web: {}", "CMD {}", "sh -c '{}'"])
+def test_what_the_shell_reads_is_no_argument(around: str, rest: str, behind: str) -> None:
+    found = moved("uvicorn", [around.format(f"uvicorn a:b --port 80{rest}")])
+    assert config_of(found).bind == ("127.0.0.1:80",)
+    told = [line for line in found.text.splitlines() if "stood behind" in line]
+    assert told == [f"# - Keep what stood behind the command: {behind}"] * bool(behind)
+
+
+def test_a_redirection_does_not_end_a_command() -> None:
+    found = moved("uvicorn", ["uvicorn a:b > log 2>&1 --workers 4 && echo"])
+    assert found.entries["workers"].value == 4
+    assert "# - Keep what stood behind the command: > log 2>&1 && echo\n" in found.text
 
 
 @pytest.mark.parametrize(

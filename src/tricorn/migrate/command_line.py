@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from tricorn.exceptions import ConfigError
-from tricorn.migrate.shell import DOLLAR, VARIABLE, marked
+from tricorn.migrate.shell import DOLLAR, VARIABLE, marked, parted
 from tricorn.migrate.table import Given, Peer, Row, Shape, Values
 from tricorn.migrate.variables import UNKNOWN, mark, readable
 
@@ -26,7 +26,6 @@ _PREFIX = re.compile(
     re.IGNORECASE,
 )
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
-_END = {"&&", "||", ";", "|", "&", ">", ">>", "<", "2>&1", "2>", "&>"}
 _SHELLS = ("sh", "bash", "dash", "ash", "zsh")
 #: Words of a command line that are no flags, of which nobody knows what they hold.
 REST = "$@"
@@ -63,7 +62,9 @@ def read_command(words: Sequence[str], peers: Sequence[Peer], known: Mapping[str
 
 def _read_line(line: str, names: Mapping[str, str], known: Mapping[str, str]) -> Command:
     text = line.strip().replace("\\\n", " ")
-    if match := _PREFIX.match(text):
+    match = _PREFIX.match(text)
+    is_shell = match is None or not (match["systemd"] or match["supervisord"])
+    if match:
         text = text[match.end() :]
         if match["systemd"]:
             text = _SPECIFIER.sub(_specified, text).replace("$$", DOLLAR)
@@ -78,7 +79,7 @@ def _read_line(line: str, names: Mapping[str, str], known: Mapping[str, str]) ->
             raise ConfigError("the JSON array of a command holds strings")
         return _find([word.replace("$", DOLLAR) for word in words], names, known)
     try:
-        return _find(shlex.split(marked(text)), names, known, is_line=True)
+        return _find(shlex.split(marked(text, is_shell=is_shell)), names, known, is_line=True)
     except ValueError as exc:
         raise ConfigError(f"the command line cannot be read: {exc}") from None
 
@@ -105,13 +106,9 @@ def _find(
         _take_wrapper(command, words[:start], known)
         command.program = names[_program(words[start])]
         words = words[start + 1 :]
+    command.arguments = words
     if is_line:
-        words = [
-            part for word in words for part in ([word[:-1], ";"] if word[-1:] == ";" else [word])
-        ]
-    end = next((at for at, word in enumerate(words) if is_line and word in _END), len(words))
-    command.arguments, command.after = words[:end], words[end:]
-    if is_line:
+        command.arguments, command.after = parted(words)
         expanded = [_expand(word, {**known, **command.variables}) for word in command.arguments]
         command.arguments = expanded
     command.arguments = [word.replace(DOLLAR, "$") for word in command.arguments]

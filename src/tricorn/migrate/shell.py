@@ -14,13 +14,17 @@ VARIABLE = re.compile(r"\$(?:\{(\w+)(:?[-=?+][^}]*)?\}|(\w+))")
 #: Stands for a dollar sign that begins no variable.
 DOLLAR = "\ue002"
 _ARGUMENT = re.compile(r"\$[@*#?!0-9]")
+_REDIRECTION = r"&>>?|(?:(?<!\S)\d+)?(?:>>|>&\d?|>\||>|<&\d?|<<?<?)"
+_OPERATOR = re.compile(rf"{_REDIRECTION}|&&|\|\|?|;;?|&")
+_COMMENT = re.compile(r"(?<!\S)#[^\n]*")
 _CLOSING = {"(": ")", "{": "}"}
 
 
-def marked(line: str) -> str:
+def marked(line: str, *, is_shell: bool = True) -> str:
     """`line` with ``$(...)``, backticks, ``$@``, arrays and their like between marks.
 
     What single quotes or a backslash hold back has `DOLLAR` in the place of its dollar signs.
+    With `is_shell` the operators stand apart, as words of their own, and comments are left out.
     """
     parts: list[str] = []
     is_quoted = False
@@ -39,11 +43,36 @@ def marked(line: str) -> str:
             end = found
             text = line[at:end]
             parts.append(text if _is_named(text, is_quoted) else mark(text))
+        elif is_shell and not is_quoted and (match := _OPERATOR.match(line, at)):
+            end = match.end()
+            parts.append(f" {match[0]} ")
+        elif is_shell and not is_quoted and (match := _COMMENT.match(line, at)):
+            end = match.end()
         else:
             is_quoted ^= char == '"'
             parts.append(char)
         at = end
     return "".join(parts)
+
+
+def parted(words: list[str]) -> tuple[list[str], list[str]]:
+    """The words of a command, and those that belong to others: its redirections, and what
+    stands behind an operator."""
+    own: list[str] = []
+    others: list[str] = []
+    at = 0
+    while at < len(words):
+        word = words[at]
+        if re.fullmatch(_REDIRECTION, word):
+            width = 1 if word[-1:].isdecimal() else 2  # 2>&1 names no file
+            others += words[at : at + width]
+            at += width
+        elif _OPERATOR.fullmatch(word):
+            return own, others + words[at:]
+        else:
+            own.append(word)
+            at += 1
+    return own, others
 
 
 def _end_of_expansion(line: str, at: int) -> int:
