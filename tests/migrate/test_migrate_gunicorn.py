@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from migrate_peers import config_of, moved, parse
 
 from tricorn.config import Config
 from tricorn.exceptions import ConfigError
+from tricorn.migrate import PEERS
 from tricorn.reloader import FileWatch
 
 
@@ -157,3 +159,34 @@ def test_sync_with_threads_is_gthread(worker: str) -> None:
     line = ["a:b", "-k", worker, "--threads", "4"]
     assert config_of(moved("gunicorn", line, keep_defaults=True)).max_connections == 1000
     assert config_of(moved("gunicorn", [*line, "--worker-connections", "9"])).max_connections == 9
+
+
+KINDS = "8000", "1.5", "True", "[]", "[None]", "{'a': 1}", "b'x'", "object()", "range(3)", "len"
+
+
+@pytest.mark.parametrize(("peer", "row"), [
+    (name, row.name) for name in ("gunicorn", "hypercorn") for row in PEERS[name].rows
+])  # fmt: skip
+def test_a_value_of_another_kind_is_refused_or_taken(peer: str, row: str, place: Path) -> None:
+    for value in KINDS:
+        Path("conf.py").write_text(f"{row} = {value}\n")
+        with contextlib.suppress(ConfigError):
+            moved(peer, [], file="conf.py")
+
+
+@pytest.mark.parametrize(
+    ("line", "refusal"),
+    [
+        ("bind = 8000", "8000 is not a value for bind (bind in conf.py)"),
+        ("threads = [2]", "[2] is not a value for threads (threads in conf.py)"),
+        ("access_log_format = 1", "1 is not a value for access_log_format (access_log_format in "
+         "conf.py)"),
+        ("threads = []; worker_class = 5", "5 is not a value for worker_class "
+         "(worker_class in conf.py), or [] is not a value for threads (threads in conf.py)"),
+    ],
+)  # fmt: skip
+def test_a_refused_kind_is_named_with_its_option(line: str, refusal: str, place: Path) -> None:
+    Path("conf.py").write_text(line)
+    with pytest.raises(ConfigError) as refused:
+        moved("gunicorn", ["gunicorn", "a:b"], file="conf.py")
+    assert str(refused.value) == refusal

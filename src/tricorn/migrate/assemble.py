@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tricorn.config import OPTIONS
 from tricorn.config_sources import Setting, merge
@@ -95,14 +96,41 @@ def assemble(peer: Peer, values: Values, environ: Mapping[str, str] | None = Non
             ready[row.name] = given
         else:
             ready[row.name] = typed(row, given)
+    joint: Values = {}
     for row in peer.rows:
-        if row.name in ready and not row.joint:
+        if row.name not in ready:
+            continue
+        if row.joint:
+            joint[row.name] = ready[row.name]
+            continue
+        with _refusing({row.name: ready[row.name]}):
             (_take_unknown if row.name in draft.unknown else _take)(row, ready[row.name], draft)
-    peer.join(ready, draft)
+    with _refusing(joint):
+        peer.join(ready, draft)
     _take_defaults(peer, ready, draft)
     _complete_tls(draft)
     draft.left_out += [(found.origin, found.reason(name)) for name, found in draft.outside.items()]
     return draft
+
+
+@contextlib.contextmanager
+def _refusing(values: Values) -> Iterator[None]:
+    """Values of a Python or TOML file, which may be of any kind: one of a kind that is never taken
+    is the operator's mistake. Raises `ConfigError`."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError):
+        odd = {name: given for name, given in values.items() if not _is_text(given.value)}
+        told = [
+            f"{given.value!r:.60} is not a value for {name} ({given.origin})"
+            for name, given in (odd or values).items()
+        ]
+        raise ConfigError(", or ".join(told)) from None
+
+
+def _is_text(value: object) -> bool:
+    items = value if isinstance(value, list) and value else [value]
+    return all(isinstance(item, str) for item in items)
 
 
 def _take(row: Row, given: Given, draft: Draft) -> None:
