@@ -9,6 +9,7 @@ from tricorn.config import Config, parse_bind
 from tricorn.config_certificates import parse_certificates
 from tricorn.config_mounts import parse_mounts
 from tricorn.exceptions import ConfigError
+from tricorn.pid_file import refuse_other
 
 
 def check(config: Config) -> None:
@@ -26,7 +27,8 @@ def check(config: Config) -> None:
         if path is not None and path != "-":
             _check_writable(name, path, os.path.exists(path))
     if config.pid_path is not None:
-        _check_writable("pid_path", config.pid_path, False)  # written anew, whatever is there
+        _check_writable("pid_path", config.pid_path, False)  # written anew, whatever it holds
+        refuse_other(config.pid_path)
     for name in ("bind", "insecure_bind", "health_bind"):
         for address in map(parse_bind, getattr(config, name)):
             if address.kind == "unix":

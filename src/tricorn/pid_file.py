@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -22,6 +23,7 @@ class PidFile:
         """
         if self.path is None:
             return
+        refuse_other(self.path)
         fresh = f"{self.path}.{os.getpid()}"
         try:
             with open(fresh, "w", encoding="ascii") as file:
@@ -41,6 +43,17 @@ class PidFile:
                 written = file.read().strip()
             if written == str(os.getpid()):
                 os.unlink(self.path)
+
+
+def refuse_other(path: str) -> None:
+    """Refuse what is no file: one that is renamed to ``/dev/null`` takes the place of the device.
+
+    :raises ConfigError: for a device, a FIFO or a socket.
+    """
+    with suppress(OSError):
+        mode = os.lstat(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode) or stat.S_ISDIR(mode)):
+            raise ConfigError(f"pid_path: {path!r} exists and is no file")
 
 
 @contextmanager

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
+import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -70,3 +73,43 @@ def test_one_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     assert [*tmp_path.iterdir()] == [path]
     with pytest.raises(ConfigError, match="pid_path: cannot write"):
         Config(pid_path=str(path)).check()
+
+
+def _fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+
+
+def _device(path: Path) -> None:
+    try:
+        os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("only root makes devices")
+
+
+@pytest.mark.parametrize("make", [_fifo, _socket, _device])
+def test_what_is_no_file_stays(make: Callable[[Path], None], tmp_path: Path) -> None:
+    """A root who names /dev/null keeps it."""
+    path = tmp_path / "pid"
+    make(path)
+    before = path.lstat()
+    for step in PidFile(str(path)).write, Config(pid_path=str(path), worker_class="asyncio").check:
+        with pytest.raises(ConfigError) as refused:
+            step()
+        assert str(refused.value) == f"pid_path: '{path}' exists and is no file"
+    assert path.lstat() == before
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    path, target = tmp_path / "pid", tmp_path / "target"
+    target.write_text("1\n")
+    path.symlink_to(target)
+    PidFile(str(path)).write()
+    assert not path.is_symlink()
+    assert path.read_text() == f"{os.getpid()}\n"
+    assert target.read_text() == "1\n"
