@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 8000
 LONGEST_UNIX_PATH = 103  # bytes; sun_path holds 104 on macOS and 108 on Linux, NUL included
+_LARGEST_DESCRIPTOR = 2**31 - 1  # a C int
 
 
 class Bind(Record):
@@ -60,7 +61,7 @@ def _parse_bind(text: str) -> Bind:
         return Bind("unix", path=path)
     if text.startswith("fd://"):
         number = text.removeprefix("fd://")
-        if not (number.isascii() and number.isdecimal()):
+        if not (number.isascii() and number.isdecimal()) or int(number) > _LARGEST_DESCRIPTOR:
             raise ValueError("fd:// needs a descriptor number, as in fd://3")
         return Bind("fd", fd=int(number))
     if text.startswith("systemd:"):

@@ -20,7 +20,7 @@ def body_sizes(config: Config) -> list[tuple[str, int | None]]:
     """
     sizes: dict[str, int | None] = {}
     for path, value in (config.max_request_body_sizes or {}).items():
-        if not path.startswith("/"):
+        if not (isinstance(path, str) and path.startswith("/")):
             raise ValueError(f"{_OPTION}: expected a path that begins with /, got {path!r}")
         prefix = path.rstrip("/")
         if prefix in sizes:

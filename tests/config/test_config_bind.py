@@ -68,6 +68,7 @@ def test_forms(text: str, bind: Bind, shown: str) -> None:
         ("fd://", "descriptor number"),
         ("fd://-1", "descriptor number"),
         ("fd://x", "descriptor number"),
+        ("fd://2147483648", "descriptor number"),
         ("fd://\u0663", "descriptor number"),
         ("systemd:", "name of a socket"),
         ("systemd:a:b", "name of a socket"),

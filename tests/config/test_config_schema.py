@@ -181,6 +181,8 @@ def test_verify_mode_and_flags_spellings() -> None:
         ({"root_path": "shop"}, "root_path: expected a path that begins with /"),
         ({"ciphers": "x" * 200 + "\0"}, "..."),
         ({"bind": "127.0.0.1:99999"}, "bind: address '127.0.0.1:99999': port '99999'"),
+        ({"max_request_body_sizes": {1: 2}}, "max_request_body_sizes: expected a path that begins"),
+        ({"bind": "fd://2147483648"}, "bind: address 'fd://2147483648': fd:// needs a descriptor"),
         ({"keep_alive_timout": 1}, "did you mean 'keep_alive_timeout'?"),
         ({"keep-alive-timeout": 1}, "did you mean 'keep_alive_timeout'?"),
         ({"KEEP_ALIVE_TIMEOUT": 1}, "did you mean 'keep_alive_timeout'?"),

@@ -460,3 +460,13 @@ def test_where_looking_is_not_allowed(
         f"certificate_watch: cannot look at {str(pair.keyfile)!r}: Permission denied; its "
         "changes go unnoticed"
     ]
+
+
+@pytest.mark.parametrize("ciphers", ["", "nope", "\udc80"], ids=["none", "unknown", "no text"])
+def test_a_cipher_list_that_openssl_cannot_read(
+    ciphers: str, tmp_path: Path, authority: trustme.CA
+) -> None:
+    pair = Pair(tmp_path / "pair", authority, "a.example")
+    with pytest.raises(ConfigError) as refused:
+        TLSContext(Config(**pair.options, ciphers=ciphers))
+    assert str(refused.value) == f"ciphers: expected an OpenSSL cipher list, got {ciphers!r}"

@@ -50,7 +50,7 @@ def create_ssl_context(config: Config) -> ssl.SSLContext:
     context.num_tickets = 1
     try:
         context.set_ciphers(config.ciphers)
-    except ssl.SSLError:
+    except (ssl.SSLError, UnicodeEncodeError):
         raise ConfigError(
             f"ciphers: expected an OpenSSL cipher list, got {config.ciphers!r}"
         ) from None
