@@ -54,6 +54,17 @@ def only_line(text: str) -> str:
                         "application itself"),
         (["--loop=uvloop"], "unknown flag '--loop': Uvicorn's and Granian's --loop is "
                             "--worker-class here"),
+        (["--no-access-log"], "unknown flag '--no-access-log': Uvicorn's and Granian's "
+         "--no-access-log needs no flag here: it is so without --accesslog"),
+        (["--no-proxy-headers"], "unknown flag '--no-proxy-headers': Uvicorn's "
+         "--no-proxy-headers needs no flag here: it is so without --trusted-proxies"),
+        (["--no-log"], "unknown flag '--no-log': Granian's --no-log is --errorlog none here"),
+        (["--no-http1-keep-alive"], "unknown flag '--no-http1-keep-alive': Granian's "
+         "--no-http1-keep-alive is --keep-alive-max-requests 1 here"),
+        (["--no-metrics"], "unknown flag '--no-metrics': Granian's --no-metrics needs no "
+         "flag here: it is so without --health-bind"),
+        (["--no-ssl-client-verify"], "unknown flag '--no-ssl-client-verify': Granian's "
+         "--no-ssl-client-verify needs no flag here: it is so without --verify-mode"),
         (["--proxy-headers"], "unknown flag '--proxy-headers': Uvicorn's and Daphne's "
                               "--proxy-headers is --trusted-proxies here"),
         (["--http", "1"], "unknown flag '--http': Uvicorn's --http is --http1-codec here (auto, "

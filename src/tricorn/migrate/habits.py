@@ -27,8 +27,21 @@ def _said(flag: str, found: list[tuple[str, Row]]) -> str:
     note = notes.pop().replace("`", "") if len(notes) == 1 else ""
     if not row.to:
         return f"{whose} {flag}: {note}"
+    if flag in row.off:
+        return f"{whose} {flag} {_turned_off(row)}"
     ours = _listed(OPTIONS[name].flag for name in row.to)
     return f"{whose} {flag} is {ours} here" + (f" ({note})" if note else "")
+
+
+def _turned_off(row: Row) -> str:
+    """What says here that the row's switch is off: a value, or no flag at all."""
+    options = row.taken(False).options if row.convert else dict.fromkeys(row.to)
+    flags = _listed(OPTIONS[name].flag for name in options)
+    if all(value in (None, "CERT_NONE") and not OPTIONS[name].default
+           for name, value in options.items()):  # fmt: skip
+        return f"needs no flag here: it is so without {flags}"
+    said = [f"{OPTIONS[name].flag} {value or 'none'}" for name, value in options.items()]
+    return f"is {_listed(said)} here"
 
 
 def _listed(words: Iterable[str]) -> str:
