@@ -229,6 +229,8 @@ class Config(Options, kw_only=True):
 
 
 OPTIONS: dict[str, Option] = rows_of(Config)
+# Flags of the command that are no options: what they say is said by bind.
+ADDRESS_FLAGS = {"host": "HOST", "port": "HOST:PORT", "uds": "unix:PATH", "fd": "fd://N"}
 _ALIASES = {alias: row.name for row in OPTIONS.values() for alias in row.aliases}
 
 
@@ -236,6 +238,8 @@ def option_named(key: str, origin: str) -> Option:
     """The option that a file's `key` names; raises `ConfigError` with the nearest right name."""
     row = OPTIONS.get(_ALIASES.get(key, key))
     if row is None:
+        if form := ADDRESS_FLAGS.get(key):
+            raise ConfigError(f"unknown option {key!r} ({origin}); bind = {form!r} says it")
         meant = flagged(key)
         near = nearest(meant.name if meant else key, [*OPTIONS, *_ALIASES])
         raise ConfigError(f"unknown option {key!r} ({origin}){near}")

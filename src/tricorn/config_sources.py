@@ -15,7 +15,14 @@ import sys
 import types
 from collections.abc import Iterable, Mapping
 
-from tricorn.config import OPTIONS, CombinationError, Config, flagged, option_named
+from tricorn.config import (
+    ADDRESS_FLAGS,
+    OPTIONS,
+    CombinationError,
+    Config,
+    flagged,
+    option_named,
+)
 from tricorn.config_values import Option, coerce, nearest
 from tricorn.exceptions import ConfigError
 from tricorn.records import Record, replace
@@ -34,9 +41,7 @@ PYPROJECT = "pyproject.toml"
 _SERVICE_LINK = re.compile(
     r"TRICORN_(SERVICE_(HOST|PORT(_\w+)?)=.*|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?=.*|PORT=\w+://.*)"
 )
-# Flags of the command that are no options: what they say is said by one.
-_ADDRESSES = {"TRICORN_HOST": "HOST", "TRICORN_PORT": "HOST:PORT", "TRICORN_UDS": "unix:PATH",
-              "TRICORN_FD": "fd://N"}  # fmt: skip
+_ADDRESSES = {PREFIX + name.upper(): form for name, form in ADDRESS_FLAGS.items()}
 _MISSING = object()
 
 
