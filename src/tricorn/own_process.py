@@ -49,6 +49,7 @@ class OwnProcess(anyio.abc.TaskStatus[list[str]]):
     def started(self, value: list[str] | None = None) -> None:
         """The server accepts connections at these URLs; without any it ends instead."""
         if value:
+            self._pid_file.keep()
             self._notifier.ready(f"serving {' '.join(value)}")
             self._server.reloading = self._reloading
 

@@ -209,6 +209,7 @@ class Supervisor(Fleet):
             self._pid_file.write()
             self._origin.ready(self.sockets)
             self._take_access(self.config)
+        self._pid_file.keep()
         self.say_serving()
         self.notifier.ready(count_of(self.slots))
 
@@ -393,6 +394,7 @@ class Supervisor(Fleet):
             logs.setup(config)
             logs.reopen()
             self._pid_file.write()
+            self._pid_file.keep()
         except TricornError as exc:
             _log.error("%s", exc)
         self._take_access(config)

@@ -113,3 +113,30 @@ def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
     assert not path.is_symlink()
     assert path.read_text() == f"{os.getpid()}\n"
     assert target.read_text() == "1\n"
+
+
+@pytest.mark.parametrize("held", ["", "none", "-1", "0", "9" * 30, "1 2", "\u0661", "self", "dead"])
+def test_only_a_running_process_is_put_back(held: str, tmp_path: Path) -> None:
+    path = tmp_path / "pid"
+    if held == "dead":
+        with subprocess.Popen(["true"]) as ended:
+            held = str(ended.pid)
+    path.write_text(held.replace("self", str(os.getpid())), encoding="utf-8")
+    file = PidFile(str(path))
+    file.write()
+    assert path.read_text() == f"{os.getpid()}\n"
+    file.remove()
+    assert not path.exists()
+
+
+def test_a_server_that_serves_has_the_file_for_itself(tmp_path: Path) -> None:
+    path = tmp_path / "pid"
+    for serves in (False, True):
+        path.write_text(f"{os.getppid()}\n")
+        file = PidFile(str(path))
+        file.write()
+        if serves:
+            file.keep()
+        file.remove()
+        assert path.exists() is not serves
+    assert [*tmp_path.iterdir()] == []

@@ -209,6 +209,27 @@ def test_a_task_group_that_waits_for_the_start_hears_of_its_end(
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize(("app", "code"), [("site_app:failing", 3), ("site_app:missing", 4)])
+def test_a_start_that_fails_leaves_the_pid_file(
+    folder: Path, app: str, code: int, workers: str
+) -> None:
+    path = folder / "pid"
+    same = ["--bind", "127.0.0.1:0", "--workers", workers, "--pid", str(path)]
+    with daemon(folder, "site_app:app", *same) as first:
+        assert first.address
+        mine = path.read_text()
+        with daemon(folder, app, *same) as second:
+            assert second.end() == code
+        assert path.read_text() == mine
+        first.send(signal.SIGTERM)
+        assert first.end() == 0
+    assert not path.exists()
+    with daemon(folder, app, *same) as last:
+        assert last.end() == code
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
 def test_a_second_start_leaves_the_pid_file(folder: Path, workers: str) -> None:
     path = folder / "pid"
     same = ["--workers", workers, "--pid", str(path)]
